@@ -1,0 +1,140 @@
+"""The set-up holds together: the lock, the core dependencies, the Makefile, the notebooks."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+LOCK = (ROOT / "requirements.lock").read_text()
+LOCKED = [Requirement(line.rstrip(" \\")) for line in LOCK.splitlines() if line[0] not in " #"]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("extra", ["dependencies", "workflow", "dev"])
+def test_lock_pins_what_pyproject_asks_for(extra: str, python: str) -> None:
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+    }
+    pins = [pin for pin in LOCKED if pin.marker is None or pin.marker.evaluate(environment)]
+    wanted = PROJECT["dependencies"] if extra == "dependencies" else EXTRAS[extra]
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        versions = [str(pin.specifier).removeprefix("==") for pin in pins if pin.name == name]
+        assert len(versions) == 1, f"{name}: {versions} in requirements.lock: run `make lock`"
+        assert requirement.specifier.contains(versions[0]), f"{requirement}: run `make lock`"
+
+
+def test_lock_is_pins_and_hashes_alone() -> None:
+    """No address, option or path: the installer's own settings say where packages come from."""
+    pin = r"[a-z0-9-]+==[\w.]+( ; [^/\\]+)? \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+"
+    assert re.fullmatch(rf"(#[^/\n]*\n)*({pin})+", LOCK)
+    assert not {"torch", "torchvision"} & {requirement.name for requirement in LOCKED}
+
+
+def test_importing_pixelflow_needs_only_the_core_dependencies() -> None:
+    code = f"""
+import importlib.metadata as metadata, re, sys
+
+def required(name, seen):
+    if name not in seen:
+        seen.add(name)
+        for line in metadata.requires(name) or []:
+            if ";" not in line:
+                required(re.split("[^a-z0-9-]", line.lower().replace("_", "-"))[0], seen)
+    return seen
+
+core = set()
+for name in {[Requirement(line).name for line in PROJECT["dependencies"]]!r}:
+    required(name, core)
+core.add("pixelflow")
+packages = metadata.packages_distributions().items()
+others = {{m for m, dists in packages if not core & {{d.lower().replace("_", "-") for d in dists}}}}
+
+class OnlyCore:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in others:
+            raise ModuleNotFoundError(f"{{name}} is not a core dependency", name=name)
+
+sys.meta_path.insert(0, OnlyCore())
+for name in ["matplotlib", "snakemake", "pooch", "psutil", "pandas", "skfmm", "IPython"]:
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        continue
+    raise SystemExit(name + " was not blocked")
+import pixelflow
+from pixelflow.tasks import eikonal, mnist, synthetic
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+FAKE_PYTHON = """#!/bin/sh
+# Stands for python3 and, copied, for .venv/bin/python: installing fails where `broken` exists.
+case "$*" in
+    "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *install*) test ! -e broken ;;
+esac
+"""
+
+
+def test_setup_is_stamped_only_when_complete(tmp_path: Path) -> None:
+    """Done once, redone when the lock changes, and from the start after one that was cut short."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python3"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    stamp = tmp_path / ".venv/.installed"
+    leftover = tmp_path / ".venv/leftover"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+
+    def make(*options: str) -> int:
+        command = ["make", *options, f"PYTHON={python}", ".venv/.installed"]
+        return subprocess.run(command, cwd=tmp_path, env=environment).returncode
+
+    (tmp_path / "broken").touch()
+    assert make() != 0
+    assert not stamp.exists()
+    leftover.touch()
+    (tmp_path / "broken").unlink()
+    assert make() == 0
+    assert stamp.exists() and not leftover.exists()
+    assert make("--question") == 0, "a second run has nothing to do"
+
+    leftover.touch()
+    os.utime(stamp, (0, 0))
+    assert make("--question") == 1, "a changed lock is installed"
+    assert make() == 0
+    assert leftover.exists(), "in place"
+
+    (tmp_path / "broken").touch()
+    os.utime(stamp, (0, 0))
+    assert make() != 0
+    assert not stamp.exists(), "an update that was cut short"
+
+
+def test_notebooks_are_committed_without_outputs() -> None:
+    names = subprocess.run(
+        ["git", "ls-files", "*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert names
+    for name in names:
+        for cell in json.loads((ROOT / name).read_text())["cells"]:
+            ran = cell.get("outputs") or cell.get("execution_count")
+            assert not ran, f"{name} has outputs: run `.venv/bin/nbstripout {name}`"
