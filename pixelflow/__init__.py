@@ -1,0 +1,14 @@
+"""GPU texture reservoir computing: a fixed random texture dynamics, read out linearly."""
+
+from pixelflow.backends import available_backends
+from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.readouts import LogisticReadout, RidgeReadout
+
+__all__ = [
+    "LogisticReadout",
+    "Probe",
+    "Reservoir",
+    "ReservoirConfig",
+    "RidgeReadout",
+    "available_backends",
+]

@@ -1,0 +1,68 @@
+"""A rule's graph written as source: one table per language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pixelflow.core.graph import LEAVES, Program
+
+# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
+NUMBA = {
+    "const": "f32({0!r})",
+    "uconst": "u32({0})",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "neg": "-{0}",
+    "abs": "abs({0})",
+    "sqrt": "np.sqrt({0})",
+    "exp": "np.exp({0})",
+    "log": "np.log({0})",
+    "tanh": "np.tanh({0})",
+    "minimum": "{1} if {1} < {0} else {0}",
+    "maximum": "{1} if {1} > {0} else {0}",
+    "clip": "{2} if {2} < ({1} if {1} > {0} else {0}) else ({1} if {1} > {0} else {0})",
+    "flush": "f32(0) if abs({0}) < SMALLEST else {0}",
+    "where": "{1} if {0} else {2}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "{0} & {1}",
+    "or": "{0} | {1}",
+    "not": "not {0}",
+    "uadd": "u32({0} + {1})",
+    "umul": "u32({0} * {1})",
+    "uxor": "u32({0} ^ {1})",
+    "ushr": "u32({0} >> {1})",
+    "float": "f32({0})",
+}
+
+
+def statements(
+    program: Program, language: Mapping[str, str], leaves: Mapping[int, str]
+) -> list[str]:
+    """One assignment ``vI = expression`` per node, in order.
+
+    Parameters
+    ----------
+    program : Program
+        The rule.
+    language : mapping
+        Operation to expression, with the operands as {0}, {1} ...
+    leaves : mapping
+        What the backend's template calls each leaf that is not a literal, by node number.
+    """
+    lines = []
+    for i, (op, *operands) in enumerate(program.nodes):
+        if i in leaves:
+            text = leaves[i]
+        elif op in LEAVES:
+            text = language[op].format(*operands)
+        else:
+            text = language[op].format(*(f"v{j}" for j in operands))
+        lines.append(f"v{i} = {text}")
+    return lines

@@ -1,0 +1,56 @@
+"""What the processor backends share: padded planes, beyond the edge, and threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+
+def halo_sources(length: int, radius: int, boundary: str) -> np.ndarray:
+    """Where the `radius` cells before and the `radius` after an axis come from; -1 is zero.
+
+    Returns
+    -------
+    int64 array (2 * radius,)
+        Positions inside the axis, first for -radius .. -1, then length .. length + radius - 1.
+    """
+    beyond = np.concatenate([np.arange(-radius, 0), np.arange(length, length + radius)])
+    if boundary == "periodic":
+        return beyond % length
+    if boundary == "reflect":  # the edge cell is repeated: period 2 * length
+        folded = beyond % (2 * length)
+        return np.minimum(folded, 2 * length - 1 - folded)
+    return np.full(2 * radius, -1)
+
+
+def padded(planes: np.ndarray, radius: int) -> np.ndarray:
+    """Planes (..., H, W) with a halo of zeros, each flattened: (..., (H + 2r) (W + 2r))."""
+    width = [(0, 0)] * (planes.ndim - 2) + [(radius, radius)] * 2
+    whole = np.pad(planes, width)
+    return whole.reshape(*planes.shape[:-2], whole.shape[-2] * whole.shape[-1])
+
+
+def cell_numbers(height: int, width: int, radius: int) -> np.ndarray:
+    """The number y * W + x of each cell of a padded plane, flattened, as uint32."""
+    return padded(np.arange(height * width, dtype=np.uint32).reshape(height, width), radius)
+
+
+def n_threads() -> int:
+    """How many threads to use: NUMBA_NUM_THREADS (set by joblib in its workers) or all cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or cores or 1))
+
+
+def over_samples(work: Callable[[int, int], object], n_samples: int, block: int) -> None:
+    """Call ``work(start, stop)`` for blocks of samples, on all cores."""
+    starts = range(0, n_samples, block)
+    threads = min(n_threads(), len(starts))
+    if threads <= 1:
+        for start in starts:
+            work(start, min(start + block, n_samples))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda start: work(start, min(start + block, n_samples)), starts))

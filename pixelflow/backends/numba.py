@@ -1,0 +1,210 @@
+"""Numba: a rule's emitted source in one loop over a sample's cells, all steps in cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import platformdirs
+
+from pixelflow.backends.emit import NUMBA, statements
+from pixelflow.backends.layout import cell_numbers, halo_sources, n_threads, over_samples, padded
+from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.plan import Plan
+
+# Planes are padded by the rule's radius and flat, so that one loop without branches runs over
+# a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
+TEMPLATE = '''"""One rule for the numba backend, made by pixelflow from its graph."""
+
+import numpy as np
+from numba import njit
+
+f32, u32 = np.float32, np.uint32
+SMALLEST = f32({smallest!r})
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={fastmath})
+def step(a, b, params, media, cells, key, done, height, width):
+    pitch = width + {twice}
+    first = {radius} * pitch + {radius}
+    n = (height - 1) * pitch + width
+{uniform}
+{views}
+    for i in range(n):
+{body}
+
+
+@njit(cache=True, nogil=True)
+def halo(plane, height, width, rows, cols):
+    pitch = width + {twice}
+    for y in range({radius}, {radius} + height):
+        row = plane[y * pitch :][:pitch]
+        for j in range({twice}):
+            to = j if j < {radius} else width + j
+            row[to] = row[{radius} + cols[j]] if cols[j] >= 0 else f32(0)
+    for j in range({twice}):
+        to = j if j < {radius} else height + j
+        row = plane[to * pitch :][:pitch]
+        if rows[j] >= 0:
+            row[:] = plane[({radius} + rows[j]) * pitch :][:pitch]
+        else:
+            row[:] = f32(0)
+
+
+@njit(cache=True, nogil=True)
+def load(latents, index, a, height, width):
+    pitch = width + {twice}
+    for c in range({channels}):
+        for y in range(height):
+            row = a[c, (y + {radius}) * pitch + {radius} :][:width]
+            source = index[c, y]
+            for x in range(width):
+                row[x] = latents[source[x]] if source[x] >= 0 else f32(0)
+
+
+@njit(cache=True, nogil=True)
+def store(a, out, height, width):
+    pitch = width + {twice}
+    for y in range(height):
+        first = (y + {radius}) * pitch + {radius}
+{rows}
+        row = out[y].reshape(width * {channels})
+        for x in range(width):
+{interleave}
+
+
+@njit(cache=True, nogil=True)
+def run(latents, index, params, media, cells, key, rows, cols, times, out, start, stop):
+    height, width = out.shape[2], out.shape[3]
+    size = (height + {twice}) * (width + {twice})
+    a = np.zeros(({channels}, size), f32)
+    b = np.zeros(({channels}, size), f32)
+    for i in range(start, stop):
+        load(latents[i], index, a, height, width)
+{keep}
+        read = 0
+        for done in range(times[-1] + 1):
+            if done == times[read]:
+                store(a, out[i, read], height, width)
+                read += 1
+            if done < times[-1]:
+{halos}
+                step(a, b, params, media, cells, key, u32(done), height, width)
+                a, b = b, a
+'''
+
+
+def describe() -> str:
+    """What it runs on; ImportError if Numba is missing."""
+    try:
+        import numba
+    except ImportError as error:
+        raise ImportError(f"backend 'numba' needs Numba ({error}): pip install numba") from error
+    return f"Numba {numba.__version__} on {n_threads()} threads"
+
+
+def trajectories(
+    plan: Plan, member: int, latents: np.ndarray, out: np.ndarray, exact: bool
+) -> None:
+    """See `pixelflow.backends.registry.Backend`."""
+    (height, width, channels), program = plan.shape, plan.program
+    radius = program.radius
+    module = _compiled(source(program, channels, exact))
+    fixed = (
+        np.ascontiguousarray(latents),
+        np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0)),
+        plan.params[member],
+        padded(plan.media[member], radius),
+        cell_numbers(height, width, radius),
+        plan.keys[member],
+        halo_sources(height, radius, plan.boundary),
+        halo_sources(width, radius, plan.boundary),
+        np.array(plan.times),
+        out,
+    )
+    block = -(-len(latents) // (4 * n_threads()))
+    over_samples(lambda start, stop: module.run(*fixed, start, stop), len(latents), max(1, block))
+
+
+def source(program: Program, channels: int, exact: bool) -> str:
+    """The module that runs a rule on textures of that many channels."""
+    reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
+    media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
+    leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
+    views = {i: _view(program.nodes[i]) for i in reads}
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "param":
+            leaves[i] = f"params[{program.params.index(operands[0])}]"
+        elif op == "medium":
+            views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
+        elif op == "cell":
+            leaves[i] = "cells[first + i]"
+        elif op in ("step", "key"):
+            leaves[i] = {"step": "done", "key": "key"}[op]
+    lines = statements(program, NUMBA, leaves)
+    written = dict(program.outputs)
+    halos = sorted({c for _, dy, dx, c in map(program.nodes.__getitem__, reads) if dy or dx})
+    ends = [f"o{c} = b[{c}, first : first + n]" for c in written]
+    uniform = [line for line, rank in zip(lines, program.ranks, strict=True) if rank == 0]
+    varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
+    return TEMPLATE.format(
+        smallest=float(SMALLEST),
+        radius=program.radius,
+        twice=2 * program.radius,
+        channels=channels,
+        fastmath=False if exact else {"contract", "afn", "arcp", "nsz"},
+        uniform=_indented(uniform, 4),
+        views=_indented([*(f"r{i} = {view}" for i, view in views.items()), *ends], 4),
+        body=_indented([*varying, *(f"o{c}[i] = v{i}" for c, i in written.items())], 8),
+        rows=_indented([f"p{c} = a[{c}, first : first + width]" for c in range(channels)], 8),
+        interleave=_indented([f"row[{channels} * x + {c}] = p{c}[x]" for c in range(channels)], 12),
+        keep=_indented([f"b[{c}] = a[{c}]" for c in range(channels) if c not in written], 8),
+        halos=_indented([f"halo(a[{c}], height, width, rows, cols)" for c in halos], 16),
+    )
+
+
+def _view(node: tuple) -> str:
+    """The cells that a read sees, as a slice of a flat plane."""
+    _, dy, dx, channel = node
+    start = f"first + {dy} * pitch + {dx}"
+    return f"a[{channel}, {start} : {start} + n]"
+
+
+def _indented(lines: list[str], spaces: int) -> str:
+    return "\n".join(" " * spaces + line for line in lines)
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str) -> ModuleType:
+    """The imported module of that source, kept on disk so that Numba's own cache finds it."""
+    name = f"rule_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    path = _folder() / f"{name}.py"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    spec = importlib.util.spec_from_file_location(f"pixelflow_{name}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _folder() -> Path:
+    """Where emitted modules live: the user's cache folder, else a temporary one."""
+    folder = Path(platformdirs.user_cache_dir("pixelflow")) / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir())

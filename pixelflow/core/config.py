@@ -1,0 +1,225 @@
+"""What a reservoir is, as one frozen value: checked once here, compared, hashed, kept as JSON."""
+
+from __future__ import annotations
+
+import json
+import numbers
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from pixelflow.core.encoders import ENCODERS
+from pixelflow.core.probes import Probe
+from pixelflow.core.rules import get_rule
+
+BOUNDARIES = ("periodic", "reflect", "zero")
+
+
+@dataclass(frozen=True, eq=False)
+class ReservoirConfig:
+    """Everything that determines a reservoir: the same config gives the same bytes.
+
+    Parameters
+    ----------
+    width, height, channels : int
+        The texture's shape is (height, width, channels).
+    steps : int
+        How many times the rule is applied; 0 reads the texture as encoded.
+    rule : str
+        A registered rule (`list_rules`).
+    rule_params : mapping
+        Parameter name to a number, a list of `members` numbers, or ``{"uniform": [low, high]}``
+        drawn once per member. What is not named keeps the rule's default.
+    input_encoding : "tile", "image", "project" or "phase"
+        How an input becomes the initial texture.
+    seed : int
+        Member m draws from ``numpy.random.SeedSequence([seed, m])``, whatever `members` is.
+    dtype : "float32"
+        The texture's type.
+    boundary : "periodic", "reflect" or "zero"
+        What lies beyond the edge: the other side, the edge cells mirrored, zeros.
+    members : int
+        How many textures see each input, differing in their random draws.
+    medium : mapping
+        Medium name to an array (H, W) or (members, H, W), or ``{"uniform": [low, high]}``
+        drawn per cell and member.
+    encoder_params : mapping
+        Options of the encoder; the present encoders have none.
+    probe : Probe
+        What is read; by default the flattened final state.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a field is none of these; the message says what came and what was expected.
+
+    Examples
+    --------
+    >>> from pixelflow import ReservoirConfig
+    >>> config = ReservoirConfig(width=32, height=32, rule="wave", rule_params={"c": 0.4})
+    >>> ReservoirConfig.from_json(config.to_json()) == config
+    True
+    """
+
+    width: int = 64
+    height: int = 64
+    channels: int = 4
+    steps: int = 8
+    rule: str = "diffusion_reaction"
+    rule_params: Mapping[str, Any] = field(default_factory=dict)
+    input_encoding: str = "tile"
+    seed: int = 0
+    dtype: str = "float32"
+    boundary: str = "periodic"
+    members: int = 1
+    medium: Mapping[str, Any] = field(default_factory=dict)
+    encoder_params: Mapping[str, Any] = field(default_factory=dict)
+    probe: Probe = field(default_factory=Probe)
+
+    def __post_init__(self) -> None:
+        minima = {"width": 1, "height": 1, "channels": 1, "steps": 0, "seed": 0, "members": 1}
+        for name, least in minima.items():
+            self._set(name, _integer(name, getattr(self, name), least))
+        rule = get_rule(self.rule)
+        _one_of("input_encoding", self.input_encoding, sorted(ENCODERS))
+        _one_of("boundary", self.boundary, BOUNDARIES)
+        _one_of("dtype", self.dtype, ("float32",))
+        if self.channels < len(rule.channels):
+            raise ValueError(
+                f"rule {self.rule!r} needs {len(rule.channels)} channels {rule.channels}, "
+                f"got channels={self.channels}"
+            )
+        members, cells = self.members, (self.height, self.width)
+        params = _known("rule_params", self.rule_params, tuple(rule.params), self.rule)
+        self._set("rule_params", {k: _drawn(k, v, [(), (members,)]) for k, v in params.items()})
+        medium = _known("medium", self.medium, rule.medium, self.rule)
+        shapes = [cells, (members, *cells)]
+        self._set("medium", {k: _drawn(k, v, shapes) for k, v in medium.items()})
+        options = _known("encoder_params", self.encoder_params, (), self.input_encoding)
+        self._set("encoder_params", options)
+        if not isinstance(self.probe, Probe):
+            raise TypeError(f"probe must be a Probe, got {type(self.probe).__name__}")
+        if max(self.probe.times(self.steps)) > self.steps:
+            raise ValueError(f"probe reads after {self.probe.snapshots}, of {self.steps} steps")
+        if max(self.probe.channels or (0,)) >= self.channels:
+            raise ValueError(f"probe reads channels {self.probe.channels} of {self.channels}")
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReservoirConfig):
+            return NotImplemented
+        return self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def generator(self, draw: str, member: int) -> np.random.Generator:
+        """The random generator of one member for one named draw, independent of every other."""
+        key = (zlib.crc32(draw.encode()),)
+        return np.random.default_rng(np.random.SeedSequence([self.seed, member], spawn_key=key))
+
+    def values(self, name: str, given: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """A parameter or medium of every member, float32 (members, *shape), drawn if random."""
+        out = np.empty((self.members, *shape), np.float32)
+        if isinstance(given, Mapping):
+            for m in range(self.members):
+                out[m] = self.generator(name, m).uniform(*given["uniform"], size=shape)
+        else:
+            out[...] = given
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as plain dicts, lists, numbers and strings."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["probe"] = asdict(self.probe)
+        return json.loads(json.dumps(plain, default=_plain))
+
+    def to_json(self) -> str:
+        """The config as JSON with sorted keys."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ReservoirConfig:
+        """A config from what `to_dict` gave; ValueError for a key that is none of its fields."""
+        data = dict(_known("config", data, tuple(f.name for f in fields(cls)), "ReservoirConfig"))
+        if isinstance(data.get("probe"), Mapping):
+            names = tuple(f.name for f in fields(Probe))
+            data["probe"] = Probe(**_known("probe", data["probe"], names, "Probe"))
+        return cls(**data)
+
+    @classmethod
+    def from_json(cls, text: str) -> ReservoirConfig:
+        """A config from what `to_json` gave."""
+        return cls.from_dict(json.loads(text))
+
+    def with_params(self, **params: Any) -> ReservoirConfig:
+        """A copy with fields replaced; ``probe__pool`` and the like reach into the probe."""
+        names = [f"probe__{f.name}" for f in fields(Probe)]
+        _known("config", params, (*(f.name for f in fields(self)), *names), "ReservoirConfig")
+        inner = {k.removeprefix("probe__"): v for k, v in params.items() if k in names}
+        outer = {k: v for k, v in params.items() if k not in names}
+        probe = replace(outer.get("probe", self.probe), **inner)
+        return replace(self, **{**outer, "probe": probe})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"cannot write {value!r} as JSON")
+
+
+def _integer(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def _one_of(name: str, value: object, known: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"unknown {name} {value!r}; known are {list(known)}")
+
+
+def _known(name: str, given: object, known: tuple[str, ...], owner: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be a mapping, got {type(given).__name__}")
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise ValueError(f"{name} has unknown {unknown}; {owner} knows {list(known)}")
+    return given
+
+
+def _drawn(name: str, value: Any, shapes: list[tuple[int, ...]]) -> Any:
+    """A parameter or medium, checked: a number, a read-only array or {"uniform": [a, b]}."""
+    if isinstance(value, Mapping):
+        _known(name, value, ("uniform",), "a random value")
+        ends = _floats(name, value.get("uniform", ()))
+        if ends.shape != (2,) or ends[0] > ends[1]:
+            raise ValueError(f'{name} must be {{"uniform": [low, high]}}, got {value!r}')
+        return {"uniform": ends.tolist()}
+    array = _floats(name, value)
+    if array.shape not in shapes:
+        raise ValueError(f"{name} must have a shape of {shapes}, got {array.shape}")
+    if array.ndim == 0:
+        return float(array)
+    array.flags.writeable = False
+    return array
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.array(value)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"numbers are of kind {array.dtype}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number or numbers, got {value!r}") from error
+    if not np.all(np.abs(array) <= np.finfo(np.float32).max):
+        raise ValueError(f"{name} must be finite and fit float32, got {value!r}")
+    return array

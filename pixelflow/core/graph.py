@@ -1,0 +1,212 @@
+"""Expression graphs: what a rule computes for one cell, as data that every backend reads."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+Node = tuple[Any, ...]  # (operation, *operands); the operands are indices of earlier nodes
+
+# Each operation: the kinds of its operands, then the kind of its result.
+# f is float32, b a truth value, u a uint32 that wraps (only the noise hash uses it).
+OPERATIONS = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum"), "fff"),
+    "clip": "ffff",
+    **dict.fromkeys(("neg", "abs", "sqrt", "exp", "log", "tanh", "flush"), "ff"),
+    **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), "ffb"),
+    **dict.fromkeys(("and", "or"), "bbb"),
+    "not": "bb",
+    "where": "bfff",
+    **dict.fromkeys(("uadd", "umul", "uxor", "ushr"), "uuu"),
+    "float": "uf",
+}
+# Leaves and their kinds: (const, value), (uconst, value), (param, name), (medium, name),
+# (read, dy, dx, channel number), (step,) = steps done, (cell,) = y * W + x, (key,) = noise key.
+LEAVES = {
+    **dict.fromkeys(("const", "param", "medium", "read"), "f"),
+    **dict.fromkeys(("uconst", "step", "cell", "key"), "u"),
+}
+INEXACT = frozenset(("div", "sqrt", "exp", "log", "tanh"))  # rounded differently by some devices
+SMALLEST = np.float32(1e-30)  # what a rule writes nearer to zero than this becomes +0
+
+# What each operation means, on arrays: NumPy is the specification.
+NUMPY: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "minimum": lambda a, b: np.where(b < a, b, a),
+    "maximum": lambda a, b: np.where(b > a, b, a),
+    "clip": lambda x, low, high: NUMPY["minimum"](NUMPY["maximum"](x, low), high),
+    "flush": lambda x: np.where(np.abs(x) < SMALLEST, np.float32(0), x),
+    "neg": np.negative,
+    "abs": np.abs,
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "where": np.where,
+    "uadd": np.add,
+    "umul": np.multiply,
+    "uxor": np.bitwise_xor,
+    "ushr": np.right_shift,
+    "float": np.float32,
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One step of a rule as a graph: pure data, the same for every backend.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        Operations and leaves, each after its operands.
+    outputs : tuple of (int, int)
+        Channel number and the node that it becomes, for every channel that the rule writes.
+    params, media : tuple of str
+        The names of its parameters and media, in the order in which a plan holds their values.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[tuple[int, int], ...]
+    params: tuple[str, ...]
+    media: tuple[str, ...]
+
+    @cached_property
+    def radius(self) -> int:
+        """How many cells away the rule reads, in rows or columns, whichever is more."""
+        offsets = [(abs(n[1]), abs(n[2])) for n in self.nodes if n[0] == "read"]
+        return max(map(max, offsets), default=0)
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether every backend computes the same bits."""
+        return not any(node[0] in INEXACT for node in self.nodes)
+
+    @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        """For each node: 0 is one number a step, 1 differs by cell, 2 by sample and cell."""
+        ranks: list[int] = []
+        for op, *operands in self.nodes:
+            if op in OPERATIONS:
+                ranks.append(max(ranks[i] for i in operands))
+            else:
+                ranks.append({"medium": 1, "cell": 1, "read": 2}.get(op, 0))
+        return tuple(ranks)
+
+
+def _operator(op: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
+    def method(self: Symbol, other: Any) -> Any:
+        return apply(op, other, self) if swapped else apply(op, self, other)
+
+    return method
+
+
+class Symbol:
+    """A number or condition of one cell that is not known yet: what a traced rule works on."""
+
+    __array_ufunc__ = None  # a NumPy scalar on the left leaves the operator to us
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, graph: Graph, index: int) -> None:
+        self.graph, self.index = graph, index
+
+    def __bool__(self) -> bool:
+        raise TypeError("a rule has no Python branches: use where(condition, a, b)")
+
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", swapped=True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", swapped=True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", swapped=True)
+    __lt__, __le__ = _operator("lt"), _operator("le")
+    __gt__, __ge__ = _operator("gt"), _operator("ge")
+    __eq__, __ne__ = _operator("eq"), _operator("ne")  # pyright: ignore[reportAssignmentType]
+    __and__, __or__ = _operator("and"), _operator("or")
+
+    def __neg__(self) -> Symbol:
+        return apply("neg", self)
+
+    def __abs__(self) -> Symbol:
+        return apply("abs", self)
+
+    def __invert__(self) -> Symbol:
+        return apply("not", self)
+
+
+class Graph:
+    """The nodes of a rule being traced; an expression that occurs twice is one node."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[str, int] = {}
+
+    def add(self, *node: Any) -> Symbol:
+        key = repr(node)  # tells -0.0 from 0.0
+        if key not in self._known:
+            self._known[key] = len(self.nodes)
+            self.nodes.append(node)
+        return Symbol(self, self._known[key])
+
+    def kind(self, index: int) -> str:
+        op = self.nodes[index][0]
+        return LEAVES[op] if op in LEAVES else OPERATIONS[op][-1]
+
+    def operand(self, value: Any, kind: str, op: str) -> int:
+        """The node of one operand: a symbol of the right kind, or a number made a literal."""
+        if isinstance(value, Symbol):
+            if value.graph is not self:
+                raise ValueError(f"{op} got a symbol kept from another call of a rule")
+            if self.kind(value.index) != kind:
+                names = {"f": "a number", "b": "a condition such as a < b", "u": "an integer"}
+                got = names[self.kind(value.index)]
+                hint = ": where(condition, 1, 0) makes it a number" if kind == "f" else ""
+                raise TypeError(f"{op} expects {names[kind]}, got {got}{hint}")
+            return value.index
+        if kind == "b" or isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{op} in a rule expects symbols and numbers, got {value!r}")
+        if kind == "u":
+            return self.add("uconst", int(float(value))).index
+        literal = float(np.float32(value))
+        if not np.isfinite(literal):
+            raise ValueError(f"{op} in a rule got {value!r}, which float32 cannot hold")
+        return self.add("const", literal).index
+
+
+def apply(op: str, *args: Any) -> Any:
+    """One operation: a new node when an argument is a symbol, else NumPy's result in float32."""
+    graph = next((a.graph for a in args if isinstance(a, Symbol)), None)
+    if graph is None:
+        kinds = {"f": np.float32, "u": np.uint32}
+        args = tuple(
+            kinds[k](a) if k in kinds and not isinstance(a, np.ndarray) else a
+            for k, a in zip(OPERATIONS[op], args, strict=False)
+        )
+        return NUMPY[op](*args)
+    operands = [graph.operand(a, k, op) for a, k in zip(args, OPERATIONS[op], strict=False)]
+    if op in BOUNDED and any(graph.nodes[i][0] not in ("const", "param") for i in operands[1:]):
+        # Only against numbers known to be finite are NumPy's and C's minimum this one.
+        return BOUNDED[op](*(Symbol(graph, i) for i in operands))
+    return graph.add(op, *operands)
+
+
+# What these mean where they have no operation of their own.
+BOUNDED: dict[str, Callable[..., Any]] = {
+    "minimum": lambda a, b: apply("where", b < a, b, a),
+    "maximum": lambda a, b: apply("where", b > a, b, a),
+    "clip": lambda x, low, high: apply("minimum", apply("maximum", x, low), high),
+}

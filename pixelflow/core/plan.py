@@ -1,0 +1,95 @@
+"""A config and an input's shape, compiled to pure data: what every backend executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pixelflow.core import encoders
+from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.graph import Program
+from pixelflow.core.probes import Probe
+from pixelflow.core.rules import Rule, get_rule
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What to run, with nothing left to decide; picklable.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The texture's (H, W, C).
+    encoder : Encoder
+        From inputs to the texture at step 0.
+    program : Program
+        One step of the rule.
+    params : float32 array (M, P)
+        Each member's parameters, in the program's order.
+    media : float32 array (M, Q, H, W)
+        Each member's media, in the program's order.
+    keys : uint32 array (M,)
+        Each member's noise key.
+    boundary : str
+        "periodic", "reflect" or "zero".
+    times : tuple of int
+        The steps after which the texture is read, increasing.
+    probe : Probe
+        How it is read.
+    """
+
+    shape: tuple[int, int, int]
+    encoder: encoders.Encoder
+    program: Program
+    params: np.ndarray
+    media: np.ndarray
+    keys: np.ndarray
+    boundary: str
+    times: tuple[int, ...]
+    probe: Probe
+
+    @property
+    def members(self) -> int:
+        return len(self.params)
+
+
+def compile_plan(config: ReservoirConfig, input_shape: tuple[int, ...] | None) -> Plan:
+    """The plan of a config for inputs of one shape: (columns,), (H, W) or (H, W, 3).
+
+    Without a shape the inputs are textures, flattened.
+    """
+    return _compile(config, input_shape, get_rule(config.rule))
+
+
+@lru_cache(maxsize=8)
+def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule: Rule) -> Plan:
+    shape = (config.height, config.width, config.channels)
+    if input_shape is None:
+        encoder = encoders.of_textures(*shape)
+    else:
+        encoder = encoders.ENCODERS[config.input_encoding](config, input_shape)
+    given = {**rule.params, **config.rule_params}
+    params = [config.values(name, given[name]) for name in rule.params]
+    keys = [config.generator("noise", m).integers(2**32) for m in range(config.members)]
+    return Plan(
+        shape=shape,
+        encoder=encoder,
+        program=rule.program,
+        params=np.stack(params, 1) if params else np.empty((config.members, 0), np.float32),
+        media=_media(config, rule),
+        keys=np.array(keys, np.uint32),
+        boundary=config.boundary,
+        times=config.probe.times(config.steps),
+        probe=config.probe,
+    )
+
+
+def _media(config: ReservoirConfig, rule: Rule) -> np.ndarray:
+    cells = (config.height, config.width)
+    missing = [name for name in rule.medium if name not in config.medium]
+    if missing:
+        raise ValueError(f"rule {rule.name!r} needs the medium {missing}: set it in config.medium")
+    media = [config.values(name, config.medium[name], cells) for name in rule.medium]
+    return np.stack(media, 1) if media else np.empty((config.members, 0, *cells), np.float32)

@@ -1,0 +1,143 @@
+"""What is read from an evolving texture: which snapshots and channels, rectified, pooled."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+POOLS = {"mean": np.mean, "max": np.max}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a reservoir reads as its features.
+
+    Features are ordered (member, snapshot, channel, sign, y, x); the default probe alone, the
+    flattened final state, keeps the texture's own order (y, x, channel).
+
+    Parameters
+    ----------
+    snapshots : sequence of int, optional
+        The steps after which the texture is read, increasing; 0 is the texture as encoded.
+        None reads after the last step only.
+    channels : sequence of int, optional
+        The channels read, in this order; None reads all.
+    rectify : bool
+        Read ``max(x - threshold, 0)`` and then ``max(-x - threshold, 0)`` in place of x.
+    threshold : float or {"quantile": q}
+        The threshold of `rectify`; with a quantile, `Reservoir.fit` takes it from the absolute
+        values that the probe reads on the training data.
+    pool : int, optional
+        Pool each image of channel values to a pool x pool grid; cell i covers rows
+        floor(i H / pool) to ceil((i + 1) H / pool), and columns alike.
+    pool_op : "mean" or "max"
+        How a cell is pooled.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a field is none of these.
+
+    Examples
+    --------
+    >>> from pixelflow import Probe, Reservoir, ReservoirConfig
+    >>> probe = Probe(snapshots=(2, 4), channels=(0,), rectify=True, pool=4)
+    >>> Reservoir(ReservoirConfig(steps=4, probe=probe), backend="cpu").feature_dim
+    64
+    """
+
+    snapshots: tuple[int, ...] | None = None
+    channels: tuple[int, ...] | None = None
+    rectify: bool = False
+    threshold: float | Mapping[str, float] = 0.0
+    pool: int | None = None
+    pool_op: str = "mean"
+
+    def __post_init__(self) -> None:
+        for name in ("snapshots", "channels"):
+            object.__setattr__(self, name, _indices(name, getattr(self, name)))
+        if self.snapshots is not None and list(self.snapshots) != sorted(set(self.snapshots)):
+            raise ValueError(f"snapshots must increase, got {self.snapshots}")
+        if self.channels is not None and len(set(self.channels)) < len(self.channels):
+            raise ValueError(f"channels must be distinct, got {self.channels}")
+        if not isinstance(self.rectify, bool | np.bool_):
+            raise TypeError(f"rectify must be True or False, got {self.rectify!r}")
+        object.__setattr__(self, "threshold", _threshold(self.threshold))
+        if self.threshold != 0 and not self.rectify:
+            raise ValueError("threshold applies to rectified values: set rectify=True")
+        if self.pool is not None and not (_is_integer(self.pool) and self.pool > 0):
+            raise ValueError(f"pool must be a positive integer or None, got {self.pool!r}")
+        if self.pool_op not in POOLS:
+            raise ValueError(f"pool_op must be one of {sorted(POOLS)}, got {self.pool_op!r}")
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    @property
+    def learns(self) -> bool:
+        """Whether the threshold is a quantile that has to be fitted."""
+        return isinstance(self.threshold, Mapping)
+
+    def times(self, steps: int) -> tuple[int, ...]:
+        """The steps after which it reads, of a reservoir of that many steps."""
+        return (steps,) if self.snapshots is None else self.snapshots
+
+    def shape(self, steps: int, height: int, width: int, channels: int) -> tuple[int, ...]:
+        """The shape (snapshot, channel, sign, y, x) of one member's features."""
+        grid = (self.pool, self.pool) if self.pool else (height, width)
+        read = channels if self.channels is None else len(self.channels)
+        return (len(self.times(steps)), read, 1 + bool(self.rectify), *grid)
+
+    def read(self, states: np.ndarray, threshold: float) -> np.ndarray:
+        """Features (n, D) of one member's snapshots (n, S, H, W, C)."""
+        values = np.moveaxis(states, -1, 2)  # (n, S, C, H, W)
+        if self.channels is not None:
+            values = values[:, :, list(self.channels)]
+        if self.rectify:
+            level = np.float32(threshold)
+            signs = (np.maximum(values - level, 0), np.maximum(-values - level, 0))
+            values = np.stack(signs, axis=3)
+        if self.pool:
+            values = _pooled(values, self.pool, POOLS[self.pool_op])
+        return values.reshape(len(states), -1)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _indices(name: str, value: Iterable[int] | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of integers or None, got {value!r}")
+    items = tuple(value)
+    if not items or not all(_is_integer(i) and i >= 0 for i in items):
+        raise ValueError(f"{name} must be non-negative integers, at least one, got {items}")
+    return tuple(int(i) for i in items)
+
+
+def _threshold(value: float | Mapping[str, float]) -> float | dict[str, float]:
+    number = value.get("quantile") if isinstance(value, Mapping) else value
+    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not np.isfinite(number):
+        raise ValueError(f'threshold must be a number or {{"quantile": q}}, got {value!r}')
+    if not isinstance(value, Mapping):
+        return float(number)
+    if set(value) != {"quantile"} or not 0 <= number <= 1:
+        raise ValueError(f'a fitted threshold is {{"quantile": q}}, 0 <= q <= 1, got {value!r}')
+    return {"quantile": float(number)}
+
+
+def _pooled(values: np.ndarray, grid: int, pool) -> np.ndarray:
+    """(..., H, W) pooled to (..., grid, grid)."""
+    height, width = values.shape[-2:]
+    out = np.empty((*values.shape[:-2], grid, grid), np.float32)
+    for i in range(grid):
+        rows = slice(i * height // grid, -(-(i + 1) * height // grid))
+        for j in range(grid):
+            cols = slice(j * width // grid, -(-(j + 1) * width // grid))
+            out[..., i, j] = pool(values[..., rows, cols], axis=(-2, -1))
+    return out

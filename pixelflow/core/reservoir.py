@@ -1,0 +1,263 @@
+"""The reservoir as a scikit-learn transformer: inputs in, features out; nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from pixelflow.backends import get_backend
+from pixelflow.backends.compose import evolve, features, snapshots
+from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.plan import Plan, compile_plan
+from pixelflow.core.probes import Probe
+from pixelflow.core.rules import get_rule, list_rules, register_rule
+
+FLOAT = np.float32
+IMAGES = [np.float32, np.uint8]
+PIXEL = np.float32(1 / 255)  # what one level of a uint8 image is worth
+MOST_QUANTILE_VALUES = 2**24  # that a fitted threshold looks at
+
+
+class Reservoir(TransformerMixin, BaseEstimator):
+    """A fixed random dynamical system on a texture, as a scikit-learn transformer.
+
+    Each input is written into a texture by an encoder, evolves under a local rule, and is read by
+    a probe. `transform` works before `fit` too, unless the probe's threshold is a quantile.
+
+    Parameters
+    ----------
+    config : ReservoirConfig
+        What the reservoir is. Its fields are nested parameters: ``set_params(config__steps=4)``,
+        ``config__probe__pool`` and, in a pipeline, ``reservoir__config__steps``.
+    backend : str
+        Where it runs: "auto", the fastest here, or a key of `available_backends`.
+    exact : bool
+        Keep every backend's bits identical; False allows fused multiply-add and fast functions.
+    device : int, optional
+        Which of several GPUs; None on a processor.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns of the inputs seen in `fit`, all axes of an image counted.
+    threshold_ : float
+        The probe's threshold, after `fit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument or an input is not what is described here.
+    ImportError, RuntimeError
+        If the backend can't run here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pixelflow import Reservoir, ReservoirConfig
+    >>> reservoir = Reservoir(ReservoirConfig(width=8, height=8, rule="wave"), backend="cpu")
+    >>> reservoir.transform(np.eye(3, 64, dtype=np.float32)).shape
+    (3, 256)
+    """
+
+    def __init__(
+        self,
+        config: ReservoirConfig,
+        backend: str = "auto",
+        exact: bool = True,
+        device: int | None = None,
+    ) -> None:
+        self.config = config
+        self.backend = backend
+        self.exact = exact
+        self.device = device
+        self._check_params()
+
+    def _check_params(self) -> None:
+        if not isinstance(self.config, ReservoirConfig):
+            raise TypeError(f"config must be a ReservoirConfig, got {type(self.config).__name__}")
+        if not isinstance(self.exact, bool | np.bool_):
+            raise TypeError(f"exact must be True or False, got {self.exact!r}")
+        if self.device is not None:
+            raise ValueError(
+                f"device picks a GPU, and {self.backend!r} runs on none: leave it None"
+            )
+        get_backend(self.backend)
+
+    # -- scikit-learn's contract ---------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; with `deep` the config's fields as ``config__steps`` too."""
+        parameters: Any = super().get_params(deep=False)
+        params = dict(parameters)
+        if deep:
+            probe = self.config.probe
+            params |= {
+                f"config__{f.name}": getattr(self.config, f.name) for f in fields(self.config)
+            }
+            params |= {f"config__probe__{f.name}": getattr(probe, f.name) for f in fields(probe)}
+        return params
+
+    def set_params(self, **params: Any) -> Reservoir:
+        """Set parameters by name; fields of the config are replaced in a copy of it."""
+        prefix = "config__"
+        inner = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+        chosen = self.get_params(deep=False) | params
+        unknown = set(chosen) - set(self.get_params())
+        if unknown:
+            raise ValueError(f"no such parameters: {sorted(unknown)}; see get_params()")
+        if inner:
+            chosen["config"] = chosen["config"].with_params(**inner)
+        checked = type(self)(**{k: v for k, v in chosen.items() if not k.startswith(prefix)})
+        vars(self).update(checked.get_params(deep=False))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process may not have run the script that registered the rule.
+        state: Any = super().__getstate__()
+        return {**state, "_rule": get_rule(self.config.rule)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        rule = state["_rule"]
+        if rule.name not in list_rules():
+            register_rule(rule)
+        super().__setstate__({key: value for key, value in state.items() if key != "_rule"})
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.config.probe.learns
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def fit(self, X, y=None) -> Reservoir:
+        """Learn the inputs' size and, if the probe asks for a quantile, its threshold.
+
+        Parameters
+        ----------
+        X : array (N, D_in), (N, H, W) or (N, H, W, 3)
+            At least one input; `y` is ignored.
+        """
+        inputs = self._inputs(X, fitting=True)
+        plan = compile_plan(self.config, inputs.shape[1:])
+        self.threshold_ = self._threshold(plan, inputs.reshape(len(inputs), -1))
+        return self
+
+    def transform(self, X, out: np.ndarray | None = None) -> np.ndarray:
+        """Features of inputs.
+
+        Parameters
+        ----------
+        X : array (N, D_in), (N, H, W) or (N, H, W, 3)
+            Finite numbers, computed in float32; uint8 is scaled to [0, 1]. N may be 0.
+        out : float32 array (N, feature_dim), optional
+            Where to put the features; C-contiguous.
+
+        Returns
+        -------
+        float32 array (N, feature_dim)
+        """
+        check_is_fitted(self)
+        inputs = self._inputs(X, fitting=False)
+        plan = compile_plan(self.config, inputs.shape[1:])
+        shape = (len(inputs), self.feature_dim)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        _check_out(out, shape)
+        threshold: Any = getattr(self, "threshold_", self.config.probe.threshold)
+        flat = inputs.reshape(len(inputs), -1)
+        features(get_backend(self.backend), plan, flat, out, threshold, bool(self.exact))
+        return out
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names "reservoir0", "reservoir1" ... of the features; `input_features` is ignored."""
+        return np.array([f"reservoir{i}" for i in range(self.feature_dim)], dtype=object)
+
+    @property
+    def feature_dim(self) -> int:
+        """How many features an input has."""
+        c = self.config
+        return c.members * int(np.prod(c.probe.shape(c.steps, c.height, c.width, c.channels)))
+
+    # -- textures in, textures out -------------------------------------------------------------
+
+    def evolve(
+        self, states, steps: int | None = None, medium: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """Textures after more steps of the rule.
+
+        Parameters
+        ----------
+        states : array (N, H, W, C), with several members (N, M, H, W, C)
+            Finite textures; not changed. N may be 0.
+        steps : int, optional
+            How many; None means the config's. The rule's step counter starts at 0.
+        medium : mapping, optional
+            Media that replace the config's for this call, each (H, W) or (M, H, W).
+
+        Returns
+        -------
+        float32 array of the shape of `states`
+        """
+        c = self.config
+        steps = c.steps if steps is None else steps
+        media = {**c.medium, **({} if medium is None else medium)}
+        config = replace(c, steps=steps, medium=media, probe=Probe())
+        shape = (c.members, c.height, c.width, c.channels)
+        states = _checked(states, FLOAT, "states", ensure_2d=False, ensure_min_samples=0)
+        accepted = (shape, shape[1:]) if c.members == 1 else (shape,)
+        if states.shape[1:] not in accepted:
+            expected = ", ".join(map(str, accepted[-1]))
+            raise ValueError(f"states must have the shape (N, {expected}), got {states.shape}")
+        full = states.reshape(len(states), *shape)
+        plan = compile_plan(config, None)
+        backend = get_backend(self.backend)
+        return evolve(backend, plan, full, bool(self.exact)).reshape(states.shape)
+
+    def step(self, state) -> np.ndarray:
+        """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C)."""
+        return self.evolve(np.asarray(state)[None], steps=1)[0]
+
+    # -- private -------------------------------------------------------------------------------
+
+    def _inputs(self, X, fitting: bool) -> np.ndarray:
+        """Checked inputs as float32, of the rank in which they came."""
+        inputs = _checked(X, IMAGES, "X", ensure_min_samples=int(fitting), estimator=self)
+        if inputs.ndim > 4 or (inputs.ndim == 4 and inputs.shape[3] != 3):
+            raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
+        if 0 in inputs.shape[1:]:
+            raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
+        columns = int(np.prod(inputs.shape[1:]))
+        named = X if inputs.ndim == 2 else inputs.reshape(len(inputs), columns)
+        validate_data(self, named, reset=fitting, skip_check_array=True)
+        return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
+
+    def _threshold(self, plan: Plan, flat: np.ndarray) -> float:
+        """The probe's threshold: a quantile of the absolute values that it reads, or as given."""
+        threshold: Any = plan.probe.threshold
+        if not plan.probe.learns:
+            return threshold
+        samples = max(1, MOST_QUANTILE_VALUES // self.feature_dim)
+        flat = flat[:: -(-len(flat) // samples)]
+        probe = replace(plan.probe, rectify=False, threshold=0.0, pool=None)
+        textures = snapshots(get_backend(self.backend), plan, flat, bool(self.exact))
+        seen = [np.abs(probe.read(states, 0.0)).ravel() for _, _, states in textures]
+        return float(np.quantile(np.concatenate(seen), threshold["quantile"]))
+
+
+def _checked(X, dtype: Any, name: str, **checks: Any) -> Any:
+    """`X` as a finite array of one of the types, of any rank; the errors are scikit-learn's."""
+    return check_array(X, dtype=dtype, input_name=name, allow_nd=True, **checks)
+
+
+def _check_out(out: object, shape: tuple[int, int]) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a float32 array of shape {shape}, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
+        got = f"{out.dtype} of shape {out.shape}"
+        raise ValueError(
+            f"out must be float32 of shape {shape}, C-contiguous, writeable; got {got}"
+        )

@@ -1,0 +1,179 @@
+"""Every built-in rule, each written once, and the registry that users' own rules join."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pixelflow.core.graph import Program
+from pixelflow.core.trace import clip, trace, where
+
+_REGISTRY: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A local update of one cell, ready for every backend; made by :func:`rule`.
+
+    Called with arrays, a rule is its own NumPy reference: ``rule(at, p)``.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    params: Mapping[str, float]
+    medium: tuple[str, ...]
+    tolerance: float
+    program: Program
+    function: Callable[..., Any] | None = field(default=None, repr=False)
+
+    def __call__(self, at, p):
+        if self.function is None:
+            raise TypeError(f"rule {self.name!r} came from another process: only its graph is here")
+        return self.function(at, p)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A function of a script can't be pickled by name, and the graph is all that runs.
+        return {**self.__dict__, "function": None}
+
+
+def rule(
+    name: str,
+    channels: Iterable[str],
+    params: Mapping[str, float] | None = None,
+    medium: Iterable[str] = (),
+    tolerance: float = 0.0,
+) -> Callable[[Callable[..., Any]], Rule]:
+    """Build and register a rule from a function of one cell (a decorator).
+
+    Parameters
+    ----------
+    name : str
+        The name by which a `ReservoirConfig` asks for it; an existing rule of it is replaced.
+    channels : iterable of str
+        Names for R, G, B, A ... in order; channels not named or not returned keep their value.
+    params : mapping of str to float, optional
+        Parameters and their defaults, read as ``p.name``; a rule computes in float32.
+    medium : iterable of str
+        Names of fixed per-cell coefficients, read as ``at.medium(name)``.
+    tolerance : float
+        How far backends may differ, relative to the largest value. It is 0, identical bits,
+        unless the rule calls / sqrt exp log tanh, whose last bit differs between devices.
+
+    Returns
+    -------
+    callable
+        Turns ``function(at, p) -> {channel: next value}`` into a registered `Rule`.
+        ``at(dy, dx, channel)`` reads the cell at row + dy, column + dx, ``at.medium(name)`` a
+        medium, ``at.step()`` the number of steps done, ``at.noise()`` a random number of zero
+        mean and unit deviation.
+
+    Raises
+    ------
+    ValueError, TypeError
+        At once, when the function is not a rule: a branch on a value, an unknown channel,
+        parameter or medium, an inexact operation without a tolerance.
+
+    Examples
+    --------
+    >>> from pixelflow.core import rule
+    >>> @rule("blur", channels=("heat",), params={"rate": 0.2})
+    ... def blur(at, p):
+    ...     around = at(-1, 0, "heat") + at(1, 0, "heat") + at(0, -1, "heat") + at(0, 1, "heat")
+    ...     return {"heat": at(0, 0, "heat") + p.rate * (around - 4 * at(0, 0, "heat"))}
+    >>> blur.name
+    'blur'
+    """
+    channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
+    for label, names in (("channels", channels), ("params", tuple(params)), ("medium", medium)):
+        if len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
+            raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
+    if not channels or not isinstance(name, str) or not name:
+        raise ValueError(f"a rule needs a name and at least one channel, got {name!r}, {channels}")
+    for key, value in params.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+            raise ValueError(f"rule {name!r}: parameter {key!r} must be a number, got {value!r}")
+
+    def build(function: Callable[..., Any]) -> Rule:
+        program = trace(function, channels, params, medium)
+        if not program.exact and not tolerance > 0:
+            raise ValueError(
+                f"rule {name!r} calls / sqrt exp log or tanh, whose last bit differs between "
+                f"devices: declare a tolerance, for example tolerance=1e-5"
+            )
+        built = Rule(name, channels, params, medium, float(tolerance), program, function)
+        return register_rule(built)
+
+    return build
+
+
+def register_rule(rule: Rule) -> Rule:
+    """Register a rule built by code under its name, replacing one that had it; returns it."""
+    if not isinstance(rule, Rule):
+        raise TypeError(f"register_rule expects what @rule builds, got {type(rule).__name__}")
+    _REGISTRY[rule.name] = rule
+    return rule
+
+
+def get_rule(name: str) -> Rule:
+    """The registered rule of that name; ValueError names the known ones."""
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown rule {name!r}; registered are {list_rules()}")
+    return _REGISTRY[name]
+
+
+def list_rules() -> list[str]:
+    """The names of all registered rules, sorted."""
+    return sorted(_REGISTRY)
+
+
+def _laplacian(at, channel):
+    """The 5-point Laplacian of one channel."""
+    around = at(-1, 0, channel) + at(1, 0, channel) + at(0, -1, channel) + at(0, 1, channel)
+    return around - 4 * at(0, 0, channel)
+
+
+@rule(
+    "diffusion_reaction",
+    channels=("u", "v"),
+    params={"feed": 0.055, "kill": 0.062, "dt": 1.0, "du": 0.16, "dv": 0.08},
+)
+def diffusion_reaction(at, p):
+    """Gray-Scott: u' = du lap(u) - u v^2 + feed (1 - u), v' = dv lap(v) + u v^2 - (feed + kill) v.
+
+    Pearson, Complex patterns in a simple system, Science 261 (1993).
+    """
+    u, v = at(0, 0, "u"), at(0, 0, "v")
+    uvv = u * v * v
+    u_rate = p.du * _laplacian(at, "u") - uvv + p.feed * (1 - u)
+    v_rate = p.dv * _laplacian(at, "v") + uvv - (p.feed + p.kill) * v
+    return {"u": clip(u + p.dt * u_rate, 0, 1), "v": clip(v + p.dt * v_rate, 0, 1)}
+
+
+@rule("life_like", channels=("alive",), params={"threshold": 0.5, "noise": 0.0})
+def life_like(at, p):
+    """Conway's Life (B3/S23) on cells at or above a threshold, then noise, held in [0, 1].
+
+    Gardner, Mathematical games, Scientific American 223 (1970).
+    """
+
+    def alive(dy, dx):
+        return where(at(dy, dx, "alive") >= p.threshold, 1, 0)
+
+    ring = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    first, *others = [alive(dy, dx) for dy, dx in ring]
+    neighbours = sum(others, start=first)
+    survives = (neighbours == 2) & (alive(0, 0) == 1)
+    living = where((neighbours == 3) | survives, 1, 0)
+    return {"alive": clip(living + p.noise * at.noise(), 0, 1)}
+
+
+@rule("wave", channels=("amplitude", "velocity"), params={"c": 0.5, "damping": 0.999, "dt": 1.0})
+def wave(at, p):
+    """Discrete wave equation: u'' = c^2 lap(u), damped; c in cells a step."""
+    u, v = at(0, 0, "amplitude"), at(0, 0, "velocity")
+    v = (v + p.dt * p.c * p.c * _laplacian(at, "amplitude")) * p.damping
+    return {"amplitude": clip(u + p.dt * v, -1, 1), "velocity": v}

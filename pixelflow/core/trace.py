@@ -1,0 +1,170 @@
+"""A rule called with symbols becomes a program; what a rule may call stands here."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from pixelflow.core.graph import OPERATIONS, SMALLEST, Graph, Node, Program, Symbol, apply
+
+
+def where(condition, a, b):
+    """`a` where the condition holds, else `b`, cell by cell."""
+    return apply("where", condition, a, b)
+
+
+def minimum(a, b):
+    """The smaller of two: ``where(b < a, b, a)``."""
+    return apply("minimum", a, b)
+
+
+def maximum(a, b):
+    """The larger of two: ``where(b > a, b, a)``."""
+    return apply("maximum", a, b)
+
+
+def clip(x, low, high):
+    """`x` held between `low` and `high`."""
+    return apply("clip", x, low, high)
+
+
+def sqrt(x):
+    """Square root; a rule that calls it declares a tolerance."""
+    return apply("sqrt", x)
+
+
+def exp(x):
+    """Exponential; a rule that calls it declares a tolerance."""
+    return apply("exp", x)
+
+
+def log(x):
+    """Natural logarithm; a rule that calls it declares a tolerance."""
+    return apply("log", x)
+
+
+def tanh(x):
+    """Hyperbolic tangent; a rule that calls it declares a tolerance."""
+    return apply("tanh", x)
+
+
+def _mix(x):
+    """A bijective 32-bit hash: xor-shift-multiply, the constants of C. Wellons' search (2018)."""
+    x = apply("umul", apply("uxor", x, apply("ushr", x, 16)), 0x21F0AAAD)
+    x = apply("umul", apply("uxor", x, apply("ushr", x, 15)), 0x735A2D97)
+    return apply("uxor", x, apply("ushr", x, 15))
+
+
+def noise(key, step, cell, draw=0):
+    """Zero mean and unit deviation from a counter: nearly normal, the same on every device.
+
+    The sum of four independent 16-bit uniforms (Irwin-Hall), taken from two hashes of the
+    arguments. All integers below 2**24, so float32 holds the sum exactly.
+
+    Parameters
+    ----------
+    key, step, cell, draw : uint32 symbols, arrays or numbers
+        The member's key, the steps done, the cell's number y * W + x, and which of a rule's
+        calls this is.
+    """
+    counter = apply("uadd", apply("umul", step, 0x9E3779B9), apply("uadd", key, draw))
+    first = _mix(apply("uxor", _mix(cell), _mix(counter)))
+    second = _mix(apply("uadd", first, 0x9E3779B9))
+    halves = []
+    for bits in (first, second):
+        high = apply("ushr", bits, 16)
+        halves += [high, apply("uxor", bits, apply("umul", high, 65536))]
+    total = reduce(lambda a, b: apply("uadd", a, b), halves)
+    deviation = np.sqrt((65536.0**2 - 1) / 3)
+    return apply("mul", apply("sub", apply("float", total), 2 * 65535), float(1 / deviation))
+
+
+class _Cell:
+    """What a rule sees of the texture while it is traced: its first argument, ``at``."""
+
+    def __init__(self, graph: Graph, channels: tuple[str, ...], media: tuple[str, ...]) -> None:
+        self._graph, self._channels, self._media = graph, channels, media
+        self._draws = 0
+
+    def __call__(self, dy: int, dx: int, channel: str) -> Symbol:
+        if channel not in self._channels:
+            raise ValueError(f"at() got channel {channel!r}; the rule's are {self._channels}")
+        for offset in (dy, dx):
+            if isinstance(offset, bool) or not isinstance(offset, numbers.Integral):
+                raise TypeError(f"at() expects whole cell offsets, got {offset!r}")
+        return self._graph.add("read", int(dy), int(dx), self._channels.index(channel))
+
+    def medium(self, name: str) -> Symbol:
+        if name not in self._media:
+            raise ValueError(f"at.medium() got {name!r}; the rule's media are {self._media}")
+        return self._graph.add("medium", name)
+
+    def step(self) -> Symbol:
+        return apply("float", self._graph.add("step"))
+
+    def noise(self) -> Symbol:
+        key, step, cell = (self._graph.add(name) for name in ("key", "step", "cell"))
+        self._draws += 1
+        return noise(key, step, cell, self._draws - 1)
+
+
+class _Parameters:
+    """A rule's second argument, ``p``, while it is traced."""
+
+    def __init__(self, graph: Graph, names: tuple[str, ...]) -> None:
+        self._graph, self._names = graph, names
+
+    def __getattr__(self, name: str) -> Symbol:
+        if name not in self._names:
+            raise ValueError(f"the rule uses p.{name}; its declared parameters are {self._names}")
+        return self._graph.add("param", name)
+
+
+def _may_be_tiny(graph: Graph, index: int) -> bool:
+    """Whether a node can be nearer to zero than `SMALLEST` and not +0."""
+    op, *operands = graph.nodes[index]
+    if op == "const":
+        return abs(operands[0]) < SMALLEST and repr(operands[0]) != "0.0"
+    return op != "where" or any(_may_be_tiny(graph, i) for i in operands[1:])
+
+
+def trace(
+    fn: Callable[..., Any], channels: Iterable[str], params: Iterable[str], media: Iterable[str]
+) -> Program:
+    """Call a rule's function once with symbols and return its graph."""
+    channels, params, media = tuple(channels), tuple(params), tuple(media)
+    graph = Graph()
+    result = fn(_Cell(graph, channels, media), _Parameters(graph, params))
+    if not isinstance(result, dict) or not result or not set(result) <= set(channels):
+        raise ValueError(
+            f"a rule returns a dict from some of its channels {channels} to their next values, "
+            f"got {sorted(result) if isinstance(result, dict) else type(result).__name__}"
+        )
+    outputs = {}
+    for name, value in result.items():
+        symbol = Symbol(graph, graph.operand(value, "f", f"the next {name!r}"))
+        if _may_be_tiny(graph, symbol.index):
+            symbol = graph.add("flush", symbol.index)
+        outputs[channels.index(name)] = symbol.index
+    return _pruned(graph.nodes, outputs, params, media)
+
+
+def _pruned(
+    nodes: list[Node], outputs: dict[int, int], params: tuple[str, ...], media: tuple[str, ...]
+) -> Program:
+    """The program of the nodes that the outputs need, renumbered."""
+    needed = set(outputs.values())
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in needed and nodes[index][0] in OPERATIONS:
+            needed.update(nodes[index][1:])
+    number = {old: new for new, old in enumerate(sorted(needed))}
+    kept = []
+    for old in number:
+        op, *operands = nodes[old]
+        kept.append((op, *(number[i] for i in operands)) if op in OPERATIONS else nodes[old])
+    order = tuple((channel, number[node]) for channel, node in sorted(outputs.items()))
+    return Program(tuple(kept), order, params, media)

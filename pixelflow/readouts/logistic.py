@@ -1,0 +1,73 @@
+"""The logistic readout: multinomial logistic regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
+
+
+class LogisticReadout(ClassifierMixin, LinearReadout):
+    """Multinomial logistic regression with an L2 penalty, by L-BFGS (scikit-learn's).
+
+        Parameters
+        ----------
+        C : float
+            Inverse of the penalty's strength.
+        max_iter : int
+            The solver's iterations at most; a ConvergenceWarning says if they were too few.
+
+        Attributes
+        ----------
+        classes_ : array
+            The labels seen in `fit`, sorted.
+        n_iter_ : int array (1,)
+            The solver's iterations.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is none of these, in `fit`.
+        NotFittedError
+            Also a RuntimeError: `predict`, `predict_proba` or `score` before `fit`.
+
+        Examples
+        --------
+        >>> from typing import Any
+
+    import numpy as np
+        >>> from pixelflow import LogisticReadout
+        >>> X = np.arange(8.0).reshape(-1, 1)
+        >>> LogisticReadout().fit(X, X[:, 0] > 3).predict([[0.0], [7.0]])
+        array([False,  True])
+    """
+
+    def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:
+        self.C = C
+        self.max_iter = max_iter
+
+    def fit(self, X, y) -> LogisticReadout:
+        """Fit on features (N, D) and labels (N,)."""
+        checked: Any = validate_data(self, X, y, dtype=FLOATS)
+        X, y = checked
+        check_classification_targets(y)
+        if len(np.unique(y)) == 1:
+            self.model_, self.n_iter_ = only_class(X, y), np.array([0])
+        else:
+            self.model_ = LogisticRegression(C=self.C, max_iter=self.max_iter).fit(X, y)
+            self.n_iter_ = self.model_.n_iter_
+        return self
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probabilities (N, K) of the K classes, in the order of `classes_`."""
+        return self._fitted().predict_proba(self._features(X))
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy on features (N, D) and labels (N,)."""
+        return LinearReadout.score(self, X, y, sample_weight)

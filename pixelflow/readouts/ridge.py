@@ -1,0 +1,174 @@
+"""The ridge readout: linear least squares with an L2 penalty."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV, RidgeCV
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
+
+HOLDOUT = 1 / 6  # of the training samples, to choose alpha on
+TASKS = ("auto", "classification", "regression")
+SELECTIONS = ("holdout", "loo")
+
+
+class RidgeReadout(LinearReadout):
+    """Ridge regression, or ridge regression on +1/-1 labels as a classifier.
+
+    Minimises ``||y - X w - b||^2 + alpha ||w||^2``; the intercept b is not penalised.
+
+    Parameters
+    ----------
+    alpha : float or sequence of float
+        The penalty. Of several, `fit` keeps the best by `selection`, the largest among equals,
+        and fits it on all samples.
+    task : "auto", "classification" or "regression"
+        "auto" classifies when y is integer, boolean or text.
+    standardize : bool
+        Divide each feature by its standard deviation on the training samples first.
+    selection : "holdout" or "loo"
+        How one of several alphas is chosen: by score on a sixth of the training samples, held
+        out at random (stratified, always the same), or by exact leave-one-out squared error.
+    class_weight : dict, "balanced" or None
+        Weights of the classes, as in scikit-learn.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The alpha of the fitted model.
+    classes_ : array
+        The labels, of a classification.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of these, in the constructor or in `fit`.
+    NotFittedError
+        Also a RuntimeError: `predict` or `score` before `fit`.
+
+    References
+    ----------
+    Hoerl and Kennard, Ridge regression, Technometrics 12 (1970).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pixelflow import RidgeReadout
+    >>> X = np.arange(8.0).reshape(-1, 1)
+    >>> RidgeReadout(alpha=[0.1, 1.0], selection="loo").fit(X, 2 * X[:, 0]).alpha_
+    0.1
+    """
+
+    def __init__(
+        self,
+        alpha: float | Sequence[float] = 1.0,
+        task: str = "auto",
+        standardize: bool = False,
+        selection: str = "holdout",
+        class_weight=None,
+    ) -> None:
+        self.alpha = alpha
+        self.task = task
+        self.standardize = standardize
+        self.selection = selection
+        self.class_weight = class_weight
+        self._check_params()
+
+    def _check_params(self) -> np.ndarray:
+        """Every alpha as an array; raises for a parameter that is none of the documented."""
+        for name, known in (("task", TASKS), ("selection", SELECTIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        if not isinstance(self.standardize, bool | np.bool_):
+            raise TypeError(f"standardize must be True or False, got {self.standardize!r}")
+        alphas: Any = [self.alpha] if isinstance(self.alpha, numbers.Real) else self.alpha
+        if isinstance(alphas, str) or not all(isinstance(a, numbers.Real) for a in alphas):
+            raise TypeError(f"alpha must be a number or numbers, got {self.alpha!r}")
+        values = np.array(alphas, np.float64)
+        if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):
+            raise ValueError(f"alpha must be finite and not negative, got {self.alpha!r}")
+        return values
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        if self.task == "classification":
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        elif self.task == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        return tags
+
+    def fit(self, X, y, sample_weight=None) -> RidgeReadout:
+        """Fit on features (N, D) and labels or values y, (N,) or (N, T); weights are (N,)."""
+        alphas = self._check_params()
+        checked: Any = validate_data(self, X, y, dtype=FLOATS, multi_output=True)
+        X, y = checked
+        labels = self.task == "classification" or (self.task == "auto" and y.dtype.kind not in "fc")
+        if labels:
+            check_classification_targets(y)
+        elif self.class_weight is not None:
+            raise ValueError("class_weight is for classification, and y holds values to regress on")
+        if labels and y.ndim == 1 and len(np.unique(y)) == 1:
+            self.alpha_, self.model_ = float(alphas.max()), only_class(X, y)
+            return self
+        if len(alphas) == 1:
+            self.alpha_ = float(alphas[0])
+        elif self.selection == "loo":
+            self.alpha_ = self._leave_one_out(alphas, labels, X, y, sample_weight)
+        else:
+            self.alpha_ = self._hold_out(alphas, labels, X, y, sample_weight)
+        self.model_ = self._model(self.alpha_, labels, X, y, sample_weight)
+        return self
+
+    def _model(self, alpha: float, labels: bool, X, y, sample_weight) -> Any:
+        """One fitted scikit-learn model."""
+        if labels:
+            ridge = RidgeClassifier(alpha=alpha, class_weight=self.class_weight)
+        else:
+            ridge = Ridge(alpha=alpha)
+        return self._fit(ridge, X, y, sample_weight)
+
+    def _fit(self, ridge: Any, X, y, sample_weight) -> Any:
+        if not self.standardize:
+            return ridge.fit(X, y, sample_weight=sample_weight)
+        names = ("standardscaler", type(ridge).__name__.lower())
+        weights = {f"{name}__sample_weight": sample_weight for name in names}
+        return make_pipeline(StandardScaler(), ridge).fit(X, y, **weights)
+
+    def _leave_one_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
+        descending = np.sort(alphas)[::-1]
+        if labels:
+            ridge = RidgeClassifierCV(descending, class_weight=self.class_weight)
+        else:
+            ridge = RidgeCV(descending)
+        fitted: Any = self._fit(ridge, X, y, sample_weight)
+        return float((fitted[-1] if self.standardize else fitted).alpha_)
+
+    def _hold_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
+        stratified = labels and y.ndim == 1 and np.unique(y, return_counts=True)[1].min() > 1
+        rows = train_test_split(
+            np.arange(len(X)),
+            test_size=HOLDOUT,
+            random_state=0,
+            stratify=y if stratified else None,
+        )
+        train, held = (np.sort(part) for part in rows)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        scores = []
+        for alpha in alphas:
+            weights = None if weight is None else weight[train]
+            model = self._model(float(alpha), labels, X[train], y[train], weights)
+            weights = None if weight is None else weight[held]
+            scores.append(model.score(X[held], y[held], sample_weight=weights))
+        return float(max(zip(scores, alphas, strict=True))[1])
