@@ -62,7 +62,7 @@ lock:
 	    --extra workflow --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
-	@rm -rf paper/generated $(BUILD_PRODUCTS)
+	@rm -rf paper/generated paper/build $(BUILD_PRODUCTS)
 	@if [ -d results ]; then \
 	    find results -mindepth 1 -maxdepth 1 ! -name recorded -exec rm -rf {} +; fi
 

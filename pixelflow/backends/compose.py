@@ -17,42 +17,37 @@ def features(
     backend: Backend, plan: Plan, X: np.ndarray, out: np.ndarray, threshold: float, exact: bool
 ) -> None:
     """Fill `out` (N, D) with the features of float32 inputs `X` (N, D_in)."""
-    if plan.probe == Probe():
+    if plan.probe == Probe():  # the textures themselves: no copy
         textures = out.reshape(len(X), plan.members, 1, *plan.shape)
         for rows in chunks(plan, len(X)):
-            for m in range(plan.members):
-                latents = plan.encoder.latents(X[rows], m)
-                backend.trajectories(plan, m, latents, textures[rows, m], exact)
+            backend.trajectories(plan, plan.encoder.latents(X[rows]), textures[rows], exact)
         return
-    by_member = out.reshape(len(X), plan.members, -1)
-    for rows, m, textures in snapshots(backend, plan, X, exact):
-        by_member[rows, m] = plan.probe.read(textures, threshold)
+    for rows, textures in snapshots(backend, plan, X, exact):
+        out[rows] = plan.probe.read(textures, threshold)
 
 
 def snapshots(
     backend: Backend, plan: Plan, X: np.ndarray, exact: bool
-) -> Iterator[tuple[slice, int, np.ndarray]]:
-    """Rows, member and the textures (n, S, H, W, C) that its probe reads, chunk by chunk."""
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows of `X` and the textures (n, M, S, H, W, C) that the probe reads, chunk by chunk."""
     for rows in chunks(plan, len(X)):
-        n = rows.stop - rows.start
-        buffer = np.empty((n, len(plan.times), *plan.shape), np.float32)
-        for m in range(plan.members):
-            backend.trajectories(plan, m, plan.encoder.latents(X[rows], m), buffer, exact)
-            yield rows, m, buffer
+        shape = (rows.stop - rows.start, plan.members, len(plan.times), *plan.shape)
+        textures = np.empty(shape, np.float32)
+        backend.trajectories(plan, plan.encoder.latents(X[rows]), textures, exact)
+        yield rows, textures
 
 
 def evolve(backend: Backend, plan: Plan, states: np.ndarray, exact: bool) -> np.ndarray:
     """States (N, M, H, W, C) at the plan's last step; the plan's inputs are textures."""
     out = np.empty_like(states)
-    for m in range(plan.members):
-        latents = np.ascontiguousarray(states[:, m]).reshape(len(states), -1)
-        backend.trajectories(plan, m, latents, out[:, m, None], exact)
+    latents = np.ascontiguousarray(states).reshape(len(states), plan.members, plan.texture_size)
+    backend.trajectories(plan, latents, out[:, :, None], exact)
     return out
 
 
 def chunks(plan: Plan, n_samples: int) -> Iterator[slice]:
-    """Slices of the samples whose snapshots fit into `CHUNK_BYTES`."""
-    size = int(np.prod(plan.shape)) * len(plan.times) * np.float32().itemsize
-    count = max(1, CHUNK_BYTES // size)
+    """Slices of the samples whose textures fit into `CHUNK_BYTES`."""
+    values = plan.members * len(plan.times) * plan.texture_size
+    count = max(1, CHUNK_BYTES // (values * np.float32().itemsize))
     for start in range(0, n_samples, count):
         yield slice(start, min(start + count, n_samples))

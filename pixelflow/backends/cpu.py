@@ -12,7 +12,7 @@ from pixelflow.backends.layout import cell_numbers, halo_sources, n_threads, ove
 from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program
 from pixelflow.core.plan import Plan
 
-PLANE_BYTES = 2**17  # of one channel of a block: a block's dozen planes stay in a core's cache
+PLANE_BYTES = 2**20  # of one channel of a block: small for the cache, large for the interpreter
 DTYPES = {"f": np.dtype(np.float32), "b": np.dtype(np.bool_), "u": np.dtype(np.uint32)}
 Instruction = tuple[Callable[..., object], tuple[np.ndarray, ...]]
 
@@ -22,18 +22,20 @@ def describe() -> str:
     return f"NumPy {np.__version__} on {n_threads()} threads"
 
 
-def trajectories(
-    plan: Plan, member: int, latents: np.ndarray, out: np.ndarray, exact: bool
-) -> None:
+def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
     """See `pixelflow.backends.registry.Backend`; always exact."""
     height, width, _ = plan.shape
     plane = (height + 2 * plan.program.radius) * (width + 2 * plan.program.radius)
     block = max(1, PLANE_BYTES // (plane * DTYPES["f"].itemsize))
-    over_samples(
-        lambda start, stop: _run(plan, member, latents[start:stop], out[start:stop]),
-        len(latents),
-        block,
-    )
+    for m in range(plan.members):
+        seen, textures = latents[:, min(m, latents.shape[1] - 1)], out[:, m]
+        over_samples(
+            lambda start, stop, m=m, seen=seen, textures=textures: _run(
+                plan, m, seen[start:stop], textures[start:stop]
+            ),
+            len(latents),
+            block,
+        )
 
 
 def _run(plan: Plan, member: int, latents: np.ndarray, out: np.ndarray) -> None:
@@ -152,7 +154,15 @@ def _clip(x: np.ndarray, low: np.ndarray, high: np.ndarray, out: np.ndarray) -> 
 
 
 def _flush(x: np.ndarray, out: np.ndarray) -> None:
-    keep = np.abs(x) >= SMALLEST
+    _zero_except(np.abs(x) >= SMALLEST, x, out)
+
+
+def _saturate(x: np.ndarray, high: np.ndarray, out: np.ndarray) -> None:
+    np.clip(x, 0, high, out=out)
+    _zero_except(out >= SMALLEST, out, out)
+
+
+def _zero_except(keep: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
     if not keep.all():
         np.multiply(x, keep, out=out)
         np.add(out, 0, out=out)  # -0 becomes +0
@@ -167,6 +177,7 @@ IN_PLACE = {
     "minimum": _minimum,
     "maximum": _maximum,
     "clip": _clip,
+    "saturate": _saturate,
     "flush": _flush,
     "where": _where,
     "float": _convert,

@@ -28,6 +28,7 @@ from numba import njit
 
 f32, u32 = np.float32, np.uint32
 SMALLEST = f32({smallest!r})
+WRITTEN = {written}  # which channels the rule writes
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={fastmath})
@@ -59,44 +60,49 @@ def halo(plane, height, width, rows, cols):
 
 
 @njit(cache=True, nogil=True)
-def load(latents, index, a, height, width):
-    pitch = width + {twice}
-    for c in range({channels}):
-        for y in range(height):
-            row = a[c, (y + {radius}) * pitch + {radius} :][:width]
-            source = index[c, y]
-            for x in range(width):
-                row[x] = latents[source[x]] if source[x] >= 0 else f32(0)
+def load(latents, index, plane, height, width):
+    for y in range(height):
+        first = (y + {radius}) * (width + {twice}) + {radius}
+        for x in range(width):
+            source = index[y, x]
+            plane[first + x] = latents[source] if source >= 0 else f32(0)
 
 
 @njit(cache=True, nogil=True)
 def store(a, out, height, width):
-    pitch = width + {twice}
+{planes}
+    flat = out.reshape(height * width * {channels})
     for y in range(height):
-        first = (y + {radius}) * pitch + {radius}
-{rows}
-        row = out[y].reshape(width * {channels})
+        first = (y + {radius}) * (width + {twice}) + {radius}
+        start = y * width * {channels}
         for x in range(width):
 {interleave}
 
 
 @njit(cache=True, nogil=True)
-def run(latents, index, params, media, cells, key, rows, cols, times, out, start, stop):
-    height, width = out.shape[2], out.shape[3]
+def run(latents, index, driven, params, media, cells, keys, rows, cols, times, out, start, stop):
+    members, height, width = out.shape[1], out.shape[3], out.shape[4]
     size = (height + {twice}) * (width + {twice})
     a = np.zeros(({channels}, size), f32)
     b = np.zeros(({channels}, size), f32)
-    for i in range(start, stop):
-        load(latents[i], index, a, height, width)
-{keep}
+    for im in range(start * members, stop * members):
+        i, m = im // members, im % members
+        seen = latents[i, min(m, latents.shape[1] - 1)]
+        for c in range({channels}):
+            if driven[c]:
+                load(seen, index[c], a[c], height, width)
+                if not WRITTEN[c]:
+                    b[c] = a[c]
+            elif WRITTEN[c]:
+                a[c] = f32(0)
         read = 0
         for done in range(times[-1] + 1):
             if done == times[read]:
-                store(a, out[i, read], height, width)
+                store(a, out[i, m, read], height, width)
                 read += 1
             if done < times[-1]:
 {halos}
-                step(a, b, params, media, cells, key, u32(done), height, width)
+                step(a, b, params[m], media[m], cells, keys[m], u32(done), height, width)
                 a, b = b, a
 '''
 
@@ -110,20 +116,20 @@ def describe() -> str:
     return f"Numba {numba.__version__} on {n_threads()} threads"
 
 
-def trajectories(
-    plan: Plan, member: int, latents: np.ndarray, out: np.ndarray, exact: bool
-) -> None:
+def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
     """See `pixelflow.backends.registry.Backend`."""
     (height, width, channels), program = plan.shape, plan.program
     radius = program.radius
     module = _compiled(source(program, channels, exact))
+    index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
     fixed = (
-        np.ascontiguousarray(latents),
-        np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0)),
-        plan.params[member],
-        padded(plan.media[member], radius),
+        latents,
+        index,
+        (index >= 0).any(axis=(1, 2)),
+        plan.params,
+        padded(plan.media, radius),
         cell_numbers(height, width, radius),
-        plan.keys[member],
+        plan.keys,
         halo_sources(height, radius, plan.boundary),
         halo_sources(width, radius, plan.boundary),
         np.array(plan.times),
@@ -156,6 +162,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
     varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
+        written=tuple(c in written for c in range(channels)),
         radius=program.radius,
         twice=2 * program.radius,
         channels=channels,
@@ -163,9 +170,10 @@ def source(program: Program, channels: int, exact: bool) -> str:
         uniform=_indented(uniform, 4),
         views=_indented([*(f"r{i} = {view}" for i, view in views.items()), *ends], 4),
         body=_indented([*varying, *(f"o{c}[i] = v{i}" for c, i in written.items())], 8),
-        rows=_indented([f"p{c} = a[{c}, first : first + width]" for c in range(channels)], 8),
-        interleave=_indented([f"row[{channels} * x + {c}] = p{c}[x]" for c in range(channels)], 12),
-        keep=_indented([f"b[{c}] = a[{c}]" for c in range(channels) if c not in written], 8),
+        planes=_indented([f"p{c} = a[{c}]" for c in range(channels)], 4),
+        interleave=_indented(
+            [f"flat[start + {channels} * x + {c}] = p{c}[first + x]" for c in range(channels)], 12
+        ),
         halos=_indented([f"halo(a[{c}], height, width, rows, cols)" for c in halos], 16),
     )
 

@@ -24,12 +24,11 @@ class Backend(Protocol):
         """What it runs on here; ImportError or RuntimeError, with the remedy, if it can't."""
         ...
 
-    def trajectories(
-        self, plan: Plan, member: int, latents: np.ndarray, out: np.ndarray, exact: bool
-    ) -> None:
-        """Fill `out` (n, S, H, W, C) with the textures of one member after ``plan.times`` steps.
+    def trajectories(self, plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
+        """Fill `out` (n, M, S, H, W, C) with every member's textures after ``plan.times`` steps.
 
-        `latents` (n, L) are the encoder's values, which its index spreads over the texture.
+        `latents` (n, M, L), or (n, 1, L) where all members see the same, are the encoder's
+        values, which its index spreads over the texture. Both are C-contiguous.
         """
         ...
 

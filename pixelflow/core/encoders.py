@@ -39,12 +39,14 @@ class Encoder:
     bias: np.ndarray | None = None
     squash: str | None = None
 
-    def latents(self, X: np.ndarray, member: int) -> np.ndarray:
-        """Float32 (n, L) of float32 inputs (n, D_in)."""
+    def latents(self, X: np.ndarray) -> np.ndarray:
+        """Float32 (n, M, L), or (n, 1, L) where members share it, of float32 inputs (n, D_in)."""
         if self.weight is None or self.bias is None:
-            return X
-        z = X.astype(self.weight.dtype, copy=False) @ self.weight[member]
-        z += self.bias[member]
+            return np.ascontiguousarray(X)[:, None]
+        z = np.empty((len(X), *self.bias.shape), self.weight.dtype)
+        for m, weight in enumerate(self.weight):
+            np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])
+        z += self.bias
         if self.squash:
             z = SQUASHES[self.squash](z)
         return z.astype(np.float32, copy=False)

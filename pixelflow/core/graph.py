@@ -15,7 +15,7 @@ Node = tuple[Any, ...]  # (operation, *operands); the operands are indices of ea
 # Each operation: the kinds of its operands, then the kind of its result.
 # f is float32, b a truth value, u a uint32 that wraps (only the noise hash uses it).
 OPERATIONS = {
-    **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum"), "fff"),
+    **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum", "saturate"), "fff"),
     "clip": "ffff",
     **dict.fromkeys(("neg", "abs", "sqrt", "exp", "log", "tanh", "flush"), "ff"),
     **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), "ffb"),
@@ -43,6 +43,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "minimum": lambda a, b: np.where(b < a, b, a),
     "maximum": lambda a, b: np.where(b > a, b, a),
     "clip": lambda x, low, high: NUMPY["minimum"](NUMPY["maximum"](x, low), high),
+    "saturate": lambda x, high: NUMPY["minimum"](np.where(x < SMALLEST, np.float32(0), x), high),
     "flush": lambda x: np.where(np.abs(x) < SMALLEST, np.float32(0), x),
     "neg": np.negative,
     "abs": np.abs,

@@ -54,6 +54,12 @@ class Plan:
     def members(self) -> int:
         return len(self.params)
 
+    @property
+    def texture_size(self) -> int:
+        """How many values a texture has."""
+        height, width, channels = self.shape
+        return height * width * channels
+
 
 def compile_plan(config: ReservoirConfig, input_shape: tuple[int, ...] | None) -> Plan:
     """The plan of a config for inputs of one shape: (columns,), (H, W) or (H, W, 3).

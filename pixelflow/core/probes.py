@@ -91,18 +91,18 @@ class Probe:
         read = channels if self.channels is None else len(self.channels)
         return (len(self.times(steps)), read, 1 + bool(self.rectify), *grid)
 
-    def read(self, states: np.ndarray, threshold: float) -> np.ndarray:
-        """Features (n, D) of one member's snapshots (n, S, H, W, C)."""
-        values = np.moveaxis(states, -1, 2)  # (n, S, C, H, W)
+    def read(self, textures: np.ndarray, threshold: float) -> np.ndarray:
+        """Features (n, D) of snapshots (n, M, S, H, W, C)."""
+        values = np.moveaxis(textures, -1, 3)  # (n, M, S, C, H, W)
         if self.channels is not None:
-            values = values[:, :, list(self.channels)]
+            values = values[:, :, :, list(self.channels)]
         if self.rectify:
             level = np.float32(threshold)
             signs = (np.maximum(values - level, 0), np.maximum(-values - level, 0))
-            values = np.stack(signs, axis=3)
+            values = np.stack(signs, axis=4)
         if self.pool:
             values = _pooled(values, self.pool, POOLS[self.pool_op])
-        return values.reshape(len(states), -1)
+        return values.reshape(len(textures), int(np.prod(values.shape[1:])))
 
 
 def _is_integer(value: object) -> bool:

@@ -244,7 +244,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
         flat = flat[:: -(-len(flat) // samples)]
         probe = replace(plan.probe, rectify=False, threshold=0.0, pool=None)
         textures = snapshots(get_backend(self.backend), plan, flat, bool(self.exact))
-        seen = [np.abs(probe.read(states, 0.0)).ravel() for _, _, states in textures]
+        seen = [np.abs(probe.read(states, 0.0)).ravel() for _, states in textures]
         return float(np.quantile(np.concatenate(seen), threshold["quantile"]))
 
 

@@ -124,6 +124,18 @@ class _Parameters:
         return self._graph.add("param", name)
 
 
+def _flushed(graph: Graph, index: int) -> int:
+    """The node with +0 for what is nearer to zero than `SMALLEST`, in the fewest operations."""
+    if not _may_be_tiny(graph, index):
+        return index
+    op, *operands = graph.nodes[index]
+    if op == "clip":
+        low, high = (graph.nodes[i] for i in operands[1:])
+        if low == ("const", 0.0) and high[0] == "const" and high[1] >= SMALLEST:
+            return graph.add("saturate", operands[0], operands[2]).index
+    return graph.add("flush", index).index
+
+
 def _may_be_tiny(graph: Graph, index: int) -> bool:
     """Whether a node can be nearer to zero than `SMALLEST` and not +0."""
     op, *operands = graph.nodes[index]
@@ -147,9 +159,7 @@ def trace(
     outputs = {}
     for name, value in result.items():
         symbol = Symbol(graph, graph.operand(value, "f", f"the next {name!r}"))
-        if _may_be_tiny(graph, symbol.index):
-            symbol = graph.add("flush", symbol.index)
-        outputs[channels.index(name)] = symbol.index
+        outputs[channels.index(name)] = _flushed(graph, symbol.index)
     return _pruned(graph.nodes, outputs, params, media)
 
 

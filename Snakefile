@@ -1,0 +1,15 @@
+"""The paper: data, experiments, macros and the PDF. `make`, or `snakemake --cores 4`."""
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/classify.smk"
+include: "workflow/rules/paper.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/mnist.json",
+        "results/figures/mnist_evolution.pdf",
+        "results/notebooks/mnist.ipynb",
+        "paper/pixelflow.pdf",

@@ -1,0 +1,48 @@
+"""Rules of the tests' own: between them they use every part of the rule language."""
+
+import pytest
+
+from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
+from pixelflow.core.rules import _REGISTRY
+
+
+@rule("test_media", channels=("a", "b"), params={"rate": 0.1}, medium=("speed", "source"))
+def media(at, p):
+    speed, source = at.medium("speed"), at.medium("source")
+    moved = at(0, -2, "a") * speed + at(2, 1, "b") * (1 - speed)
+    late = where(at.step() >= 2, source, -source)
+    return {"a": clip(moved + p.rate * late, -2, 2), "b": at(0, 0, "a")}
+
+
+@rule("test_noise", channels=("a", "b", "c"), params={"level": 0.25})
+def noisy(at, p):
+    first, second = at.noise(), at.noise()
+    kept = where((first > 0) & ~(second > 1) | (at(0, 0, "c") != 0), at(0, 0, "a"), -at(1, 0, "b"))
+    return {"a": kept + p.level * first, "b": abs(second) * p.level}
+
+
+@rule("test_swap", channels=("a", "b"))
+def swap(at, p):
+    return {"a": at(0, 0, "b"), "b": at(0, 0, "a")}
+
+
+@rule("test_decay", channels=("a", "b"), params={"rate": 0.01})
+def decay(at, p):
+    a, b = at(0, 0, "a"), at(0, 0, "b")
+    grown = minimum(maximum(b, at(0, 1, "a")), at(1, 0, "b"))
+    return {"a": a * p.rate * p.rate * p.rate, "b": where(a <= b, grown * -1e-6, grown * 1e-7)}
+
+
+@rule("test_smooth", channels=("a",), params={"scale": 0.5}, tolerance=1e-5)
+def smooth(at, p):
+    near = (at(0, 1, "a") + at(0, -1, "a")) / (1 + exp(-at(1, 0, "a")))
+    return {"a": tanh(p.scale * near) + sqrt(abs(at(-1, 0, "a"))) * log(1.5 + at(0, 0, "a") * 0)}
+
+
+@pytest.fixture
+def registry():
+    """The rule registry, as it was again after the test."""
+    before = dict(_REGISTRY)
+    yield _REGISTRY
+    _REGISTRY.clear()
+    _REGISTRY.update(before)

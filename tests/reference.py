@@ -1,0 +1,61 @@
+"""The specification, run plainly: a rule called with arrays, its neighbours by numpy.pad."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from pixelflow.core.rules import Rule
+from pixelflow.core.trace import noise
+
+PAD = {"periodic": "wrap", "reflect": "symmetric", "zero": "constant"}
+SMALLEST = np.float32(1e-30)
+
+
+class ArrayCell:
+    """A rule's `at` over whole arrays (H, W)."""
+
+    def __init__(self, rule: Rule, state, media, boundary: str, key: int, step: int) -> None:
+        self.rule, self.state, self.media = rule, state, media
+        self.boundary, self.key, self.done, self.draws = boundary, key, step, 0
+
+    def __call__(self, dy, dx, channel):
+        plane = self.state[..., self.rule.channels.index(channel)]
+        height, width = plane.shape
+        reach = max(abs(dy), abs(dx))
+        padded = np.pad(plane, reach, mode=PAD[self.boundary])
+        return padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+
+    def medium(self, name):
+        return self.media[self.rule.medium.index(name)]
+
+    def step(self):
+        return np.float32(self.done)
+
+    def noise(self):
+        height, width = self.state.shape[:2]
+        cells = np.arange(height * width, dtype=np.uint32).reshape(height, width)
+        self.draws += 1
+        with np.errstate(over="ignore"):
+            return noise(self.key, self.done, cells, self.draws - 1)
+
+
+def evolve(rule: Rule, state, steps, params=None, media=(), boundary="periodic", key=0):
+    """One texture (H, W, C) after some steps, straight from the rule's own function."""
+    values = {**rule.params, **(params or {})}
+    p = SimpleNamespace(**{name: np.float32(value) for name, value in values.items()})
+    for step in range(steps):
+        with np.errstate(all="ignore"):
+            written = rule(ArrayCell(rule, state, media, boundary, key, step), p)
+        state = state.copy()
+        for name, value in written.items():
+            value = np.broadcast_to(np.float32(value), state.shape[:2])
+            tiny = np.abs(value) < SMALLEST
+            state[..., rule.channels.index(name)] = np.where(tiny, np.float32(0), value)
+    return state
+
+
+def same_bits(a, b) -> bool:
+    """Equal arrays down to the sign of zero; any two NaNs are the same."""
+    a, b = np.asarray(a), np.asarray(b)
+    bits = np.array_equal(a.view(np.uint32)[~np.isnan(a)], b.view(np.uint32)[~np.isnan(b)])
+    return a.shape == b.shape and np.array_equal(np.isnan(a), np.isnan(b)) and bits

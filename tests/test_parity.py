@@ -1,0 +1,213 @@
+"""Every backend against the specification, and against the field's package: the same bits."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import evolve, same_bits
+
+from pixelflow import Reservoir, ReservoirConfig
+from pixelflow.backends import numba as numba_backend
+from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
+from pixelflow.core.config import BOUNDARIES
+
+BACKENDS = ("cpu", "numba")
+SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
+EXACT = ("diffusion_reaction", "life_like", "wave", "test_decay", "test_noise", "test_swap")
+GOLDEN = np.load(Path(__file__).parent / "golden" / "pixelflow_rc.npz")
+
+
+def textures(n, *shape, seed=0):
+    """Random states with zeros of both signs and values near the subnormal range among them."""
+    rng = np.random.default_rng(seed)
+    states = rng.uniform(-1, 1, (n, *shape)).astype(np.float32)
+    few = rng.random(states.shape)
+    states[few < 0.1] = 0.0
+    states[(few >= 0.1) & (few < 0.2)] = -0.0
+    states[(few >= 0.2) & (few < 0.3)] *= np.float32(1e-28)
+    return states
+
+
+def reservoir(rule_name, backend, shape, channels=4, steps=6, **options):
+    height, width = shape
+    config = ReservoirConfig(
+        width,
+        height,
+        channels,
+        steps,
+        rule_name,
+        boundary=options.pop("boundary", "periodic"),
+        **options,
+    )
+    return Reservoir(config, backend=backend)
+
+
+def noise_key(config, member=0):
+    return int(config.generator("noise", member).integers(2**32))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("name", EXACT)
+def test_states_are_the_specifications_bits(name, boundary, backend):
+    params = {"noise": 0.3} if name == "life_like" else {}
+    for shape in SHAPES:
+        made = reservoir(name, backend, shape, boundary=boundary, rule_params=params)
+        states = textures(3, *shape, 4)
+        got = made.evolve(states)
+        key = noise_key(made.config)
+        for before, after in zip(states, got, strict=True):
+            expected = evolve(get_rule(name), before, 6, params, boundary=boundary, key=key)
+            assert same_bits(after, expected), shape
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_members_media_and_steps_are_the_specifications_bits(boundary, backend):
+    rng = np.random.default_rng(1)
+    shape, members = (5, 6), 3
+    speed = rng.random((members, *shape)).astype(np.float32)
+    made = reservoir(
+        "test_media",
+        backend,
+        shape,
+        channels=3,
+        steps=4,
+        boundary=boundary,
+        members=members,
+        medium={"speed": speed, "source": {"uniform": [-1, 1]}},
+        rule_params={"rate": [0.1, 0.2, 0.3]},
+    )
+    states = textures(2, members, *shape, 3)
+    got = made.evolve(states)
+    source = made.config.values("source", {"uniform": [-1, 1]}, shape)
+    for m in range(members):
+        media = (speed[m], source[m])
+        for before, after in zip(states[:, m], got[:, m], strict=True):
+            params = {"rate": (0.1, 0.2, 0.3)[m]}
+            expected = evolve(get_rule("test_media"), before, 4, params, media, boundary)
+            assert same_bits(after, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inexact_rules_are_within_their_tolerance(backend):
+    states = textures(3, 9, 11, 4)
+    got = reservoir("test_smooth", backend, (9, 11)).evolve(states)
+    for before, after in zip(states, got, strict=True):
+        expected = evolve(get_rule("test_smooth"), before, 6)
+        scale = np.abs(expected).max()
+        assert np.abs(after - expected).max() <= get_rule("test_smooth").tolerance * scale
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["diffusion_reaction", "wave", "life_like"])
+def test_members_do_not_change_each_other(name, backend):
+    """Member m of 3 is member m of 2, and differs from the others."""
+    param = {"life_like": "threshold", "wave": "c", "diffusion_reaction": "feed"}[name]
+    X = np.random.default_rng(0).random((4, 36), dtype=np.float32)
+    few, many = (
+        reservoir(name, backend, (6, 6), members=m, rule_params={param: {"uniform": [0.1, 0.6]}})
+        .transform(X)
+        .reshape(4, m, -1)
+        for m in (2, 3)
+    )
+    assert same_bits(few, many[:, :2])
+    assert not np.array_equal(many[:, 0], many[:, 2])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", sorted({name.split("/")[0] for name in GOLDEN}))
+def test_features_equal_the_fields_package(case, backend):
+    """Recorded by tests/golden/record.py from PyPI's pixelflow-rc 0.3.0."""
+    name, height, width, steps = re.fullmatch(r"(\w+)-(\d+)x(\d+)-(\d+)", case).groups()
+    made = reservoir(name, backend, (int(height), int(width)), steps=int(steps))
+    got = made.transform(GOLDEN[f"{case}/X"])
+    assert np.abs(got - GOLDEN[f"{case}/features"]).max() <= 1e-6
+
+
+@pytest.mark.parametrize("encoding", ["tile", "image", "project", "phase"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_features_of_every_encoder_are_the_same_on_every_backend(encoding, boundary):
+    X = np.random.default_rng(0).random((150, 49), dtype=np.float32)
+    cpu, numba = (
+        reservoir("wave", backend, (9, 5), boundary=boundary, input_encoding=encoding).transform(X)
+        for backend in BACKENDS
+    )
+    assert same_bits(cpu, numba)
+
+
+def test_exact_false_stays_near_and_exact_code_has_no_fused_multiply_add():
+    states = np.abs(textures(2, 16, 16, 4))
+    exact = reservoir("diffusion_reaction", "numba", (16, 16)).evolve(states)
+    config = ReservoirConfig(16, 16, 4, 6)
+    fast = Reservoir(config, backend="numba", exact=False).evolve(states)
+    assert np.abs(exact - fast).max() < 1e-5
+    program = get_rule("diffusion_reaction").program
+    module = numba_backend._compiled(numba_backend.source(program, 4, exact=True))
+    code = "\n".join(module.step.inspect_asm().values())
+    assert "mulps" in code and not re.search(r"vfn?m(add|sub)", code)
+
+
+numbers = st.sampled_from([-1.5, -0.0, 0.0, 0.25, 1.0, 3.0])
+
+
+@st.composite
+def expressions(draw, depth=4):
+    """A function of (at, p), built at random from the exact part of the rule language."""
+    kind = draw(
+        st.sampled_from(["read", "number", "param"] if depth == 0 else list("rn+-*<mMcwax"))
+    )
+    if kind in ("read", "r"):
+        dy, dx = draw(st.tuples(st.integers(-2, 2), st.integers(-2, 2)))
+        channel = draw(st.sampled_from("abc"))
+        return lambda at, p: at(dy, dx, channel)
+    if kind in ("number", "n"):
+        value = draw(numbers)
+        return lambda at, p: at(0, 0, "a") * 0 + value
+    if kind == "param":
+        return lambda at, p: at(0, 0, "b") + p.k
+    f, g, h = (draw(expressions(depth=depth - 1)) for _ in range(3))
+    low = draw(numbers)
+    return {
+        "+": lambda at, p: f(at, p) + g(at, p),
+        "-": lambda at, p: f(at, p) - g(at, p),
+        "*": lambda at, p: p.one * f(at, p) * g(at, p),
+        "<": lambda at, p: where(f(at, p) < g(at, p), h(at, p), p.k),
+        "m": lambda at, p: minimum(f(at, p), g(at, p)),
+        "M": lambda at, p: maximum(f(at, p), low),
+        "c": lambda at, p: clip(f(at, p), low, low + 1),
+        "w": lambda at, p: where((f(at, p) >= 0) | ~(g(at, p) == 0), 1, h(at, p)),
+        "a": lambda at, p: abs(f(at, p)) - g(at, p),
+        "x": lambda at, p: f(at, p) * at.noise() + at.step(),
+    }[kind]
+
+
+def check_random_rule(backend, functions, boundary):
+    names = dict(zip("abc", functions, strict=False))
+    made = rule("test_random", channels=("a", "b", "c"), params={"k": 0.5, "one": 1.0})(
+        lambda at, p: {name: f(at, p) for name, f in names.items()}
+    )
+    states = textures(3, 4, 5, 4)
+    random_rule = reservoir("test_random", backend, (4, 5), steps=3, boundary=boundary)
+    got = random_rule.evolve(states)
+    key = noise_key(random_rule.config)
+    for before, after in zip(states, got, strict=True):
+        assert same_bits(after, evolve(made, before, 3, boundary=boundary, key=key))
+
+
+random_rules = given(st.lists(expressions(), min_size=1, max_size=3), st.sampled_from(BOUNDARIES))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@random_rules
+def test_random_rules_on_the_cpu(functions, boundary):
+    check_random_rule("cpu", functions, boundary)
+
+
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@random_rules
+def test_random_rules_on_numba(functions, boundary):
+    check_random_rule("numba", functions, boundary)

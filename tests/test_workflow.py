@@ -1,0 +1,192 @@
+"""The DAG, small, on a copy of the project: built, left alone, rebuilt, killed and taken up."""
+
+import contextlib
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from pixelflow import results
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = ["--configfile", "config/smoke.yaml"]
+
+
+def wait_for(condition, seconds=60):
+    """What the condition returns once it is true."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+    return value
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A copy of the project, built with the small config."""
+    folder = tmp_path_factory.mktemp("project")
+    command = ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        files = [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+    except (OSError, subprocess.CalledProcessError):  # not a checkout
+        built = {".venv", ".snakemake", ".git", "results", "build", "generated", "MNIST"}
+        paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
+        files = [str(path) for path in paths if not built & set(path.parts)]
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    done = subprocess.run(build(folder), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def build(folder):
+    script = str(folder / "workflow" / "scripts" / "build.py")
+    return [sys.executable, script, "--cores", "2", *SMOKE]
+
+
+def dry_run(folder, *arguments):
+    command = [sys.executable, "-m", "snakemake", "-n", *(arguments or SMOKE)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def metrics(folder):
+    """What must be the same in every run: all but times."""
+
+    def timeless(value):
+        if isinstance(value, dict):
+            return {k: timeless(v) for k, v in value.items() if not k.endswith("_s")}
+        return [timeless(item) for item in value] if isinstance(value, list) else value
+
+    return timeless(json.loads((folder / "results" / "mnist.json").read_text())["metrics"])
+
+
+@pytest.fixture
+def edit(project):
+    """A function that appends to a file of the project; afterwards all files are as they were."""
+    old = {}
+
+    def append(name, text="\n# edited\n"):
+        path = project / name
+        old[path] = path.read_bytes() if path.exists() else None
+        path.write_bytes((old[path] or b"") + text.encode())
+
+    yield append
+    for path, content in old.items():
+        path.unlink() if content is None else path.write_bytes(content)
+
+
+def test_the_pdf_is_built(project):
+    log = next((project / "paper" / "build").rglob("pixelflow.log")).read_text(errors="replace")
+    pages = re.search(r"Output written on .*\((\d+) pages", log)
+    assert pages and int(pages[1]) > 1
+    assert (project / "paper" / "pixelflow.pdf").read_bytes().startswith(b"%PDF")
+    result = results.read(project / "results" / "mnist.json")
+    smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
+    assert result["config"] == {**smoke["mnist"], "seed": smoke["seed"]}
+    assert len(result["provenance"]["data"]) == 4
+    assert not list((project / "results").rglob("*.failed.ipynb"))
+
+
+def test_nothing_is_done_twice(project):
+    assert "Nothing to be done" in dry_run(project)[1]
+
+
+def test_an_edit_of_the_core_runs_the_experiment_again(project, edit):
+    edit("pixelflow/core/rules.py")
+    assert "rule mnist:" in dry_run(project)[1]
+
+
+def test_an_edit_elsewhere_does_not(project, edit):
+    edit("pixelflow/experiments/other.py")
+    edit("README.md")
+    edit("pixelflow/tasks/synthetic.py")
+    assert "Nothing to be done" in dry_run(project)[1]
+
+
+def test_the_other_config_runs_the_experiment_again(project):
+    """And its models are its own, not the union with the small config's."""
+    _, log = dry_run(project, "--configfile", "config/paper.yaml")
+    assert "rule mnist:" in log and "Params have changed" in log
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("subset:", "subste:", "mnist: .*'subste' was unexpected"),
+        ("  logistic:", "  logistics:", "mnist: .*'logistics' was unexpected"),
+        ("rule:", "rul:", r"mnist\.models\.\w+: .*'rul' was unexpected"),
+        ("seed:", "sede:", "top level: .*'sede' was unexpected"),
+    ],
+)
+def test_a_misspelt_key_is_named(project, tmp_path, old, new, message):
+    config = (project / "config" / "smoke.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(config.replace(old, new, 1))
+    code, log = dry_run(project, "--configfile", str(tmp_path / "config.yaml"))
+    assert code == 1 and re.search(message, log), log
+
+
+def kernel_of(run):
+    """The kernel at work below a run."""
+    for process in psutil.Process(run.pid).children(recursive=True):
+        try:
+            if "ipykernel_launcher" in process.cmdline():
+                return process
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def test_a_killed_run_is_taken_up(project, tmp_path):
+    """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace."""
+    expected = metrics(project)
+    (project / "results" / "mnist.json").unlink()
+    log = (tmp_path / "log").open("w+")
+    locks = project / ".snakemake" / "locks"
+
+    run = subprocess.Popen(build(project), stdout=log, stderr=log)
+    wait_for(lambda: kernel_of(run))
+    second = subprocess.run(build(project), capture_output=True, text=True)
+    assert second.returncode != 0 and f"process {run.pid}" in second.stderr
+    assert run.poll() is None and any(locks.iterdir())
+    time.sleep(random.uniform(0, 1.5))
+    tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    run.wait()
+    assert any(locks.iterdir())
+
+    run = subprocess.Popen(build(project), stdout=log, stderr=log)
+    kernel = wait_for(lambda: kernel_of(run))
+    run.kill()
+    run.wait()
+
+    last = subprocess.run(build(project), capture_output=True, text=True)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert "clearing the lock" in last.stderr
+    assert not kernel.is_running() and not any(locks.glob("*.lock"))
+    assert metrics(project) == expected
+    assert "Nothing to be done" in dry_run(project)[1]
+
+
+def test_of_two_runs_begun_at_once_one_goes_on(project):
+    runs = [
+        subprocess.Popen(
+            build(project), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    logs = [run.communicate(timeout=60)[0] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 1], logs
+    assert sum("Another run" in log for log in logs) == 1

@@ -1,0 +1,48 @@
+"""The paper: its numbers as macros, and the PDF."""
+
+RESULTS = ["results/mnist.json"]
+
+
+rule macros:
+    input:
+        RESULTS,
+        package("results.py"),
+        script="workflow/scripts/macros.py",
+    output:
+        macros="paper/generated/macros.tex",
+        mnist="paper/generated/table_mnist.tex",
+    params:
+        config=json.dumps(config),
+    log:
+        "results/logs/macros.log",
+    benchmark:
+        "results/benchmarks/macros.tsv"
+    shell:
+        "{PYTHON:q} {input.script} --config {params.config:q} --out paper/generated"
+        " {RESULTS} > {log} 2>&1"
+
+
+rule paper:
+    input:
+        "paper/.latexmkrc",
+        "paper/refs.bib",
+        "results/figures/mnist_evolution.pdf",
+        rules.macros.output,
+        "paper/pixelflow.tex",
+    output:
+        "paper/pixelflow.pdf",
+    log:
+        "results/logs/paper.log",
+    benchmark:
+        "results/benchmarks/paper.tsv"
+    shell:
+        """
+        if ! command -v latexmk > {log}; then
+            echo "latexmk is missing; type: sudo apt-get install latexmk" \
+                "texlive-latex-recommended texlive-fonts-recommended" | tee {log} >&2
+            exit 1
+        fi
+        rm -rf paper/build/dag
+        (cd paper && latexmk -outdir=build/dag -auxdir=build/dag pixelflow.tex) > {log} 2>&1
+        mv -f paper/build/dag/pixelflow.pdf {output}
+        """

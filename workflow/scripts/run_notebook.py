@@ -1,0 +1,174 @@
+"""Run a notebook strictly: every parameter is known, and there is a copy only if all cells ran."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from papermill.utils import find_first_tagged_cell_index
+
+ROOT = Path(__file__).resolve().parents[2]
+POLL_S = 0.5
+
+
+class NotebookError(Exception):
+    """The notebook can't be run as asked, or a cell of it failed."""
+
+
+def parameterise(notebook: Path, parameters: dict[str, Any]) -> nbformat.NotebookNode:
+    """The notebook with the parameters set in a cell after its cell tagged `parameters`."""
+    nb = load_notebook_node(str(notebook))
+    index = find_first_tagged_cell_index(nb, "parameters")
+    if index < 0:
+        raise NotebookError(f"{notebook} has no cell tagged 'parameters'")
+    known = _assigned(nb.cells[index].source, notebook)
+    unknown = sorted(set(parameters) - known)
+    if unknown:
+        raise NotebookError(
+            f"{notebook} has no parameter {', '.join(unknown)}: its cell tagged 'parameters' "
+            f"assigns {', '.join(sorted(known)) or 'nothing'}"
+        )
+    return parameterize_notebook(nb, parameters, kernel_name="python3", language="python")
+
+
+def _assigned(source: str, notebook: Path) -> set[str]:
+    """The names that a cell assigns (papermill's own inspection misses lines with two `=`)."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise NotebookError(f"{notebook}, the cell tagged 'parameters': {error}") from None
+    assigned = [s for s in statements if isinstance(s, ast.Assign | ast.AnnAssign)]
+    nodes = [node for statement in assigned for node in ast.walk(statement)]
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
+    """Run all cells in place, in a kernel of this Python environment with its own IPC path."""
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on each start
+    with tempfile.TemporaryDirectory(prefix="pixelflow-", dir=_short_folder()) as folder:
+        _die_with_run(folder)
+        os.environ["IPYTHONDIR"] = folder  # no start-up files or shared history of the user's
+        manager = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # only sys.executable's own
+            transport="ipc",
+            connection_file=f"{folder}/kernel.json",
+        )
+        client = NotebookClient(
+            nb,
+            km=manager,
+            timeout=None,
+            resources={"metadata": {"path": str(cwd)}},
+            on_cell_start=lambda cell, cell_index: _say(nb, cell_index),
+        )
+        try:
+            client.execute(cleanup_kc=True)
+        except NoSuchKernel:
+            raise NotebookError(
+                f"ipykernel is not installed; type: {sys.executable} -m pip install ipykernel"
+            ) from None
+        except CellExecutionError as error:
+            raise NotebookError(f"{_where(nb)}\n{error}") from None
+        except DeadKernelError as error:
+            raise NotebookError(f"{_where(nb)}: the kernel died (out of memory?)") from error
+
+
+def _short_folder() -> str | None:
+    """A folder whose sockets' names stay under the 104 bytes that a socket's name may have."""
+    return "/tmp" if os.access("/tmp", os.W_OK) else None
+
+
+def _say(nb: nbformat.NotebookNode, index: int) -> None:
+    print(f"{time.strftime('%H:%M:%S')} cell {index + 1} of {len(nb.cells)}", file=sys.stderr)
+
+
+def _where(nb: nbformat.NotebookNode) -> str:
+    """The last cell that was started."""
+    started = [i for i, cell in enumerate(nb.cells) if "execution" in cell.metadata]
+    return f"cell {started[-1] + 1} of {len(nb.cells)} failed" if started else "no cell ran"
+
+
+def write(nb: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        nbformat.write(nb, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT) -> None:
+    """Run a notebook and write the executed copy; a failed one goes beside it as *.failed.ipynb."""
+    failed = out.with_suffix(".failed.ipynb")
+    out.unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
+    nb = parameterise(notebook, parameters)
+    try:
+        execute(nb, cwd)
+    except NotebookError as error:
+        write(nb, failed)
+        raise NotebookError(f"{notebook}, {error}\nThe cells up to here are in {failed}") from None
+    write(nb, out)
+
+
+def _die_with_run(folder: str) -> None:
+    """End this process and its kernel when a process named in PIXELFLOW_RUN (see build.py) ends.
+
+    A killed Snakemake leaves its jobs running, and the shell between lives on as their parent.
+    """
+    pids = os.environ.get("PIXELFLOW_RUN", "").partition(":")[0]
+    try:
+        owners = [psutil.Process(int(pid)) for pid in pids.split(",") if pid]
+    except psutil.NoSuchProcess:
+        raise NotebookError("the run that this notebook belongs to is over") from None
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in owners):
+                time.sleep(POLL_S)
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    if owners:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("out", type=Path, help="the executed copy")
+    parser.add_argument("--parameters", default="{}", help="JSON, or the name of a JSON file")
+    arguments = parser.parse_args()
+    text = arguments.parameters
+    try:
+        parameters = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+        run(arguments.notebook, arguments.out, parameters)
+    except (NotebookError, OSError, ValueError) as error:
+        sys.exit(f"run_notebook.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
