@@ -182,10 +182,10 @@ class Graph:
             raise TypeError(f"{op} in a rule expects symbols and numbers, got {value!r}")
         if kind == "u":
             return self.add("uconst", int(float(value))).index
-        literal = float(np.float32(value))
-        if not np.isfinite(literal):
+        literal = float(value)
+        if not abs(literal) <= np.finfo(np.float32).max:
             raise ValueError(f"{op} in a rule got {value!r}, which float32 cannot hold")
-        return self.add("const", literal).index
+        return self.add("const", float(np.float32(literal))).index
 
 
 def apply(op: str, *args: Any) -> Any:

@@ -110,10 +110,12 @@ class Reservoir(TransformerMixin, BaseEstimator):
         unknown = set(chosen) - set(self.get_params())
         if unknown:
             raise ValueError(f"no such parameters: {sorted(unknown)}; see get_params()")
+        own = {k: v for k, v in chosen.items() if not k.startswith(prefix)}
+        checked = type(self)(**own)  # raises before anything is set
         if inner:
-            chosen["config"] = chosen["config"].with_params(**inner)
-        checked = type(self)(**{k: v for k, v in chosen.items() if not k.startswith(prefix)})
-        vars(self).update(checked.get_params(deep=False))
+            own["config"] = checked.config.with_params(**inner)
+        for name, value in type(self)(**own).get_params(deep=False).items():
+            setattr(self, name, value)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
         """
         inputs = self._inputs(X, fitting=True)
         plan = compile_plan(self.config, inputs.shape[1:])
-        self.threshold_ = self._threshold(plan, inputs.reshape(len(inputs), -1))
+        self.threshold_ = self._threshold(plan, _flat(inputs))
         return self
 
     def transform(self, X, out: np.ndarray | None = None) -> np.ndarray:
@@ -168,8 +170,8 @@ class Reservoir(TransformerMixin, BaseEstimator):
             out = np.empty(shape, np.float32)
         _check_out(out, shape)
         threshold: Any = getattr(self, "threshold_", self.config.probe.threshold)
-        flat = inputs.reshape(len(inputs), -1)
-        features(get_backend(self.backend), plan, flat, out, threshold, bool(self.exact))
+        backend = get_backend(self.backend)
+        features(backend, plan, _flat(inputs), out, threshold, bool(self.exact))
         return out
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -230,8 +232,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
             raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
         if 0 in inputs.shape[1:]:
             raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
-        columns = int(np.prod(inputs.shape[1:]))
-        named = X if inputs.ndim == 2 else inputs.reshape(len(inputs), columns)
+        named = X if inputs.ndim == 2 else _flat(inputs)
         validate_data(self, named, reset=fitting, skip_check_array=True)
         return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
 
@@ -246,6 +247,11 @@ class Reservoir(TransformerMixin, BaseEstimator):
         textures = snapshots(get_backend(self.backend), plan, flat, bool(self.exact))
         seen = [np.abs(probe.read(states, 0.0)).ravel() for _, states in textures]
         return float(np.quantile(np.concatenate(seen), threshold["quantile"]))
+
+
+def _flat(inputs: np.ndarray) -> np.ndarray:
+    """Inputs of any rank as (N, D_in), also when N is 0."""
+    return inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:])))
 
 
 def _checked(X, dtype: Any, name: str, **checks: Any) -> Any:

@@ -71,9 +71,11 @@ def noise(key, step, cell, draw=0):
         The member's key, the steps done, the cell's number y * W + x, and which of a rule's
         calls this is.
     """
-    counter = apply("uadd", apply("umul", step, 0x9E3779B9), apply("uadd", key, draw))
-    first = _mix(apply("uxor", _mix(cell), _mix(counter)))
-    second = _mix(apply("uadd", first, 0x9E3779B9))
+    with np.errstate(over="ignore"):  # uint32 wraps
+        stream = _mix(apply("uadd", apply("umul", draw, 0x9E3779B9), key))
+        counter = _mix(apply("uadd", apply("umul", step, 0x9E3779B9), stream))
+        first = _mix(apply("uxor", _mix(cell), counter))
+        second = _mix(apply("uadd", first, 0x9E3779B9))
     halves = []
     for bits in (first, second):
         high = apply("ushr", bits, 16)

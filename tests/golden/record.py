@@ -6,6 +6,7 @@ python tests/golden/record.py tests/golden/pixelflow_rc.npz
 import sys
 
 import numpy as np
+
 from pixelflow import Reservoir, ReservoirConfig
 
 CASES = [
