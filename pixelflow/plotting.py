@@ -53,9 +53,9 @@ def evolution(
                 interpolation="nearest",
             )
             axis.set(xticks=[], yticks=[])
-            if row is axes[0]:
-                axis.set_title(f"t = {t}", fontsize=8)
         row[0].set_ylabel(label.replace("_", " "), fontsize=8)
+    for axis, t in zip(axes[0], times, strict=True):
+        axis.set_title(f"t = {t}", fontsize=8)
     return figure
 
 

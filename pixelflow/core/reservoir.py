@@ -232,7 +232,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
             raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
         if 0 in inputs.shape[1:]:
             raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
-        named = X if inputs.ndim == 2 else _flat(inputs)
+        named: Any = X if inputs.ndim == 2 else _flat(inputs)  # a data frame's names are checked
         validate_data(self, named, reset=fitting, skip_check_array=True)
         return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
 

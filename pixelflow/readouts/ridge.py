@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ class RidgeReadout(LinearReadout):
         if not isinstance(self.standardize, bool | np.bool_):
             raise TypeError(f"standardize must be True or False, got {self.standardize!r}")
         alphas: Any = [self.alpha] if isinstance(self.alpha, numbers.Real) else self.alpha
-        if isinstance(alphas, str) or not all(isinstance(a, numbers.Real) for a in alphas):
+        several = isinstance(alphas, Iterable) and not isinstance(alphas, str)
+        if not several or not all(isinstance(a, numbers.Real) for a in alphas):
             raise TypeError(f"alpha must be a number or numbers, got {self.alpha!r}")
         values = np.array(alphas, np.float64)
         if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):

@@ -1,0 +1,154 @@
+"""The readouts against scikit-learn and the closed form."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+
+from pixelflow import LogisticReadout, RidgeReadout
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 7)) * np.array([1, 1, 1, 1, 1, 10, 0.1])
+VALUES = X @ RNG.normal(size=7) + 0.1 * RNG.normal(size=120) + 3
+LABELS = (VALUES > 3).astype(int) + (VALUES > 6)
+
+
+def test_ridge_is_scikit_learns_and_the_normal_equations():
+    readout = RidgeReadout(alpha=2.0).fit(X, VALUES)
+    assert np.allclose(readout.predict(X), Ridge(alpha=2.0).fit(X, VALUES).predict(X), atol=1e-5)
+    centred = X - X.mean(axis=0)
+    weights = np.linalg.solve(centred.T @ centred + 2 * np.eye(7), centred.T @ VALUES)
+    assert np.allclose(readout.predict(X), centred @ weights + VALUES.mean())
+    labels = RidgeReadout(alpha=2.0).fit(X, LABELS).predict(X)
+    assert np.array_equal(labels, RidgeClassifier(alpha=2.0).fit(X, LABELS).predict(X))
+
+
+def test_standardize_is_the_same_in_every_unit():
+    units = np.array([1, 10, 100, 0.1, 1, 5, 7])
+    one, other = (
+        RidgeReadout(alpha=5.0, standardize=True).fit(F, VALUES).predict(F) for F in (X, X * units)
+    )
+    assert np.allclose(one, other)
+    assert not np.allclose(one, RidgeReadout(alpha=5.0).fit(X, VALUES).predict(X))
+
+
+def test_leave_one_out_is_exact():
+    alphas = [0.01, 1.0, 100.0]
+    errors = []
+    for alpha in alphas:
+        total = 0.0
+        for i in range(len(X)):
+            rest = np.arange(len(X)) != i
+            model = Ridge(alpha=alpha).fit(X[rest], VALUES[rest])
+            total += float((model.predict(X[[i]])[0] - VALUES[i]) ** 2)
+        errors.append(total)
+    readout = RidgeReadout(alpha=alphas, selection="loo").fit(X, VALUES)
+    assert readout.alpha_ == alphas[int(np.argmin(errors))]
+
+
+@pytest.mark.parametrize("selection", ["holdout", "loo"])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_the_best_alpha_is_found(selection, standardize):
+    """Noise alone wants the strongest penalty, a noiseless map the weakest."""
+    wide = RNG.normal(size=(60, 40))
+    options = {"alpha": [1e-3, 1.0, 1e5], "selection": selection, "standardize": standardize}
+    assert RidgeReadout(**options).fit(wide, wide[:, 0] * 5.0).alpha_ == 1e-3
+    assert RidgeReadout(**options).fit(wide, RNG.normal(size=60)).alpha_ == 1e5
+
+
+def test_holdout_prefers_the_largest_of_equal_alphas_and_fits_all_samples():
+    separable = np.repeat([[0.0], [1.0]], 30, axis=0)
+    y = np.repeat([0, 1], 30)
+    readout = RidgeReadout(alpha=[0.1, 10.0, 1.0]).fit(separable, y)
+    assert readout.alpha_ == 10.0
+    expected = RidgeClassifier(alpha=10.0).fit(separable, y)
+    assert np.allclose(readout.model_.coef_, expected.coef_)
+
+
+@pytest.mark.parametrize("task", ["auto", "classification"])
+def test_labels_are_classified(task):
+    for y in (LABELS, LABELS > 0, np.array(["low", "mid", "high"])[LABELS]):
+        readout = RidgeReadout(task=task).fit(X, y)
+        assert set(readout.predict(X)) <= set(y) and list(readout.classes_) == sorted(set(y))
+        assert readout.score(X, y) == np.mean(readout.predict(X) == y) > 0.7
+    assert RidgeReadout(task="regression").fit(X, LABELS).predict(X).dtype == float
+
+
+def test_weights_count_as_repeated_samples():
+    weights = RNG.integers(1, 4, len(X))
+    repeated = np.repeat(np.arange(len(X)), weights)
+    for standardize in (False, True):
+        readout = RidgeReadout(standardize=standardize)
+        weighted = readout.fit(X, VALUES, sample_weight=weights).predict(X)
+        again = readout.fit(X[repeated], VALUES[repeated]).predict(X)
+        assert np.allclose(weighted, again)
+    balanced = RidgeReadout(class_weight="balanced").fit(X, LABELS)
+    expected = RidgeClassifier(class_weight="balanced").fit(X, LABELS)
+    assert np.allclose(balanced.model_.coef_, expected.coef_)
+
+
+@pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])
+def test_a_single_class_is_always_predicted(readout):
+    readout.fit(X, np.full(len(X), 7))
+    assert (readout.predict(X + 5) == 7).all() and readout.score(X, np.full(len(X), 7)) == 1.0
+
+
+def test_logistic_is_scikit_learns():
+    readout = LogisticReadout(C=0.5).fit(X, LABELS)
+    expected = LogisticRegression(C=0.5, max_iter=1000).fit(X, LABELS)
+    assert np.allclose(readout.predict_proba(X), expected.predict_proba(X))
+    assert readout.score(X, LABELS) == expected.score(X, LABELS)
+
+
+@pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])
+@pytest.mark.parametrize("method", ["predict", "score", "predict_proba"])
+def test_an_unfitted_readout_says_so(readout, method):
+    if hasattr(readout, method):
+        arguments = (X, LABELS) if method == "score" else (X,)
+        for error in (NotFittedError, RuntimeError):
+            with pytest.raises(error, match="call fit"):
+                getattr(readout, method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"task": "cluster"}, ValueError),
+        ({"selection": "cv"}, ValueError),
+        ({"standardize": "yes"}, TypeError),
+        ({"alpha": -1.0}, ValueError),
+        ({"alpha": math.nan}, ValueError),
+        ({"alpha": []}, ValueError),
+        ({"alpha": "auto"}, TypeError),
+        ({"alpha": ["1"]}, TypeError),
+        ({"alpha": None}, TypeError),
+    ],
+)
+def test_bad_options_are_refused_in_the_constructor(options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        RidgeReadout(**options)
+
+
+@pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])
+def test_bad_training_data_is_refused(readout):
+    bad = X.copy()
+    bad[3, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        readout.fit(bad, LABELS)
+    with pytest.raises(ValueError, match="inconsistent"):
+        readout.fit(X, LABELS[:-1])
+    with pytest.raises(ValueError, match="0 sample"):
+        readout.fit(X[:0], LABELS[:0])
+    with pytest.raises(ValueError, match="7 features"):
+        readout.fit(X, LABELS).predict(X[:, :3])
+    with pytest.raises(ValueError, match="NaN"):
+        readout.predict(bad)
+
+
+def test_what_fits_only_one_task_is_refused_in_the_other():
+    with pytest.raises(ValueError, match="class_weight is for classification"):
+        RidgeReadout(class_weight="balanced").fit(X, VALUES)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        RidgeReadout(task="classification").fit(X, VALUES)
