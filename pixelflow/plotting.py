@@ -44,7 +44,7 @@ def evolution(
         images = trajectory(config, x, times)[..., 0]
         top = float(np.abs(images).max()) or 1.0
         signed = bool((images < 0).any())
-        for axis, t, image in zip(row, times, images, strict=True):
+        for axis, image in zip(row, images, strict=True):
             axis.imshow(
                 image,
                 cmap="PuOr" if signed else "Greys",
