@@ -21,6 +21,8 @@ from pixelflow.core.plan import Plan
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
 # a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
+# Planes lie a multiple of 4096 bytes and a bit apart: at exactly a multiple, a store to one and a
+# load from the next look like the same address to the processor, and the load waits.
 TEMPLATE = '''"""One rule for the numba backend, made by pixelflow from its graph."""
 
 import numpy as np
@@ -83,8 +85,9 @@ def store(a, out, height, width):
 def run(latents, index, driven, params, media, cells, keys, rows, cols, times, out, start, stop):
     members, height, width = out.shape[1], out.shape[3], out.shape[4]
     size = (height + {twice}) * (width + {twice})
-    a = np.zeros(({channels}, size), f32)
-    b = np.zeros(({channels}, size), f32)
+    size += ({spread} - size) % 1024
+    planes = np.zeros((2, {channels}, size), f32)
+    a, b = planes[0], planes[1]
     for im in range(start * members, stop * members):
         i, m = im // members, im % members
         seen = latents[i, min(m, latents.shape[1] - 1)]
@@ -162,6 +165,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
     varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
+        spread=512 // channels // 16 * 16,
         written=tuple(c in written for c in range(channels)),
         radius=program.radius,
         twice=2 * program.radius,
