@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.files import written_whole
 
 PAPER_WIDTH = 6.3  # inches: the text width of the paper
 
@@ -69,11 +69,6 @@ def trajectory(config: ReservoirConfig, x: np.ndarray, times: Sequence[int]) -> 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure whole or not at all; the same figure gives the same bytes."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        figure.savefig(temporary, metadata={"CreationDate": None} if path.suffix == ".pdf" else {})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        undated = {"CreationDate": None} if temporary.suffix == ".pdf" else {}
+        figure.savefig(temporary, metadata=undated)

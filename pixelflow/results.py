@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.files import written_whole
+
 __all__ = ["provenance", "read", "save", "wrap", "write"]
 
 SCHEMA = 1
@@ -87,18 +89,11 @@ def save(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
     """Write a result; a reader sees the old file or the new one, never a part of one."""
     path = Path(path)
     text = json.dumps(_plain(result, "result"), indent=2, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            if temporary.exists():
-                temporary.unlink()
+        with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         number = error.errno or errno.EIO
         raise OSError(number, f"can't write the result {path}: {error.strerror}") from error

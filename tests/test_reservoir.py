@@ -26,6 +26,7 @@ from pixelflow import (
     available_backends,
 )
 from pixelflow.backends import compose, registry
+from pixelflow.backends import numba as numba_backend
 from pixelflow.tasks.synthetic import two_moons
 
 SMALL = ReservoirConfig(width=5, height=4, channels=3, steps=2, rule="wave")
@@ -256,7 +257,11 @@ def test_a_rule_of_a_script_runs_in_another_process(registry):
     assert np.array_equal(pickle.loads(frozen).transform(X), got[0])
 
 
-def test_threads_share_a_backend():
+def test_threads_share_a_backend(tmp_path, monkeypatch):
+    """The first use too, when a rule is compiled, and without a folder to keep it in."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
+    (tmp_path / "a file").touch()
+    numba_backend._imported.cache_clear()
     X = np.random.default_rng(0).random((40, 20))
     for backend in available_backends():
         reservoir = Reservoir(SMALL, backend=backend)

@@ -7,7 +7,8 @@ import importlib.util
 import os
 import sys
 import tempfile
-from functools import lru_cache
+import threading
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,9 @@ from pixelflow.backends.emit import NUMBA, statements
 from pixelflow.backends.layout import cell_numbers, halo_sources, n_threads, over_samples, padded
 from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan
+from pixelflow.files import written_whole
+
+_IMPORTING = threading.Lock()
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
 # a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
@@ -193,15 +197,20 @@ def _indented(lines: list[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)
 
 
-@lru_cache(maxsize=256)
 def _compiled(text: str) -> ModuleType:
+    """One module for all threads, so that each rule is compiled once."""
+    with _IMPORTING:
+        return _imported(text)
+
+
+@lru_cache(maxsize=256)
+def _imported(text: str) -> ModuleType:
     """The imported module of that source, kept on disk so that Numba's own cache finds it."""
     name = f"rule_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     path = _folder() / f"{name}.py"
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)
+        with written_whole(path) as temporary:
+            temporary.write_text(text)
     spec = importlib.util.spec_from_file_location(f"pixelflow_{name}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -211,7 +220,7 @@ def _compiled(text: str) -> ModuleType:
 
 
 def _folder() -> Path:
-    """Where emitted modules live: the user's cache folder, else a temporary one."""
+    """Where emitted modules live: the user's cache folder, else one of this process alone."""
     folder = Path(platformdirs.user_cache_dir("pixelflow")) / "numba"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,4 +228,9 @@ def _folder() -> Path:
             return folder
     except OSError:
         pass
-    return Path(tempfile.gettempdir())
+    return Path(_own_folder().name)
+
+
+@cache
+def _own_folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="pixelflow-")

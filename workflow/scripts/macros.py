@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pixelflow import results
+from pixelflow.files import written_whole
 
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -117,14 +117,6 @@ def check_config(path: Path, result: Mapping[str, Any], config: Mapping[str, Any
         )
 
 
-def write(path: Path, content: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Results to LaTeX macros and tables.")
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
@@ -138,9 +130,12 @@ def main() -> None:
         found |= macros(result)
         if "rows" in result["metrics"]:
             name = result["experiment"]
-            write(arguments.out / f"table_{name}.tex", table(result["metrics"]["rows"]))
+            with written_whole(arguments.out / f"table_{name}.tex") as temporary:
+                temporary.write_text(table(result["metrics"]["rows"]), encoding="utf-8")
     lines = [f"\\newcommand{{\\{name}}}{{{found[name]}}}\n" for name in sorted(found)]
-    write(arguments.out / "macros.tex", "% Made from the results; do not edit.\n" + "".join(lines))
+    with written_whole(arguments.out / "macros.tex") as temporary:
+        text = "% Made from the results; do not edit.\n" + "".join(lines)
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from papermill.utils import find_first_tagged_cell_index
 
+from pixelflow.files import written_whole
+
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.5
 
@@ -106,17 +108,6 @@ def _where(nb: nbformat.NotebookNode) -> str:
     return f"cell {started[-1] + 1} of {len(nb.cells)} failed" if started else "no cell ran"
 
 
-def write(nb: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        nbformat.write(nb, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT) -> None:
     """Run a notebook and write the executed copy; a failed one goes beside it as *.failed.ipynb."""
     failed = out.with_suffix(".failed.ipynb")
@@ -126,9 +117,11 @@ def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT)
     try:
         execute(nb, cwd)
     except NotebookError as error:
-        write(nb, failed)
+        with written_whole(failed) as temporary:
+            nbformat.write(nb, temporary)
         raise NotebookError(f"{notebook}, {error}\nThe cells up to here are in {failed}") from None
-    write(nb, out)
+    with written_whole(out) as temporary:
+        nbformat.write(nb, temporary)
 
 
 def _die_with_run(folder: str) -> None:
