@@ -26,19 +26,19 @@ lint: setup
 	@$(BIN)/pyright
 
 lab: setup
-	@$(BIN)/jupyter-lab notebooks
+	@$(BIN)/jupyter-lab --allow-root notebooks $(ARGS)
 
 setup: system $(STAMP)
 
 system:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	    "pixelflow needs Python 3.11 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.12"; \
+	    exit 1; }
 	@bash workflow/scripts/system_packages.sh "$(PYTHON)"
 
 # No stamp means no environment, or one that was cut short: it starts afresh. With a stamp, and newer
 # requirements, the environment is brought up to date in place.
 $(STAMP): requirements.lock pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
-	    "pixelflow needs Python 3.11 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.12"; \
-	    exit 1; }
 	@echo "Installing requirements.lock into .venv (a minute or two)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@

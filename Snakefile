@@ -12,4 +12,6 @@ rule all:
         "results/mnist.json",
         "results/figures/mnist_evolution.pdf",
         "results/notebooks/mnist.ipynb",
+        "paper/generated/macros.tex",
+        "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",

@@ -19,7 +19,7 @@ import numpy as np
 
 from pixelflow.files import written_whole
 
-__all__ = ["provenance", "read", "save", "wrap", "write"]
+__all__ = ["provenance", "read", "save", "wrap"]
 
 SCHEMA = 1
 KEYS = ("schema", "experiment", "config", "metrics", "provenance")
@@ -27,8 +27,7 @@ PACKAGE = Path(__file__).resolve().parent
 DISTRIBUTIONS = ("numpy", "scipy", "scikit-learn", "numba", "pixelflow")
 
 
-def write(
-    path: str | os.PathLike[str],
+def wrap(
     experiment: str,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
@@ -36,12 +35,10 @@ def write(
     wall_s: float | None = None,
     data: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Wrap metrics with their provenance, save them as JSON, and return what was saved.
+    """A result: metrics with the config and the provenance.
 
     Parameters
     ----------
-    path : path-like
-        The file to write; its folder is made. It is replaced whole or not at all.
     experiment : str
         Name of the experiment.
     config : mapping
@@ -59,23 +56,7 @@ def write(
         When a number is NaN or infinite.
     TypeError
         When a value has no place in JSON.
-    OSError
-        When the file can't be written.
     """
-    result = wrap(experiment, config, metrics, wall_s=wall_s, data=data)
-    save(path, result)
-    return result
-
-
-def wrap(
-    experiment: str,
-    config: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    *,
-    wall_s: float | None = None,
-    data: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """A result: metrics with the config and the provenance; see `write` for the parameters."""
     return {
         "schema": SCHEMA,
         "experiment": experiment,
@@ -86,7 +67,13 @@ def wrap(
 
 
 def save(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
-    """Write a result; a reader sees the old file or the new one, never a part of one."""
+    """Write a result; a reader sees the old file or the new one, never a part of one.
+
+    Raises
+    ------
+    OSError
+        When the file can't be written; the message names it.
+    """
     path = Path(path)
     text = json.dumps(_plain(result, "result"), indent=2, allow_nan=False) + "\n"
     try:

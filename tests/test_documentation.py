@@ -26,14 +26,17 @@ def test_the_readmes_listings_are_the_examples_and_print_what_it_says():
         subprocess.run([sys.executable, path], capture_output=True, text=True, check=True).stdout
         for path in files
     )
-    assert quick == "accuracy: 0.970\n" and "`accuracy: 0.970`" in (ROOT / "README.md").read_text()
+    assert float(quick.removeprefix("accuracy: ")) >= 0.95
+    assert not re.findall("@[A-Z]+@", (ROOT / "README.md").read_text())
     backends, *shapes = zip(*(line.split(" ", 1) for line in custom.splitlines()), strict=True)
     assert set(backends) == {"cpu", "numba"} and len(set(shapes[0])) == 1
 
 
 @pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith("__main__")])
-def test_the_docstrings_examples(name, registry):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+def test_the_docstrings_examples(name, registry, tmp_path, monkeypatch):
+    """Each on its own, as a reader would type it."""
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(name), globs={}).failed == 0
 
 
 def test_two_moons_over_five_seeds():

@@ -66,9 +66,11 @@ def test_states_are_the_specifications_bits(name, boundary, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_members_media_and_steps_are_the_specifications_bits(boundary, backend):
+@pytest.mark.parametrize("shape", [(5, 6), (1, 4), (1, 1)])
+def test_members_media_and_steps_are_the_specifications_bits(shape, boundary, backend):
+    """The rule reads two cells away, further than the small textures reach."""
     rng = np.random.default_rng(1)
-    shape, members = (5, 6), 3
+    members = 3
     speed = rng.random((members, *shape)).astype(np.float32)
     made = reservoir(
         "test_media",
@@ -83,7 +85,7 @@ def test_members_media_and_steps_are_the_specifications_bits(boundary, backend):
     )
     states = textures(2, members, *shape, 3)
     got = made.evolve(states)
-    source = made.config.values("source", {"uniform": [-1, 1]}, shape)
+    source = made.config.values("medium:source", {"uniform": [-1, 1]}, shape)
     for m in range(members):
         media = (speed[m], source[m])
         for before, after in zip(states[:, m], got[:, m], strict=True):
@@ -168,7 +170,7 @@ numbers = st.sampled_from([-1.5, -0.0, 0.0, 0.25, 1.0, 3.0])
 def expressions(draw, depth=4):
     """A function of (at, p), built at random from the exact part of the rule language."""
     kind = draw(
-        st.sampled_from(["read", "number", "param"] if depth == 0 else list("rn+-*<mMcwax"))
+        st.sampled_from(["read", "number", "param"] if depth == 0 else list("rnte+-*<mMcwax"))
     )
     if kind in ("read", "r"):
         dy, dx = draw(st.tuples(st.integers(-2, 2), st.integers(-2, 2)))
@@ -177,6 +179,10 @@ def expressions(draw, depth=4):
     if kind in ("number", "n"):
         value = draw(numbers)
         return lambda at, p: at(0, 0, "a") * 0 + value
+    if kind == "t":
+        return lambda at, p: minimum(at.step(), 2) - p.k
+    if kind == "e":
+        return lambda at, p: clip(at.noise(), -1, 1)
     if kind == "param":
         return lambda at, p: at(0, 0, "b") + p.k
     f, g, h = (draw(expressions(depth=depth - 1)) for _ in range(3))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.linear_model import Ridge, RidgeClassifier
 
 from pixelflow import LogisticReadout, RidgeReadout
 
@@ -21,7 +21,11 @@ def test_ridge_is_scikit_learns_and_the_normal_equations():
     centred = X - X.mean(axis=0)
     weights = np.linalg.solve(centred.T @ centred + 2 * np.eye(7), centred.T @ VALUES)
     assert np.allclose(readout.predict(X), centred @ weights + VALUES.mean())
+    targets = np.where(LABELS[:, None] == np.arange(3), 1.0, -1.0)  # one against all
+    weights = np.linalg.solve(centred.T @ centred + 2 * np.eye(7), centred.T @ targets)
+    expected = (centred @ weights + targets.mean(axis=0)).argmax(axis=1)
     labels = RidgeReadout(alpha=2.0).fit(X, LABELS).predict(X)
+    assert np.array_equal(labels, expected)
     assert np.array_equal(labels, RidgeClassifier(alpha=2.0).fit(X, LABELS).predict(X))
 
 
@@ -67,6 +71,16 @@ def test_holdout_prefers_the_largest_of_equal_alphas_and_fits_all_samples():
     assert np.allclose(readout.model_.coef_, expected.coef_)
 
 
+def test_holdout_works_on_few_samples():
+    digits = np.repeat(np.arange(10), 4)
+    features = np.eye(10)[digits]
+    assert RidgeReadout(alpha=[1, 10]).fit(features, digits).score(features, digits) == 1.0
+    few = np.array([[0.0], [1], [2], [3], [4], [5]])
+    assert RidgeReadout(alpha=[0.1, 100]).fit(few, 2 * few[:, 0]).alpha_ == 0.1
+    with pytest.raises(ValueError, match="one sample"):
+        RidgeReadout(alpha=[0.1, 1]).fit(few[:1], few[:1, 0])
+
+
 @pytest.mark.parametrize("task", ["auto", "classification"])
 def test_labels_are_classified(task):
     for y in (LABELS, LABELS > 0, np.array(["low", "mid", "high"])[LABELS]):
@@ -95,11 +109,13 @@ def test_a_single_class_is_always_predicted(readout):
     assert (readout.predict(X + 5) == 7).all() and readout.score(X, np.full(len(X), 7)) == 1.0
 
 
-def test_logistic_is_scikit_learns():
+def test_logistic_is_at_the_minimum_of_its_loss():
+    """The gradient of C * cross-entropy + ||w||^2 / 2 vanishes there."""
     readout = LogisticReadout(C=0.5).fit(X, LABELS)
-    expected = LogisticRegression(C=0.5, max_iter=1000).fit(X, LABELS)
-    assert np.allclose(readout.predict_proba(X), expected.predict_proba(X))
-    assert readout.score(X, LABELS) == expected.score(X, LABELS)
+    residual = readout.predict_proba(X) - (LABELS[:, None] == np.arange(3))
+    gradient = 0.5 * residual.T @ X + readout.model_.coef_
+    assert np.abs(gradient).max() < 1e-2 and np.abs(residual.mean(axis=0)).max() < 1e-4
+    assert readout.score(X, LABELS) == np.mean(readout.predict(X) == LABELS) > 0.9
 
 
 @pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])
@@ -124,6 +140,7 @@ def test_an_unfitted_readout_says_so(readout, method):
         ({"alpha": "auto"}, TypeError),
         ({"alpha": ["1"]}, TypeError),
         ({"alpha": None}, TypeError),
+        ({"alpha": True}, TypeError),
     ],
 )
 def test_bad_options_are_refused_in_the_constructor(options, error):
@@ -145,6 +162,13 @@ def test_bad_training_data_is_refused(readout):
         readout.fit(X, LABELS).predict(X[:, :3])
     with pytest.raises(ValueError, match="NaN"):
         readout.predict(bad)
+
+
+@pytest.mark.parametrize("y", [VALUES, LABELS, np.zeros(len(X), int)])
+def test_bad_weights_are_refused(y):
+    for weights in (np.ones(3), -np.ones(len(X)), np.full(len(X), np.nan)):
+        with pytest.raises(ValueError, match=r"[Ww]eight"):
+            RidgeReadout().fit(X, y, sample_weight=weights)
 
 
 def test_what_fits_only_one_task_is_refused_in_the_other():

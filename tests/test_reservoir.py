@@ -1,5 +1,6 @@
 """The reservoir as a user meets it: config, encoders, probes, scikit-learn, bad input."""
 
+import copy
 import json
 import logging
 import math
@@ -7,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -27,6 +29,9 @@ from pixelflow import (
 )
 from pixelflow.backends import compose, registry
 from pixelflow.backends import numba as numba_backend
+from pixelflow.core import reservoir as reservoir_module
+from pixelflow.core import rule
+from pixelflow.core.plan import compile_plan
 from pixelflow.tasks.synthetic import two_moons
 
 SMALL = ReservoirConfig(width=5, height=4, channels=3, steps=2, rule="wave")
@@ -257,6 +262,29 @@ def test_a_rule_of_a_script_runs_in_another_process(registry):
     assert np.array_equal(pickle.loads(frozen).transform(X), got[0])
 
 
+def test_a_worker_runs_the_rule_as_it_is_now(registry):
+    """Workers live on between calls, with the rules of earlier calls in their registry."""
+    zeros = np.zeros((1, 3, 3, 1), np.float32)
+    with joblib.Parallel(n_jobs=2) as parallel:
+        for rate in (1, 2):
+            rule("test_now", channels=("a",))(lambda at, p, rate=rate: {"a": at(0, 0, "a") + rate})
+            reservoir = Reservoir(ReservoirConfig(3, 3, 1, 1, "test_now"), backend="cpu")
+            got = parallel(joblib.delayed(reservoir.evolve)(zeros) for _ in range(4))
+            assert np.unique(got) == [rate]
+
+
+def test_a_config_that_a_new_rule_does_not_fit_is_refused(registry):
+    """The rule was defined anew, with more channels or other parameters."""
+    rule("test_grow", channels=("a",), params={"k": 1.0})(lambda at, p: {"a": at(0, 0, "a") * p.k})
+    small = Reservoir(ReservoirConfig(3, 3, 1, 1, "test_grow"), backend="numba")
+    named = Reservoir(ReservoirConfig(3, 3, 2, 1, "test_grow", {"k": 2.0}), backend="numba")
+    rule("test_grow", channels=("a", "b"))(lambda at, p: {"b": at(0, 0, "a") + 1})
+    with pytest.raises(ValueError, match="needs 2 channels"):
+        small.transform(np.ones((1, 9)))
+    with pytest.raises(ValueError, match=r"unknown \['k'\]"):
+        named.transform(np.ones((1, 9)))
+
+
 def test_threads_share_a_backend(tmp_path, monkeypatch):
     """The first use too, when a rule is compiled, and without a folder to keep it in."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
@@ -278,15 +306,18 @@ def test_memory_is_bounded_whatever_the_number_of_samples(backend, monkeypatch):
     reservoir = Reservoir(config, backend=backend)
     reservoir.transform(np.zeros((2, 4), np.float32))
 
-    def peak(n):
+    def peak(method, n):
         X = np.zeros((n, 4), np.float32)
         tracemalloc.start()
-        reservoir.transform(X)
+        method(X)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most
 
-    assert peak(4000) < 1.1 * peak(1000)
+    assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000)
+    monkeypatch.setattr(reservoir_module, "MOST_QUANTILE_VALUES", 2**18)
+    reservoir.set_params(config__probe__rectify=True, config__probe__threshold={"quantile": 0.5})
+    assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000)
 
 
 def test_auto_takes_numba_and_says_so_once(caplog, monkeypatch):
@@ -429,6 +460,62 @@ def test_a_fitted_threshold_is_the_quantile_of_what_is_read():
     level = np.quantile(np.abs(plain.transform(X)), 0.75)
     assert reservoir.threshold_ == pytest.approx(level)
     assert (reservoir.transform(X) > 0).mean() == pytest.approx(0.25 / 2, abs=0.01)
+
+
+def test_parameters_set_after_fit_count():
+    X = np.random.default_rng(0).random((3, 20), dtype=np.float32)
+    fields = {"width": 5, "height": 4, "rule": "wave"}
+    reservoir = Reservoir(
+        ReservoirConfig(**fields, probe=Probe(rectify=True, threshold=0.1)), backend="cpu"
+    ).fit(X)
+    reservoir.set_params(config__probe__threshold=0.4)
+    fresh = Reservoir(ReservoirConfig(**fields, probe=Probe(rectify=True, threshold=0.4)))
+    assert np.array_equal(reservoir.transform(X), fresh.transform(X))
+    reservoir.set_params(config__probe__threshold={"quantile": 0.9})
+    with pytest.raises(NotFittedError):
+        reservoir.transform(X)
+
+
+def test_a_failed_fit_changes_nothing_and_fit_remembers_the_images_shape():
+    reservoir = Reservoir(ReservoirConfig(4, 4, input_encoding="image"), backend="cpu")
+    with pytest.raises(ValueError, match="5 columns"):
+        reservoir.fit(np.zeros((2, 5)))
+    assert reservoir.transform(np.zeros((2, 16))).shape == (2, 64)
+    X = np.random.default_rng(0).random((2, 2, 8))
+    reservoir.fit(X)
+    assert np.array_equal(reservoir.transform(X), reservoir.transform(X.reshape(2, 16)))
+    with pytest.raises(ValueError, match=r"\(8, 2\), fit saw \(2, 8\)"):
+        reservoir.transform(X.reshape(2, 8, 2))
+
+
+def test_configs_are_frozen_all_through_and_take_numpy_numbers():
+    config = ReservoirConfig(
+        5, 4, np.int64(3), rule="test_media", rule_params={"rate": {"uniform": [0, 1]}},
+        medium={"speed": np.ones((4, 5))}, probe=Probe(pool=np.int64(2), rectify=np.True_),
+    )  # fmt: skip
+    assert config.probe == Probe(pool=2, rectify=True)
+    assert hash(config.probe) == hash(Probe(pool=2, rectify=True))
+    for same in (config, pickle.loads(pickle.dumps(config)), copy.deepcopy(config)):
+        assert same == config and hash(same) == hash(config)
+        with pytest.raises(TypeError, match="frozen"):
+            same.rule_params["rate"] = 0.5
+        with pytest.raises(TypeError):
+            same.rule_params["rate"]["uniform"][0] = 0.5
+        with pytest.raises(ValueError, match="read-only"):
+            same.medium["speed"][0, 0] = 2
+    other = replace(config, medium={"speed": np.full((4, 5), 2.0)})
+    assert other != config
+
+
+def test_a_parameter_and_a_medium_of_one_name_are_drawn_apart(registry):
+    rule("test_names", channels=("a",), params={"noise": 1.0}, medium=("encoder",))(
+        lambda at, p: {"a": p.noise + at.medium("encoder") + at.noise()}
+    )
+    draws = {"uniform": [0, 1]}
+    config = ReservoirConfig(2, 2, 1, 1, "test_names", {"noise": draws}, medium={"encoder": draws})
+    plan = compile_plan(config, None)
+    first = [plan.params[0, 0], plan.media[0, 0, 0, 0], config.generator("noise", 0).uniform()]
+    assert len({round(float(value), 6) for value in first}) == 3
 
 
 def test_step_and_evolve_are_the_transform_by_hand():

@@ -17,9 +17,15 @@ CONFIG = {"subset": None, "seed": 3, "models": {"wave": {"steps": 4}}}
 METRICS = {"rows": [{"model": "wave", "accuracy": 0.9, "n_test": 10}]}
 
 
+def write(path, *arguments, **options):
+    result = results.wrap(*arguments, **options)
+    results.save(path, result)
+    return result
+
+
 def test_round_trip(tmp_path):
     path = tmp_path / "folder" / "mnist.json"
-    written = results.write(path, "mnist", CONFIG, METRICS, wall_s=1.5, data={"images": "abc"})
+    written = write(path, "mnist", CONFIG, METRICS, wall_s=1.5, data={"images": "abc"})
     read = results.read(path)
     assert read == written
     assert list(read) == ["schema", "experiment", "config", "metrics", "provenance"]
@@ -37,7 +43,7 @@ def test_numpy_becomes_plain(tmp_path):
         "c": (np.int64(1), np.True_),
         "d": {"e": np.str_("f")},
     }
-    results.write(tmp_path / "r.json", "mnist", CONFIG, metrics)
+    write(tmp_path / "r.json", "mnist", CONFIG, metrics)
     plain = results.read(tmp_path / "r.json")["metrics"]
     assert plain == {"a": 0.5, "b": [[0, 1], [2, 3]], "c": [1, True], "d": {"e": "f"}}
 
@@ -47,19 +53,19 @@ def test_numpy_becomes_plain(tmp_path):
 )
 def test_not_finite_is_refused_by_name(tmp_path, bad):
     with pytest.raises(ValueError, match=r"metrics\.rows\[0\]\.accuracy.* (nan|-?inf)"):
-        results.write(tmp_path / "r.json", "mnist", CONFIG, {"rows": [{"accuracy": bad}]})
+        write(tmp_path / "r.json", "mnist", CONFIG, {"rows": [{"accuracy": bad}]})
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("bad", [{1: 2}, {"a": object()}, {"a": {1, 2}}, {"a": b"c"}, {"a": 1j}])
 def test_what_json_has_no_place_for(tmp_path, bad):
     with pytest.raises(TypeError, match="metrics"):
-        results.write(tmp_path / "r.json", "mnist", CONFIG, bad)
+        write(tmp_path / "r.json", "mnist", CONFIG, bad)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "r.json"
-    results.write(path, "mnist", CONFIG, METRICS)
+    write(path, "mnist", CONFIG, METRICS)
     old = path.read_bytes()
 
     def fail(*_):
@@ -67,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=r"r\.json: No space left"):
-        results.write(path, "mnist", CONFIG, {"other": 1})
+        write(path, "mnist", CONFIG, {"other": 1})
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["r.json"]
 
@@ -75,13 +81,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"file/r\.json"):
-        results.write(tmp_path / "file" / "r.json", "mnist", CONFIG, METRICS)
+        write(tmp_path / "file" / "r.json", "mnist", CONFIG, METRICS)
 
 
 @pytest.mark.parametrize("part", [0, 1, 10, -3])
 def test_truncated(tmp_path, part):
     path = tmp_path / "r.json"
-    results.write(path, "mnist", CONFIG, METRICS)
+    write(path, "mnist", CONFIG, METRICS)
     path.write_bytes(path.read_bytes()[:part])
     with pytest.raises(ValueError, match=r"r\.json .*JSON.* delete it and run again"):
         results.read(path)

@@ -23,7 +23,7 @@ NUMBA = {
     "minimum": "{1} if {1} < {0} else {0}",
     "maximum": "{1} if {1} > {0} else {0}",
     "clip": "{2} if {2} < ({1} if {1} > {0} else {0}) else ({1} if {1} > {0} else {0})",
-    "saturate": "{1} if {1} < (f32(0) if {0} < SMALLEST else {0}) "
+    "clip_flush": "{1} if {1} < (f32(0) if {0} < SMALLEST else {0}) "
     "else (f32(0) if {0} < SMALLEST else {0})",
     "flush": "f32(0) if abs({0}) < SMALLEST else {0}",
     "where": "{1} if {0} else {2}",

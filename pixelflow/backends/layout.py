@@ -44,13 +44,13 @@ def n_threads() -> int:
     return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or cores or 1))
 
 
-def over_samples(work: Callable[[int, int], object], n_samples: int, block: int) -> None:
-    """Call ``work(start, stop)`` for blocks of samples, on all cores."""
-    starts = range(0, n_samples, block)
-    threads = min(n_threads(), len(starts))
+def in_blocks(work: Callable[[int, int], object], total: int, block: int) -> None:
+    """Call ``work(start, stop)`` for blocks of a range, on all cores."""
+    blocks = [(start, min(start + block, total)) for start in range(0, total, block)]
+    threads = min(n_threads(), len(blocks))
     if threads <= 1:
-        for start in starts:
-            work(start, min(start + block, n_samples))
+        for start, stop in blocks:
+            work(start, stop)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda start: work(start, min(start + block, n_samples)), starts))
+        list(pool.map(lambda ends: work(*ends), blocks))

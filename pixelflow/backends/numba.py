@@ -16,7 +16,7 @@ import numpy as np
 import platformdirs
 
 from pixelflow.backends.emit import NUMBA, statements
-from pixelflow.backends.layout import cell_numbers, halo_sources, n_threads, over_samples, padded
+from pixelflow.backends.layout import cell_numbers, halo_sources, in_blocks, n_threads, padded
 from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.files import written_whole
@@ -92,7 +92,7 @@ def run(latents, index, driven, params, media, cells, keys, rows, cols, times, o
     size += ({spread} - size) % 1024
     planes = np.zeros((2, {channels}, size), f32)
     a, b = planes[0], planes[1]
-    for im in range(start * members, stop * members):
+    for im in range(start, stop):
         i, m = im // members, im % members
         seen = latents[i, min(m, latents.shape[1] - 1)]
         for c in range({channels}):
@@ -142,8 +142,9 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
         np.array(plan.times),
         out,
     )
-    block = -(-len(latents) // (4 * n_threads()))
-    over_samples(lambda start, stop: module.run(*fixed, start, stop), len(latents), max(1, block))
+    textures = len(out) * plan.members
+    block = max(1, -(-textures // (4 * n_threads())))
+    in_blocks(lambda start, stop: module.run(*fixed, start, stop), textures, block)
 
 
 def source(program: Program, channels: int, exact: bool) -> str:

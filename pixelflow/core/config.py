@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import numbers
 import zlib
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pixelflow.core.encoders import ENCODERS
+from pixelflow.core.frozen import FrozenDict
 from pixelflow.core.probes import Probe
-from pixelflow.core.rules import get_rule
+from pixelflow.core.rules import Rule, get_rule
 
 BOUNDARIES = ("periodic", "reflect", "zero")
 
@@ -78,66 +80,74 @@ class ReservoirConfig:
     medium: Mapping[str, Any] = field(default_factory=dict)
     encoder_params: Mapping[str, Any] = field(default_factory=dict)
     probe: Probe = field(default_factory=Probe)
+    _key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         minima = {"width": 1, "height": 1, "channels": 1, "steps": 0, "seed": 0, "members": 1}
         for name, least in minima.items():
             self._set(name, _integer(name, getattr(self, name), least))
-        rule = get_rule(self.rule)
         _one_of("input_encoding", self.input_encoding, sorted(ENCODERS))
         _one_of("boundary", self.boundary, BOUNDARIES)
         _one_of("dtype", self.dtype, ("float32",))
-        if self.channels < len(rule.channels):
-            raise ValueError(
-                f"rule {self.rule!r} needs {len(rule.channels)} channels {rule.channels}, "
-                f"got channels={self.channels}"
-            )
-        members, cells = self.members, (self.height, self.width)
-        params = _known("rule_params", self.rule_params, tuple(rule.params), self.rule)
-        self._set("rule_params", {k: _drawn(k, v, [(), (members,)]) for k, v in params.items()})
-        medium = _known("medium", self.medium, rule.medium, self.rule)
-        shapes = [cells, (members, *cells)]
-        self._set("medium", {k: _drawn(k, v, shapes) for k, v in medium.items()})
+        self.check_rule(get_rule(self.rule))
+        cells = (self.height, self.width)
+        shapes = {"rule_params": [(), (self.members,)], "medium": [cells, (self.members, *cells)]}
+        for name, allowed in shapes.items():
+            given = getattr(self, name)
+            self._set(name, FrozenDict((k, _drawn(k, v, allowed)) for k, v in given.items()))
         options = _known("encoder_params", self.encoder_params, (), self.input_encoding)
-        self._set("encoder_params", options)
+        self._set("encoder_params", FrozenDict(options))
         if not isinstance(self.probe, Probe):
             raise TypeError(f"probe must be a Probe, got {type(self.probe).__name__}")
         if max(self.probe.times(self.steps)) > self.steps:
             raise ValueError(f"probe reads after {self.probe.snapshots}, of {self.steps} steps")
         if max(self.probe.channels or (0,)) >= self.channels:
             raise ValueError(f"probe reads channels {self.probe.channels} of {self.channels}")
+        # What equality compares: the fields as JSON, with a digest in place of each array.
+        self._set("_key", json.dumps(self._fields(), default=_digest, sort_keys=True))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
+    def check_rule(self, rule: Rule) -> None:
+        """Raise unless the config fits the rule, which may have been defined anew since."""
+        if self.channels < len(rule.channels):
+            raise ValueError(
+                f"rule {self.rule!r} needs {len(rule.channels)} channels {rule.channels}, "
+                f"got channels={self.channels}"
+            )
+        _known("rule_params", self.rule_params, tuple(rule.params), self.rule)
+        _known("medium", self.medium, rule.medium, self.rule)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ReservoirConfig):
             return NotImplemented
-        return self.to_json() == other.to_json()
+        return self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self.to_json())
+        return hash(self._key)
 
     def generator(self, draw: str, member: int) -> np.random.Generator:
         """The random generator of one member for one named draw, independent of every other."""
         key = (zlib.crc32(draw.encode()),)
         return np.random.default_rng(np.random.SeedSequence([self.seed, member], spawn_key=key))
 
-    def values(self, name: str, given: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
+    def values(self, draw: str, given: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
         """A parameter or medium of every member, float32 (members, *shape), drawn if random."""
         out = np.empty((self.members, *shape), np.float32)
         if isinstance(given, Mapping):
             for m in range(self.members):
-                out[m] = self.generator(name, m).uniform(*given["uniform"], size=shape)
+                out[m] = self.generator(draw, m).uniform(*given["uniform"], size=shape)
         else:
             out[...] = given
         return out
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain dicts, lists, numbers and strings."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain["probe"] = asdict(self.probe)
-        return json.loads(json.dumps(plain, default=_plain))
+        return json.loads(json.dumps(self._fields(), default=np.ndarray.tolist))
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in FIELDS} | {"probe": asdict(self.probe)}
 
     def to_json(self) -> str:
         """The config as JSON with sorted keys."""
@@ -146,7 +156,7 @@ class ReservoirConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ReservoirConfig:
         """A config from what `to_dict` gave; ValueError for a key that is none of its fields."""
-        data = dict(_known("config", data, tuple(f.name for f in fields(cls)), "ReservoirConfig"))
+        data = dict(_known("config", data, FIELDS, "ReservoirConfig"))
         if isinstance(data.get("probe"), Mapping):
             names = tuple(f.name for f in fields(Probe))
             data["probe"] = Probe(**_known("probe", data["probe"], names, "Probe"))
@@ -160,17 +170,18 @@ class ReservoirConfig:
     def with_params(self, **params: Any) -> ReservoirConfig:
         """A copy with fields replaced; ``probe__pool`` and the like reach into the probe."""
         names = [f"probe__{f.name}" for f in fields(Probe)]
-        _known("config", params, (*(f.name for f in fields(self)), *names), "ReservoirConfig")
+        _known("config", params, (*FIELDS, *names), "ReservoirConfig")
         inner = {k.removeprefix("probe__"): v for k, v in params.items() if k in names}
         outer = {k: v for k, v in params.items() if k not in names}
         probe = replace(outer.get("probe", self.probe), **inner)
         return replace(self, **{**outer, "probe": probe})
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"cannot write {value!r} as JSON")
+FIELDS = tuple(f.name for f in fields(ReservoirConfig) if f.init)
+
+
+def _digest(array: np.ndarray) -> list[Any]:
+    return [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
 
 
 def _integer(name: str, value: object, least: int) -> int:
@@ -202,14 +213,11 @@ def _drawn(name: str, value: Any, shapes: list[tuple[int, ...]]) -> Any:
         ends = _floats(name, value.get("uniform", ()))
         if ends.shape != (2,) or ends[0] > ends[1]:
             raise ValueError(f'{name} must be {{"uniform": [low, high]}}, got {value!r}')
-        return {"uniform": ends.tolist()}
+        return FrozenDict(uniform=tuple(ends.tolist()))
     array = _floats(name, value)
     if array.shape not in shapes:
         raise ValueError(f"{name} must have a shape of {shapes}, got {array.shape}")
-    if array.ndim == 0:
-        return float(array)
-    array.flags.writeable = False
-    return array
+    return float(array) if array.ndim == 0 else array
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -99,11 +99,12 @@ def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     bias = np.empty((config.members, index.size), np.float32)
     for m in range(config.members):
         rng = config.generator("encoder", m)
-        weight[m] = rng.standard_normal((n, index.size), np.float32) * np.float32(n**-0.5)
+        rng.standard_normal(dtype=np.float32, out=weight[m])
         bias[m] = rng.uniform(-1, 1, index.size)
-    return Encoder(
-        index, weight * np.float32(0.25), np.float32(0.5) + bias * np.float32(0.25), "unit"
-    )
+    weight *= np.float32(0.25 * n**-0.5)
+    bias *= np.float32(0.25)
+    bias += np.float32(0.5)
+    return Encoder(index, weight, bias, "unit")
 
 
 def image(config: ReservoirConfig, shape: Shape) -> Encoder:

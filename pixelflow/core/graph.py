@@ -15,7 +15,7 @@ Node = tuple[Any, ...]  # (operation, *operands); the operands are indices of ea
 # Each operation: the kinds of its operands, then the kind of its result.
 # f is float32, b a truth value, u a uint32 that wraps (only the noise hash uses it).
 OPERATIONS = {
-    **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum", "saturate"), "fff"),
+    **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum", "clip_flush"), "fff"),
     "clip": "ffff",
     **dict.fromkeys(("neg", "abs", "sqrt", "exp", "log", "tanh", "flush"), "ff"),
     **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), "ffb"),
@@ -43,7 +43,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "minimum": lambda a, b: np.where(b < a, b, a),
     "maximum": lambda a, b: np.where(b > a, b, a),
     "clip": lambda x, low, high: NUMPY["minimum"](NUMPY["maximum"](x, low), high),
-    "saturate": lambda x, high: NUMPY["minimum"](np.where(x < SMALLEST, np.float32(0), x), high),
+    "clip_flush": lambda x, high: NUMPY["minimum"](np.where(x < SMALLEST, np.float32(0), x), high),
     "flush": lambda x: np.where(np.abs(x) < SMALLEST, np.float32(0), x),
     "neg": np.negative,
     "abs": np.abs,
@@ -67,6 +67,9 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "ushr": np.right_shift,
     "float": np.float32,
 }
+
+
+UFUNCS = {f: op for op, f in NUMPY.items() if isinstance(f, np.ufunc) and op[0] != "u"}
 
 
 @dataclass(frozen=True)
@@ -121,14 +124,28 @@ def _operator(op: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
 class Symbol:
     """A number or condition of one cell that is not known yet: what a traced rule works on."""
 
-    __array_ufunc__ = None  # a NumPy scalar on the left leaves the operator to us
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, graph: Graph, index: int) -> None:
         self.graph, self.index = graph, index
 
     def __bool__(self) -> bool:
-        raise TypeError("a rule has no Python branches: use where(condition, a, b)")
+        raise TypeError(
+            "a rule has no Python branches: use where(condition, a, b); "
+            "& | ~ in place of and, or, not; minimum and maximum of pixelflow.core"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's operators and functions, where the rule language has them."""
+        if ufunc not in UFUNCS or method != "__call__" or kwargs:
+            return self.__array_function__(ufunc)
+        return apply(UFUNCS[ufunc], *inputs)
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        raise TypeError(
+            f"a rule can't call numpy.{function.__name__}: it may call "
+            "clip where minimum maximum sqrt exp log tanh of pixelflow.core"
+        )
 
     __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", swapped=True)
@@ -182,6 +199,8 @@ class Graph:
             raise TypeError(f"{op} in a rule expects symbols and numbers, got {value!r}")
         if kind == "u":
             return self.add("uconst", int(float(value))).index
+        if type(value) in (np.float64, np.longdouble):
+            raise TypeError(f"{op} in a rule computes in float32: give float(x), not {value!r}")
         literal = float(value)
         if not abs(literal) <= np.finfo(np.float32).max:
             raise ValueError(f"{op} in a rule got {value!r}, which float32 cannot hold")

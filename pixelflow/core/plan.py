@@ -69,15 +69,16 @@ def compile_plan(config: ReservoirConfig, input_shape: tuple[int, ...] | None) -
     return _compile(config, input_shape, get_rule(config.rule))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)  # a projection's weights can be large
 def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule: Rule) -> Plan:
+    config.check_rule(rule)
     shape = (config.height, config.width, config.channels)
     if input_shape is None:
         encoder = encoders.of_textures(*shape)
     else:
         encoder = encoders.ENCODERS[config.input_encoding](config, input_shape)
     given = {**rule.params, **config.rule_params}
-    params = [config.values(name, given[name]) for name in rule.params]
+    params = [config.values(f"param:{name}", given[name]) for name in rule.params]
     keys = [config.generator("noise", m).integers(2**32) for m in range(config.members)]
     return Plan(
         shape=shape,
@@ -97,5 +98,5 @@ def _media(config: ReservoirConfig, rule: Rule) -> np.ndarray:
     missing = [name for name in rule.medium if name not in config.medium]
     if missing:
         raise ValueError(f"rule {rule.name!r} needs the medium {missing}: set it in config.medium")
-    media = [config.values(name, config.medium[name], cells) for name in rule.medium]
+    media = [config.values(f"medium:{name}", config.medium[name], cells) for name in rule.medium]
     return np.stack(media, 1) if media else np.empty((config.members, 0, *cells), np.float32)

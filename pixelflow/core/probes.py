@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+
+from pixelflow.core.frozen import FrozenDict
 
 POOLS = {"mean": np.mean, "max": np.max}
 
@@ -65,16 +67,20 @@ class Probe:
             raise ValueError(f"channels must be distinct, got {self.channels}")
         if not isinstance(self.rectify, bool | np.bool_):
             raise TypeError(f"rectify must be True or False, got {self.rectify!r}")
+        object.__setattr__(self, "rectify", bool(self.rectify))
         object.__setattr__(self, "threshold", _threshold(self.threshold))
         if self.threshold != 0 and not self.rectify:
             raise ValueError("threshold applies to rectified values: set rectify=True")
         if self.pool is not None and not (_is_integer(self.pool) and self.pool > 0):
             raise ValueError(f"pool must be a positive integer or None, got {self.pool!r}")
-        if self.pool_op not in POOLS:
+        if self.pool is not None:
+            object.__setattr__(self, "pool", int(self.pool))
+        if not isinstance(self.pool_op, str) or self.pool_op not in POOLS:
             raise ValueError(f"pool_op must be one of {sorted(POOLS)}, got {self.pool_op!r}")
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        values = (getattr(self, f.name) for f in fields(self))
+        return hash(tuple(tuple(v.items()) if isinstance(v, Mapping) else v for v in values))
 
     @property
     def learns(self) -> bool:
@@ -89,7 +95,7 @@ class Probe:
         """The shape (snapshot, channel, sign, y, x) of one member's features."""
         grid = (self.pool, self.pool) if self.pool else (height, width)
         read = channels if self.channels is None else len(self.channels)
-        return (len(self.times(steps)), read, 1 + bool(self.rectify), *grid)
+        return (len(self.times(steps)), read, 1 + self.rectify, *grid)
 
     def read(self, textures: np.ndarray, threshold: float) -> np.ndarray:
         """Features (n, D) of snapshots (n, M, S, H, W, C)."""
@@ -120,7 +126,7 @@ def _indices(name: str, value: Iterable[int] | None) -> tuple[int, ...] | None:
     return tuple(int(i) for i in items)
 
 
-def _threshold(value: float | Mapping[str, float]) -> float | dict[str, float]:
+def _threshold(value: float | Mapping[str, float]) -> float | FrozenDict:
     number = value.get("quantile") if isinstance(value, Mapping) else value
     if isinstance(number, bool) or not isinstance(number, numbers.Real) or not np.isfinite(number):
         raise ValueError(f'threshold must be a number or {{"quantile": q}}, got {value!r}')
@@ -128,7 +134,7 @@ def _threshold(value: float | Mapping[str, float]) -> float | dict[str, float]:
         return float(number)
     if set(value) != {"quantile"} or not 0 <= number <= 1:
         raise ValueError(f'a fitted threshold is {{"quantile": q}}, 0 <= q <= 1, got {value!r}')
-    return {"quantile": float(number)}
+    return FrozenDict(quantile=float(number))
 
 
 def _pooled(values: np.ndarray, grid: int, pool) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from pixelflow.backends import get_backend
 from pixelflow.backends.compose import evolve, features, snapshots
-from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.config import FIELDS, ReservoirConfig
 from pixelflow.core.plan import Plan, compile_plan
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import get_rule, list_rules, register_rule
@@ -45,8 +45,10 @@ class Reservoir(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Columns of the inputs seen in `fit`, all axes of an image counted.
+    input_shape_ : tuple of int
+        Shape of one input seen in `fit`; columns alone are then understood to have it.
     threshold_ : float
-        The probe's threshold, after `fit`.
+        The probe's threshold, where it is a quantile.
 
     Raises
     ------
@@ -96,9 +98,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
         params = dict(parameters)
         if deep:
             probe = self.config.probe
-            params |= {
-                f"config__{f.name}": getattr(self.config, f.name) for f in fields(self.config)
-            }
+            params |= {f"config__{name}": getattr(self.config, name) for name in FIELDS}
             params |= {f"config__probe__{f.name}": getattr(probe, f.name) for f in fields(probe)}
         return params
 
@@ -119,14 +119,14 @@ class Reservoir(TransformerMixin, BaseEstimator):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process may not have run the script that registered the rule.
+        # Another process may not have run the script that registers the rule.
         state: Any = super().__getstate__()
         return {**state, "_rule": get_rule(self.config.rule)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         rule = state["_rule"]
-        if rule.name not in list_rules():
-            register_rule(rule)
+        if rule.name not in list_rules() or get_rule(rule.name).function is None:
+            register_rule(rule)  # nothing here defines it, or what came with an earlier estimator
         super().__setstate__({key: value for key, value in state.items() if key != "_rule"})
 
     def __sklearn_tags__(self):
@@ -143,9 +143,12 @@ class Reservoir(TransformerMixin, BaseEstimator):
         X : array (N, D_in), (N, H, W) or (N, H, W, 3)
             At least one input; `y` is ignored.
         """
-        inputs = self._inputs(X, fitting=True)
+        inputs = _inputs(X, self, at_least=1)
         plan = compile_plan(self.config, inputs.shape[1:])
-        self.threshold_ = self._threshold(plan, _flat(inputs))
+        if self.config.probe.learns:
+            self.threshold_ = self._quantile(plan, _flat(inputs))
+        self._see(X, inputs, fitting=True)
+        self.input_shape_ = inputs.shape[1:]
         return self
 
     def transform(self, X, out: np.ndarray | None = None) -> np.ndarray:
@@ -163,13 +166,17 @@ class Reservoir(TransformerMixin, BaseEstimator):
         float32 array (N, feature_dim)
         """
         check_is_fitted(self)
-        inputs = self._inputs(X, fitting=False)
-        plan = compile_plan(self.config, inputs.shape[1:])
+        inputs = _inputs(X, self, at_least=0)
+        self._see(X, inputs, fitting=False)
+        plan = compile_plan(self.config, self._shape(inputs))
         shape = (len(inputs), self.feature_dim)
         if out is None:
             out = np.empty(shape, np.float32)
         _check_out(out, shape)
-        threshold: Any = getattr(self, "threshold_", self.config.probe.threshold)
+        threshold: Any = self.config.probe.threshold
+        if self.config.probe.learns:
+            check_is_fitted(self, "threshold_")
+            threshold = self.threshold_
         backend = get_backend(self.backend)
         features(backend, plan, _flat(inputs), out, threshold, bool(self.exact))
         return out
@@ -220,33 +227,53 @@ class Reservoir(TransformerMixin, BaseEstimator):
         return evolve(backend, plan, full, bool(self.exact)).reshape(states.shape)
 
     def step(self, state) -> np.ndarray:
-        """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C)."""
-        return self.evolve(np.asarray(state)[None], steps=1)[0]
+        """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C).
+
+        Each call is a step 0: the same `at.noise()`, and ``at.step()`` is 0. `evolve` counts on.
+        """
+        state = np.asarray(state)
+        c = self.config
+        shape = (c.height, c.width, c.channels) if c.members == 1 else None
+        if shape is not None and state.shape != shape:
+            raise ValueError(f"state must have the shape {shape}, got {state.shape}")
+        return self.evolve(state[None], steps=1)[0]
 
     # -- private -------------------------------------------------------------------------------
 
-    def _inputs(self, X, fitting: bool) -> np.ndarray:
-        """Checked inputs as float32, of the rank in which they came."""
-        inputs = _checked(X, IMAGES, "X", ensure_min_samples=int(fitting), estimator=self)
-        if inputs.ndim > 4 or (inputs.ndim == 4 and inputs.shape[3] != 3):
-            raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
-        if 0 in inputs.shape[1:]:
-            raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
-        named: Any = X if inputs.ndim == 2 else _flat(inputs)  # a data frame's names are checked
+    def _see(self, X, inputs: np.ndarray, fitting: bool) -> None:
+        """Remember, or compare with what `fit` saw, the columns and a data frame's names."""
+        named: Any = X if inputs.ndim == 2 else _flat(inputs)
         validate_data(self, named, reset=fitting, skip_check_array=True)
-        return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
 
-    def _threshold(self, plan: Plan, flat: np.ndarray) -> float:
-        """The probe's threshold: a quantile of the absolute values that it reads, or as given."""
-        threshold: Any = plan.probe.threshold
-        if not plan.probe.learns:
-            return threshold
-        samples = max(1, MOST_QUANTILE_VALUES // self.feature_dim)
+    def _shape(self, inputs: np.ndarray) -> tuple[int, ...]:
+        """The shape of one input, where it is only columns that which `fit` saw."""
+        shape, seen = inputs.shape[1:], getattr(self, "input_shape_", None)
+        if seen is None or seen == shape or len(seen) == 1:
+            return shape
+        if len(shape) > 1:
+            raise ValueError(f"X holds inputs of shape {shape}, fit saw {seen}")
+        return seen
+
+    def _quantile(self, plan: Plan, flat: np.ndarray) -> float:
+        """The probe's quantile of the absolute values that it reads, before they are pooled."""
+        quantile: Any = plan.probe.threshold
+        plain = replace(plan.probe, rectify=False, threshold=0.0, pool=None)
+        values = plan.members * int(np.prod(plain.shape(plan.times[-1], *plan.shape)))
+        samples = max(1, MOST_QUANTILE_VALUES // values)
         flat = flat[:: -(-len(flat) // samples)]
-        probe = replace(plan.probe, rectify=False, threshold=0.0, pool=None)
         textures = snapshots(get_backend(self.backend), plan, flat, bool(self.exact))
-        seen = [np.abs(probe.read(states, 0.0)).ravel() for _, states in textures]
-        return float(np.quantile(np.concatenate(seen), threshold["quantile"]))
+        seen = [np.abs(plain.read(states, 0.0)).ravel() for _, states in textures]
+        return float(np.quantile(np.concatenate(seen), quantile["quantile"]))
+
+
+def _inputs(X, estimator: Reservoir, at_least: int) -> np.ndarray:
+    """Checked inputs as float32, of the rank in which they came."""
+    inputs = _checked(X, IMAGES, "X", ensure_min_samples=at_least, estimator=estimator)
+    if inputs.ndim > 4 or (inputs.ndim == 4 and inputs.shape[3] != 3):
+        raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
+    if 0 in inputs.shape[1:]:
+        raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
+    return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
 
 
 def _flat(inputs: np.ndarray) -> np.ndarray:

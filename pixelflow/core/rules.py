@@ -87,18 +87,29 @@ def rule(
     >>> blur.name
     'blur'
     """
+    if params is not None and not isinstance(params, Mapping):
+        raise TypeError(f"rule {name!r}: params must map names to defaults, got {params!r}")
+    if isinstance(channels, str) or isinstance(medium, str):
+        raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
     channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
     for label, names in (("channels", channels), ("params", tuple(params)), ("medium", medium)):
-        if len(set(names)) < len(names) or not all(isinstance(n, str) and n for n in names):
+        if len(set(names)) < len(names) or not all(map(_is_name, names)):
             raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
     if not channels or not isinstance(name, str) or not name:
         raise ValueError(f"a rule needs a name and at least one channel, got {name!r}, {channels}")
-    for key, value in params.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
-            raise ValueError(f"rule {name!r}: parameter {key!r} must be a number, got {value!r}")
+    for key, value in {**params, "tolerance": tolerance}.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"rule {name!r}: {key} must be a number, got {value!r}")
+        if not abs(float(value)) <= np.finfo(np.float32).max:
+            raise ValueError(f"rule {name!r}: {key} must be finite in float32, got {value!r}")
+    if tolerance < 0:
+        raise ValueError(f"rule {name!r}: tolerance must not be negative, got {tolerance}")
 
     def build(function: Callable[..., Any]) -> Rule:
-        program = trace(function, channels, params, medium)
+        try:
+            program = trace(function, channels, params, medium)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"rule {name!r}: {error}") from error
         if not program.exact and not tolerance > 0:
             raise ValueError(
                 f"rule {name!r} calls / sqrt exp log or tanh, whose last bit differs between "
@@ -108,6 +119,10 @@ def rule(
         return register_rule(built)
 
     return build
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier() and not name.startswith("_")
 
 
 def register_rule(rule: Rule) -> Rule:
@@ -120,7 +135,7 @@ def register_rule(rule: Rule) -> Rule:
 
 def get_rule(name: str) -> Rule:
     """The registered rule of that name; ValueError names the known ones."""
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise ValueError(f"unknown rule {name!r}; registered are {list_rules()}")
     return _REGISTRY[name]
 

@@ -134,7 +134,7 @@ def _flushed(graph: Graph, index: int) -> int:
     if op == "clip":
         low, high = (graph.nodes[i] for i in operands[1:])
         if low == ("const", 0.0) and high[0] == "const" and high[1] >= SMALLEST:
-            return graph.add("saturate", operands[0], operands[2]).index
+            return graph.add("clip_flush", operands[0], operands[2]).index
     return graph.add("flush", index).index
 
 

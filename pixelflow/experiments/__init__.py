@@ -1,6 +1,6 @@
 """The experiments of the paper: one module each, with `run(config) -> metrics`.
 
-A module that reads data sets names them in `DATASETS`, for the provenance.
+A module names the keys of its config in `KEYS`, and the data sets that it reads in `DATASETS`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ def run(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When there is no such experiment.
+        When there is no such experiment, or the config has other keys than its `KEYS`.
     """
     if name not in names():
         raise ValueError(f"no experiment {name!r}; there are: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
+    wrong = sorted({*module.KEYS, "seed"} ^ set(config))
+    if wrong:
+        raise ValueError(f"config of {name}: missing or unknown {wrong}; it has {module.KEYS}")
     start = time.perf_counter()
     metrics = module.run(dict(config))
     wall_s = time.perf_counter() - start

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 from pixelflow import experiments, results
+from pixelflow.tasks.fetch import FetchError
 
 DEFAULT = Path("config/paper.yaml")
 
 
 def section(path: Path, name: str) -> dict[str, Any]:
     """The experiment's own section of a config file (YAML or JSON), and the seed."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        config = json.loads(text)
-    else:
-        import yaml
-
-        config = yaml.safe_load(text)
-    missing = [key for key in ("seed", name) if key not in config]
+    config = _parsed(path)
+    missing = [key for key in ("seed", name) if not isinstance(config, dict) or key not in config]
     if missing:
         raise ValueError(f"{path} has no {' and no '.join(missing)}")
     return {**config[name], "seed": config["seed"]}
+
+
+def _parsed(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.loads(text)
+    try:
+        import yaml
+    except ImportError as error:
+        raise ValueError(f"{path} needs PyYAML (pip install pyyaml); JSON needs nothing") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
 
 
 def main() -> None:
@@ -36,11 +47,16 @@ def main() -> None:
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = section(arguments.config, arguments.name)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    results.save(arguments.out, experiments.run(arguments.name, config))
+    try:
+        results.save(arguments.out, experiments.run(arguments.name, config))
+        logging.info("wrote %s", arguments.out)
+    except (OSError, ValueError, FetchError) as error:
+        sys.exit(f"{arguments.name}: {error}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pixelflow.core import Probe, Reservoir, ReservoirConfig
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 from pixelflow.tasks import mnist
 
+KEYS = ("subset", "models", "alphas", "logistic", "figure_steps", "digit")
 DATASETS = ("mnist",)
 logger = logging.getLogger(__name__)
 

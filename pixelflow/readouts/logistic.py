@@ -16,36 +16,34 @@ from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
 class LogisticReadout(ClassifierMixin, LinearReadout):
     """Multinomial logistic regression with an L2 penalty, by L-BFGS (scikit-learn's).
 
-        Parameters
-        ----------
-        C : float
-            Inverse of the penalty's strength.
-        max_iter : int
-            The solver's iterations at most; a ConvergenceWarning says if they were too few.
+    Parameters
+    ----------
+    C : float
+        Inverse of the penalty's strength.
+    max_iter : int
+        The solver's iterations at most; a ConvergenceWarning says if they were too few.
 
-        Attributes
-        ----------
-        classes_ : array
-            The labels seen in `fit`, sorted.
-        n_iter_ : int array (1,)
-            The solver's iterations.
+    Attributes
+    ----------
+    classes_ : array
+        The labels seen in `fit`, sorted.
+    n_iter_ : int array (1,)
+        The solver's iterations.
 
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument is none of these, in `fit`.
-        NotFittedError
-            Also a RuntimeError: `predict`, `predict_proba` or `score` before `fit`.
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of these, in `fit`.
+    NotFittedError
+        Also a RuntimeError: `predict`, `predict_proba` or `score` before `fit`.
 
-        Examples
-        --------
-        >>> from typing import Any
-
-    import numpy as np
-        >>> from pixelflow import LogisticReadout
-        >>> X = np.arange(8.0).reshape(-1, 1)
-        >>> LogisticReadout().fit(X, X[:, 0] > 3).predict([[0.0], [7.0]])
-        array([False,  True])
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pixelflow import LogisticReadout
+    >>> X = np.arange(8.0).reshape(-1, 1)
+    >>> LogisticReadout().fit(X, X[:, 0] > 3).predict([[0.0], [7.0]])
+    array([False,  True])
     """
 
     def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:

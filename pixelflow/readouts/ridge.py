@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
 
@@ -33,12 +34,14 @@ class RidgeReadout(LinearReadout):
         The penalty. Of several, `fit` keeps the best by `selection`, the largest among equals,
         and fits it on all samples.
     task : "auto", "classification" or "regression"
-        "auto" classifies when y is integer, boolean or text.
+        "auto" classifies when y is integer, boolean or text. Say "classification" where
+        scikit-learn should know before `fit`: for stratified cross-validation.
     standardize : bool
         Divide each feature by its standard deviation on the training samples first.
     selection : "holdout" or "loo"
         How one of several alphas is chosen: by score on a sixth of the training samples, held
-        out at random (stratified, always the same), or by exact leave-one-out squared error.
+        out at random (always the same; stratified where every class has enough), or by exact
+        leave-one-out squared error. The score is accuracy, or squared error of a regression.
     class_weight : dict, "balanced" or None
         Weights of the classes, as in scikit-learn.
 
@@ -91,9 +94,9 @@ class RidgeReadout(LinearReadout):
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         if not isinstance(self.standardize, bool | np.bool_):
             raise TypeError(f"standardize must be True or False, got {self.standardize!r}")
-        alphas: Any = [self.alpha] if isinstance(self.alpha, numbers.Real) else self.alpha
-        several = isinstance(alphas, Iterable) and not isinstance(alphas, str)
-        if not several or not all(isinstance(a, numbers.Real) for a in alphas):
+        given: Any = self.alpha
+        alphas = np.asarray(given, object).reshape(-1).tolist()
+        if not all(isinstance(a, numbers.Real) and not isinstance(a, bool) for a in alphas):
             raise TypeError(f"alpha must be a number or numbers, got {self.alpha!r}")
         values = np.array(alphas, np.float64)
         if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):
@@ -120,6 +123,8 @@ class RidgeReadout(LinearReadout):
             check_classification_targets(y)
         elif self.class_weight is not None:
             raise ValueError("class_weight is for classification, and y holds values to regress on")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if labels and y.ndim == 1 and len(np.unique(y)) == 1:
             self.alpha_, self.model_ = float(alphas.max()), only_class(X, y)
             return self
@@ -157,19 +162,22 @@ class RidgeReadout(LinearReadout):
         return float((fitted[-1] if self.standardize else fitted).alpha_)
 
     def _hold_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
-        stratified = labels and y.ndim == 1 and np.unique(y, return_counts=True)[1].min() > 1
+        n_held = math.ceil(HOLDOUT * len(X))
+        if n_held == len(X):
+            raise ValueError("one sample can't choose among several alphas: give one alpha")
+        stratified = False
+        if labels and y.ndim == 1:
+            counts = np.unique(y, return_counts=True)[1]
+            stratified = counts.min() > 1 and len(counts) <= min(n_held, len(X) - n_held)
         rows = train_test_split(
-            np.arange(len(X)),
-            test_size=HOLDOUT,
-            random_state=0,
-            stratify=y if stratified else None,
+            np.arange(len(X)), test_size=n_held, random_state=0, stratify=y if stratified else None
         )
         train, held = (np.sort(part) for part in rows)
-        weight = None if sample_weight is None else np.asarray(sample_weight)
+        weights = np.ones(len(X)) if sample_weight is None else sample_weight
         scores = []
         for alpha in alphas:
-            weights = None if weight is None else weight[train]
-            model = self._model(float(alpha), labels, X[train], y[train], weights)
-            weights = None if weight is None else weight[held]
-            scores.append(model.score(X[held], y[held], sample_weight=weights))
+            model = self._model(float(alpha), labels, X[train], y[train], weights[train])
+            predicted = model.predict(X[held])
+            good = predicted == y[held] if labels else -((predicted - y[held]) ** 2)
+            scores.append(np.average(good, axis=0, weights=weights[held]).mean())
         return float(max(zip(scores, alphas, strict=True))[1])

@@ -61,7 +61,7 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
     if not (0 <= row < speed.shape[0] and 0 <= column < speed.shape[1]):
         raise ValueError(f"source {(row, column)} is outside a grid of shape {speed.shape}")
     try:
-        import skfmm
+        import skfmm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             'solve_reference needs scikit-fmm: pip install "pixelflow[eikonal]" '

@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import platformdirs
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pixelflow.tasks import sources
 from pixelflow.tasks.sources import UNAVAILABLE, Source
@@ -193,6 +192,8 @@ def main(arguments: list[str] | None = None) -> None:
         _dataset(options.name)
     except ValueError as error:
         parser.error(str(error))
+    from tqdm.contrib.logging import logging_redirect_tqdm  # in a notebook its import warns
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         with logging_redirect_tqdm():

@@ -22,7 +22,8 @@ if not workflow.overwrite_configfiles:
 def check(config):
     """Refuse a config with a key that is misspelt, missing or of the wrong kind."""
     schema = yaml.safe_load(Path("workflow/schemas/config.schema.yaml").read_text())
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    errors.sort(key=lambda e: e.validator != "additionalProperties")  # what is misspelt first
     lines = [f"{'.'.join(map(str, e.absolute_path)) or 'top level'}: {e.message}" for e in errors]
     if lines:
         raise WorkflowError("The config is wrong.", *lines)

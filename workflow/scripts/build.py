@@ -63,12 +63,17 @@ def find(test: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
 
 def end_orphans() -> None:
     """Kill what a killed run left behind, until nothing of it is left."""
-    while orphans := find(is_orphan):
+    orphans = find(is_orphan)
+    for _ in range(6):
+        if not orphans:
+            return
         for process in orphans:
             print(f"ending process {process.pid}, left by a killed run", file=sys.stderr)
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
         psutil.wait_procs(orphans, timeout=5)
+        orphans = find(is_orphan)
+    sys.exit(f"Can't end process {orphans[0].pid}, left by a killed run of this project: end it.")
 
 
 def refuse(runs: list[psutil.Process]) -> NoReturn:

@@ -7,6 +7,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -62,6 +63,15 @@ def _assigned(source: str, notebook: Path) -> set[str]:
     return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
+class LoggedClient(NotebookClient):
+    """A client that also prints what cells print, so that a log tells how far a run is."""
+
+    def output(self, outs: Any, msg: Any, display_id: str, cell_index: int) -> Any:
+        if msg["msg_type"] == "stream":
+            print(msg["content"]["text"], end="", file=sys.stderr, flush=True)
+        return super().output(outs, msg, display_id, cell_index)
+
+
 def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
     """Run all cells in place, in a kernel of this Python environment with its own IPC path."""
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on each start
@@ -74,7 +84,7 @@ def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
             transport="ipc",
             connection_file=f"{folder}/kernel.json",
         )
-        client = NotebookClient(
+        client = LoggedClient(
             nb,
             km=manager,
             timeout=None,
@@ -88,7 +98,8 @@ def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
                 f"ipykernel is not installed; type: {sys.executable} -m pip install ipykernel"
             ) from None
         except CellExecutionError as error:
-            raise NotebookError(f"{_where(nb)}\n{error}") from None
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without colours
+            raise NotebookError(f"{_where(nb)}\n{plain}") from None
         except DeadKernelError as error:
             raise NotebookError(f"{_where(nb)}: the kernel died (out of memory?)") from error
 
