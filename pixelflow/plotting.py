@@ -33,7 +33,7 @@ def evolution(
     Returns
     -------
     matplotlib.figure.Figure
-        Channel 0 in a scale of its own per row: dark is high, and white is zero.
+        Channel 0 in a scale of its own per row: dark is high, light is zero, and orange negative.
     """
     size = PAPER_WIDTH / (len(times) + 0.5)
     height = size * len(configs) + 0.25

@@ -21,7 +21,7 @@ rule mnist:
         "results/benchmarks/mnist.tsv"
     threads: 1024  # all there are: it measures times, so nothing runs beside it
     message:
-        "mnist: a few minutes; {log} tells how far it is"
+        "rule mnist: takes minutes at full size; {log} tells how far it is"
     shell:
         "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
         " --parameters {params.parameters:q} > {log} 2>&1"

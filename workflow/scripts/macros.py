@@ -24,8 +24,8 @@ SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 COLUMNS = {
     "model": "Model",
-    "tier": "Tier",
     "readout": "Readout",
+    "alpha": r"$\alpha$",
     "steps": "Steps",
     "D": "$D$",
     "accuracy": "Accuracy",
@@ -98,7 +98,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [[text(key, row[key]).replace(r"\_", " ") for key in COLUMNS] for row in rows]
     body = "".join(" & ".join(line) + " \\\\\n" for line in lines)
     return (
-        "\\begin{tabular}{lllrrrr}\n\\toprule\n"
+        "\\begin{tabular}{llrrrrr}\n\\toprule\n"
         f"{' & '.join(COLUMNS.values())} \\\\\n\\midrule\n{body}"
         "\\bottomrule\n\\end{tabular}\n"
     )

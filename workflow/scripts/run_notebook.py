@@ -66,10 +66,10 @@ def _assigned(source: str, notebook: Path) -> set[str]:
 class LoggedClient(NotebookClient):
     """A client that also prints what cells print, so that a log tells how far a run is."""
 
-    def output(self, outs: Any, msg: Any, display_id: str, cell_index: int) -> Any:
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         if msg["msg_type"] == "stream":
             print(msg["content"]["text"], end="", file=sys.stderr, flush=True)
-        return super().output(outs, msg, display_id, cell_index)
+        return super().process_message(msg, cell, cell_index)
 
 
 def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
