@@ -13,6 +13,7 @@ from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.backends import numba as numba_backend
 from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
 from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.plan import compile_plan
 
 BACKENDS = ("cpu", "numba")
 SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
@@ -156,7 +157,7 @@ def test_exact_code_has_no_fused_multiply_add(exact, fused, tmp_path, monkeypatc
     numba_backend._imported.cache_clear()
     made = Reservoir(ReservoirConfig(16, 16, 4, 6), backend="numba", exact=exact)
     made.transform(np.zeros((1, 256), np.float32))
-    source = numba_backend.source(get_rule("diffusion_reaction").program, 4, exact)
+    source = numba_backend.source(compile_plan(made.config, None).program, 4, exact)
     code = "\n".join(numba_backend._compiled(source).step.inspect_asm().values())
     numba_backend._imported.cache_clear()
     assert re.search(r"v?f?mul", code)

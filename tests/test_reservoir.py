@@ -343,9 +343,10 @@ def test_numba_compiles_once_for_all_processes(tmp_path):
     script = """
 from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.backends import numba
-Reservoir(ReservoirConfig(4, 4, 2, 1, "wave"), backend="numba").transform([[1.0, 2.0]])
-from pixelflow.core import get_rule
-module = numba._compiled(numba.source(get_rule("wave").program, 2, True))
+from pixelflow.core.plan import compile_plan
+config = ReservoirConfig(4, 4, 2, 1, "wave")
+Reservoir(config, backend="numba").transform([[1.0, 2.0]])
+module = numba._compiled(numba.source(compile_plan(config, None).program, 2, True))
 print(sum(module.run.stats.cache_misses.values()), module.__file__)
 """
     import os

@@ -120,14 +120,14 @@ def instructions(
 ) -> Iterator[Instruction]:
     """The calls that make `after` from `now`, every operand bound to its memory."""
     program = plan.program
-    nodes, outputs = _simplified(program, static)
-    last = {j: i for i, (op, *operands) in nodes.items() if op in OPERATIONS for j in operands}
-    last |= dict.fromkeys(outputs.values(), len(program.nodes))
-    target = _targets(program, nodes, outputs, last, static)
+    nodes, outputs = program.nodes, dict(program.outputs)
+    last = {j: i for i, (op, *operands) in enumerate(nodes) if op in OPERATIONS for j in operands}
+    last |= dict.fromkeys(outputs.values(), len(nodes))
+    target = _targets(program, last, static)
     buffers = _Buffers({0: (), 1: (now.size,), 2: now.view(0, 0, 0).shape})
     goal = {channel: after.view(0, 0, channel) for channel in outputs}
     value = dict(static)
-    for i, (op, *operands) in nodes.items():
+    for i, (op, *operands) in enumerate(nodes):
         if i in value:
             continue
         if op == "read":
@@ -136,9 +136,8 @@ def instructions(
             value[i] = step
         else:
             ending = {j for j in operands if last[j] == i}
-            late = {
-                j for j in ending if op == "where" and j == operands[1]
-            }  # read after b is written
+            # where(c, a, b) puts b into its result before it reads a.
+            late = {j for j in ending if op == "where" and j == operands[1]}
             buffers.give_back(value[j] for j in ending - late)
             if i in target:
                 value[i] = goal[target[i]]
@@ -146,9 +145,8 @@ def instructions(
                 value[i] = buffers.take(program.ranks[i], OPERATIONS[op][-1])
             buffers.give_back(value[j] for j in late)
             arguments = [value[j] for j in operands]
-            if (
-                op in ("minimum", "maximum") and program.ranks[i] > 0
-            ):  # NumPy's loop against one number is four times slower
+            if op in ("minimum", "maximum") and program.ranks[i] > 0:
+                # Against one number, NumPy's loop is four times slower than against many.
                 arguments[1] = np.full(now.size, arguments[1])
             yield IN_PLACE[op], (*arguments, value[i])
     for channel, i in outputs.items():
@@ -156,57 +154,23 @@ def instructions(
             yield _convert, (value[i], goal[channel])
 
 
-def _simplified(
-    program: Program, static: dict[int, np.ndarray]
-) -> tuple[dict[int, tuple], dict[int, int]]:
-    """The program's nodes and outputs without multiplications by one, which change nothing."""
-    same: dict[int, int] = {}
-    nodes = {}
-    for i, (op, *operands) in enumerate(program.nodes):
-        same[i] = i
-        if op in OPERATIONS:
-            operands = [same[j] for j in operands]
-            ones = [
-                j for j in operands if j in static and np.ndim(static[j]) == 0 and static[j] == 1
-            ]
-            if op == "mul" and ones and i not in static:
-                same[i] = operands[1] if ones[0] == operands[0] else operands[0]
-                continue
-        nodes[i] = (op, *operands)
-    return nodes, {channel: same[i] for channel, i in program.outputs}
-
-
 def _targets(
-    program: Program,
-    nodes: dict[int, tuple],
-    outputs: dict[int, int],
-    last: dict[int, int],
-    static: dict[int, np.ndarray],
+    program: Program, last: dict[int, int], static: dict[int, np.ndarray]
 ) -> dict[int, int]:
     """The nodes computed right in a channel of the next texture: outputs, and what ends in them."""
     target: dict[int, int] = {}
 
     def free(i: int) -> bool:
-        return (
-            nodes[i][0] in OPERATIONS
-            and program.ranks[i] == 2
-            and i not in static
-            and i not in target
-        )
+        op = program.nodes[i][0]
+        is_plane = op in OPERATIONS and OPERATIONS[op][-1] == "f" and program.ranks[i] == 2
+        return is_plane and i not in static and i not in target
 
-    for channel, i in outputs.items():
+    for channel, i in program.outputs:
         candidate: int | None = i if free(i) else None
         while candidate is not None:
             target[candidate] = channel
-            op, *operands = nodes[candidate]
+            op, *operands = program.nodes[candidate]
             inner = operands[2:] if op == "where" else operands
             user = candidate
-            candidate = next(
-                (
-                    j
-                    for j in inner
-                    if last[j] == user and free(j) and OPERATIONS[nodes[j][0]][-1] == "f"
-                ),
-                None,
-            )
+            candidate = next((j for j in inner if last[j] == user and free(j)), None)
     return target

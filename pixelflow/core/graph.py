@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -112,6 +112,38 @@ class Program:
             else:
                 ranks.append({"medium": 1, "cell": 1, "read": 2}.get(op, 0))
         return tuple(ranks)
+
+
+def pruned(
+    nodes: list[Node], outputs: dict[int, int], params: tuple[str, ...], media: tuple[str, ...]
+) -> Program:
+    """The program of the nodes that the outputs need, renumbered."""
+    needed = set(outputs.values())
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in needed and nodes[index][0] in OPERATIONS:
+            needed.update(nodes[index][1:])
+    number = {old: new for new, old in enumerate(sorted(needed))}
+    kept = []
+    for old in number:
+        op, *operands = nodes[old]
+        kept.append((op, *(number[i] for i in operands)) if op in OPERATIONS else nodes[old])
+    order = tuple((channel, number[node]) for channel, node in sorted(outputs.items()))
+    return Program(tuple(kept), order, params, media)
+
+
+def without_ones(program: Program, ones: Collection[str]) -> Program:
+    """The program without multiplications by parameters that are 1: x * 1 is x, to the bit."""
+    same: list[int] = []
+    nodes: list[Node] = []
+    is_one = [n == ("const", 1.0) or (n[0] == "param" and n[1] in ones) for n in program.nodes]
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op in OPERATIONS:
+            operands = [same[j] for j in operands]
+        nodes.append((op, *operands))
+        factors = [j for j in operands if not is_one[j]] if op == "mul" else operands
+        same.append(factors[0] if op == "mul" and len(factors) == 1 else i)
+    outputs = {channel: same[i] for channel, i in program.outputs}
+    return pruned(nodes, outputs, program.params, program.media)
 
 
 def _operator(op: str, swapped: bool = False) -> Callable[[Any, Any], Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pixelflow.core import encoders
 from pixelflow.core.config import ReservoirConfig
-from pixelflow.core.graph import Program
+from pixelflow.core.graph import Program, without_ones
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
 
@@ -79,11 +79,12 @@ def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule:
         encoder = encoders.ENCODERS[config.input_encoding](config, input_shape)
     given = {**rule.params, **config.rule_params}
     params = [config.values(f"param:{name}", given[name]) for name in rule.params]
+    ones = [name for name, values in zip(rule.params, params, strict=True) if (values == 1).all()]
     keys = [config.generator("noise", m).integers(2**32) for m in range(config.members)]
     return Plan(
         shape=shape,
         encoder=encoder,
-        program=rule.program,
+        program=without_ones(rule.program, ones),
         params=np.stack(params, 1) if params else np.empty((config.members, 0), np.float32),
         media=_media(config, rule),
         keys=np.array(keys, np.uint32),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core.graph import OPERATIONS, SMALLEST, Graph, Node, Program, Symbol, apply
+from pixelflow.core.graph import SMALLEST, Graph, Program, Symbol, apply, pruned
 
 
 def where(condition, a, b):
@@ -162,21 +162,4 @@ def trace(
     for name, value in result.items():
         symbol = Symbol(graph, graph.operand(value, "f", f"the next {name!r}"))
         outputs[channels.index(name)] = _flushed(graph, symbol.index)
-    return _pruned(graph.nodes, outputs, params, media)
-
-
-def _pruned(
-    nodes: list[Node], outputs: dict[int, int], params: tuple[str, ...], media: tuple[str, ...]
-) -> Program:
-    """The program of the nodes that the outputs need, renumbered."""
-    needed = set(outputs.values())
-    for index in range(len(nodes) - 1, -1, -1):
-        if index in needed and nodes[index][0] in OPERATIONS:
-            needed.update(nodes[index][1:])
-    number = {old: new for new, old in enumerate(sorted(needed))}
-    kept = []
-    for old in number:
-        op, *operands = nodes[old]
-        kept.append((op, *(number[i] for i in operands)) if op in OPERATIONS else nodes[old])
-    order = tuple((channel, number[node]) for channel, node in sorted(outputs.items()))
-    return Program(tuple(kept), order, params, media)
+    return pruned(graph.nodes, outputs, params, media)
