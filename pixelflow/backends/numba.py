@@ -32,7 +32,7 @@ TEMPLATE = '''"""One rule for the numba backend, made by pixelflow from its grap
 import numpy as np
 from numba import njit
 
-f32, u32 = np.float32, np.uint32
+f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
 SMALLEST = f32({smallest!r})
 WRITTEN = {written}  # which channels the rule writes
 
@@ -50,19 +50,17 @@ def step(a, b, params, media, cells, key, done, height, width):
 
 @njit(cache=True, nogil=True)
 def halo(plane, height, width, rows, cols):
-    pitch = width + {twice}
-    for y in range({radius}, {radius} + height):
-        row = plane[y * pitch :][:pitch]
-        for j in range({twice}):
-            to = j if j < {radius} else width + j
-            row[to] = row[{radius} + cols[j]] if cols[j] >= 0 else f32(0)
-    for j in range({twice}):
-        to = j if j < {radius} else height + j
-        row = plane[to * pitch :][:pitch]
-        if rows[j] >= 0:
-            row[:] = plane[({radius} + rows[j]) * pitch :][:pitch]
-        else:
-            row[:] = f32(0)
+    high, wide, pitch = u64(height), u64(width), u64(width + {twice})
+    zero = cols[0] < 0
+{sources}
+    at = u64({radius}) * pitch
+    for y in range(height):
+{columns}
+        at += pitch
+    at = u64(0)
+    for x in range(width + {twice}):
+{ends}
+        at += u64(1)
 
 
 @njit(cache=True, nogil=True)
@@ -170,6 +168,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
     varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
+        **_halo_lines(program.radius),
         spread=512 // channels // 16 * 16,
         written=tuple(c in written for c in range(channels)),
         radius=program.radius,
@@ -185,6 +184,20 @@ def source(program: Program, channels: int, exact: bool) -> str:
         ),
         halos=_indented([f"halo(a[{c}], height, width, rows, cols)" for c in halos], 16),
     )
+
+
+def _halo_lines(radius: int) -> dict[str, str]:
+    """The lines of `halo`, unrolled: where each cell beyond an edge is, and where it comes from."""
+    sources, columns, ends = ["pass"], ["pass"], ["pass"]
+    for j in range(2 * radius):
+        x = f"u64({j})" if j < radius else f"wide + u64({j})"
+        y = f"u64({j})" if j < radius else f"(high + u64({j}))"
+        sources += [f"c{j} = u64({radius} + max(cols[{j}], 0))"]
+        sources += [f"r{j}, e{j} = u64({radius} + max(rows[{j}], 0)) * pitch, {y} * pitch"]
+        columns += [f"plane[at + {x}] = f32(0) if zero else plane[at + c{j}]"]
+        ends += [f"plane[at + e{j}] = f32(0) if zero else plane[at + r{j}]"]
+    lines = {"sources": (sources, 4), "columns": (columns, 8), "ends": (ends, 8)}
+    return {name: _indented(text, spaces) for name, (text, spaces) in lines.items()}
 
 
 def _view(node: tuple) -> str:
