@@ -21,15 +21,13 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
     height, width, _ = plan.shape
     plane = (height + 2 * plan.program.radius) * (width + 2 * plan.program.radius)
     block = max(1, PLANE_BYTES // (plane * np.float32().itemsize))
-    for m in range(plan.members):
-        seen, textures = latents[:, min(m, latents.shape[1] - 1)], out[:, m]
-        in_blocks(
-            lambda start, stop, m=m, seen=seen, textures=textures: _run(
-                plan, m, seen[start:stop], textures[start:stop]
-            ),
-            len(latents),
-            block,
-        )
+
+    def work(start: int, stop: int) -> None:
+        for m in range(plan.members):
+            seen = latents[start:stop, min(m, latents.shape[1] - 1)]
+            _run(plan, m, seen, out[start:stop, m])
+
+    in_blocks(work, out, block)
 
 
 def _run(plan: Plan, member: int, latents: np.ndarray, out: np.ndarray) -> None:

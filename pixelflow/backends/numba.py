@@ -21,6 +21,7 @@ from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.files import written_whole
 
+BLOCKS = 8  # for each thread, so that none waits long for another at the end
 _IMPORTING = threading.Lock()
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
@@ -140,8 +141,8 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
         np.array(plan.times),
         out,
     )
-    textures = len(out) * plan.members
-    block = max(1, -(-textures // (4 * n_threads())))
+    textures = out.reshape(-1, *out.shape[2:])
+    block = max(1, -(-len(textures) // (BLOCKS * n_threads())))
     in_blocks(lambda start, stop: module.run(*fixed, start, stop), textures, block)
 
 
