@@ -13,20 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from waiting import wait_for
 
 from pixelflow import results
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ["--configfile", "config/smoke.yaml"]
-
-
-def wait_for(condition, seconds=60):
-    """What the condition returns once it is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture(scope="session")
