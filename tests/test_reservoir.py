@@ -237,6 +237,16 @@ def test_out_is_filled_and_wrong_ones_are_refused(backend):
         reservoir.transform(X, out=[])
 
 
+@pytest.mark.parametrize("backend", ["cpu", "numba"])
+def test_the_order_in_memory_does_not_matter(backend):
+    reservoir = Reservoir(SMALL, backend=backend)
+    states = np.random.default_rng(0).random((40, 4, 5, 3), dtype=np.float32)
+    X = states.reshape(40, 60)
+    for other in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
+        assert np.array_equal(reservoir.evolve(other(states)), reservoir.evolve(states))
+        assert np.array_equal(reservoir.transform(other(X)), reservoir.transform(X))
+
+
 def test_nested_parameters_clone_pickle_and_grid_search():
     X, y = two_moons(n=80, noise=0.1)
     pipeline = Pipeline([("reservoir", Reservoir(SMALL, backend="cpu")), ("ridge", RidgeReadout())])

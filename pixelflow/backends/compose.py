@@ -39,7 +39,7 @@ def snapshots(
 
 def evolve(backend: Backend, plan: Plan, states: np.ndarray, exact: bool) -> np.ndarray:
     """States (N, M, H, W, C) at the plan's last step; the plan's inputs are textures."""
-    out = np.empty_like(states)
+    out = np.empty(states.shape, np.float32)  # C-contiguous, whatever the states are
     latents = np.ascontiguousarray(states).reshape(len(states), plan.members, plan.texture_size)
     backend.trajectories(plan, latents, out[:, :, None], exact)
     return out
