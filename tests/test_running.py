@@ -1,0 +1,135 @@
+"""How a reservoir runs: processes, threads, memory, caches and the choice of a backend."""
+
+import logging
+import pickle
+import subprocess
+import sys
+import tracemalloc
+
+import joblib
+import numpy as np
+import pytest
+
+from pixelflow import (
+    Probe,
+    Reservoir,
+    ReservoirConfig,
+    available_backends,
+)
+from pixelflow.backends import compose, registry
+from pixelflow.backends import numba as numba_backend
+from pixelflow.core import reservoir as reservoir_module
+from pixelflow.core import rule
+
+SMALL = ReservoirConfig(width=5, height=4, channels=3, steps=2, rule="wave")
+
+
+def test_a_rule_of_a_script_runs_in_another_process(registry):
+    reservoir = Reservoir(ReservoirConfig(4, 4, 2, 3, "test_swap"), backend="cpu")
+    X = np.random.default_rng(0).random((2, 16))
+    with joblib.Parallel(n_jobs=2) as parallel:
+        got = parallel(joblib.delayed(reservoir.transform)(X) for _ in range(2))
+    assert all(np.array_equal(features, reservoir.transform(X)) for features in got)
+    frozen = pickle.dumps(reservoir)
+    del registry["test_swap"]
+    assert np.array_equal(pickle.loads(frozen).transform(X), got[0])
+
+
+def test_a_worker_runs_the_rule_as_it_is_now(registry):
+    """Workers live on between calls, with the rules of earlier calls in their registry."""
+    zeros = np.zeros((1, 3, 3, 1), np.float32)
+    with joblib.Parallel(n_jobs=2) as parallel:
+        for rate in (1, 2):
+            rule("test_now", channels=("a",))(lambda at, p, rate=rate: {"a": at(0, 0, "a") + rate})
+            reservoir = Reservoir(ReservoirConfig(3, 3, 1, 1, "test_now"), backend="cpu")
+            got = parallel(joblib.delayed(reservoir.evolve)(zeros) for _ in range(4))
+            assert np.unique(got) == [rate]
+
+
+def test_a_config_that_a_new_rule_does_not_fit_is_refused(registry):
+    """The rule was defined anew, with more channels or other parameters."""
+    rule("test_grow", channels=("a",), params={"k": 1.0})(lambda at, p: {"a": at(0, 0, "a") * p.k})
+    small = Reservoir(ReservoirConfig(3, 3, 1, 1, "test_grow"), backend="numba")
+    named = Reservoir(ReservoirConfig(3, 3, 2, 1, "test_grow", {"k": 2.0}), backend="numba")
+    rule("test_grow", channels=("a", "b"))(lambda at, p: {"b": at(0, 0, "a") + 1})
+    with pytest.raises(ValueError, match="needs 2 channels"):
+        small.transform(np.ones((1, 9)))
+    with pytest.raises(ValueError, match=r"unknown \['k'\]"):
+        named.transform(np.ones((1, 9)))
+
+
+def test_threads_share_a_backend(tmp_path, monkeypatch):
+    """The first use too, when a rule is compiled, and without a folder to keep it in."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
+    (tmp_path / "a file").touch()
+    numba_backend._imported.cache_clear()
+    X = np.random.default_rng(0).random((40, 20))
+    for backend in available_backends():
+        reservoir = Reservoir(SMALL, backend=backend)
+        with joblib.Parallel(n_jobs=4, prefer="threads") as parallel:
+            got = parallel(joblib.delayed(reservoir.transform)(X) for _ in range(8))
+        assert all(np.array_equal(features, got[0]) for features in got)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numba"])
+def test_memory_is_bounded_whatever_the_number_of_samples(backend, monkeypatch):
+    monkeypatch.setattr(compose, "CHUNK_BYTES", 2**20)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    config = ReservoirConfig(32, 32, steps=1, rule="wave", probe=Probe(channels=(0,), pool=1))
+    reservoir = Reservoir(config, backend=backend)
+    reservoir.transform(np.zeros((2, 4), np.float32))
+
+    def peak(method, n):
+        X = np.zeros((n, 4), np.float32)
+        tracemalloc.start()
+        method(X)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000)
+    monkeypatch.setattr(reservoir_module, "MOST_QUANTILE_VALUES", 2**18)
+    reservoir.set_params(config__probe__rectify=True, config__probe__threshold={"quantile": 0.5})
+    assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000)
+
+
+def test_auto_takes_numba_and_says_so_once(caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "pixelflow")
+    registry._fastest.cache_clear()
+    for _ in range(2):
+        Reservoir(SMALL).transform(np.zeros((1, 4)))
+    assert [r.message for r in caplog.records if "auto" in r.message] == [
+        f"backend auto: numba ({available_backends()['numba']})"
+    ]
+    monkeypatch.setitem(sys.modules, "numba", None)
+    registry._probe.cache_clear(), registry._fastest.cache_clear()
+    try:
+        assert registry.get_backend("auto").describe().startswith("NumPy")
+        assert "pip install numba" in caplog.text
+        with pytest.raises(ImportError, match="pip install numba"):
+            Reservoir(SMALL, backend="numba")
+    finally:
+        registry._probe.cache_clear(), registry._fastest.cache_clear()
+
+
+def test_numba_compiles_once_for_all_processes(tmp_path):
+    script = """
+from pixelflow import Reservoir, ReservoirConfig
+from pixelflow.backends import numba
+from pixelflow.core.plan import compile_plan
+config = ReservoirConfig(4, 4, 2, 1, "wave")
+Reservoir(config, backend="numba").transform([[1.0, 2.0]])
+module = numba._compiled(numba.source(compile_plan(config, None).program, 2, True))
+print(sum(module.run.stats.cache_misses.values()), module.__file__)
+"""
+    import os
+
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert [misses for misses, _ in outputs] == ["1", "0"]
+    assert outputs[0][1].startswith(str(tmp_path))
