@@ -136,6 +136,9 @@ def test_out_is_filled_and_wrong_ones_are_refused(backend):
     out = np.full((3, 60), np.nan, np.float32)
     assert reservoir.transform(X, out=out) is out
     assert np.array_equal(out, reservoir.transform(X))
+    square = np.tile(out, (20, 1))  # as many columns as features: a place for both
+    expected = reservoir.transform(square)
+    assert np.array_equal(reservoir.transform(square, out=square), expected)
     for wrong in (
         np.zeros((3, 60)),
         np.zeros((2, 60), np.float32),

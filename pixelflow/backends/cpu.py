@@ -66,8 +66,7 @@ class Texture:
         self.inside = self.planes[:, :, radius : radius + height, radius : radius + width]
         self.rows = halo_sources(height, radius, plan.boundary)
         self.cols = halo_sources(width, radius, plan.boundary)
-        reads = (node[1:] for node in plan.program.nodes if node[0] == "read")
-        self.with_halo = sorted({c for dy, dx, c in reads if dy or dx})
+        self.with_halo = plan.program.neighboured
 
     def view(self, dy: int, dx: int, channel: int) -> np.ndarray:
         """All cells of a channel, moved: element (i, k) is the neighbour of cell k of sample i."""

@@ -146,6 +146,7 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
     in_blocks(lambda start, stop: module.run(*fixed, start, stop), textures, block)
 
 
+@lru_cache(maxsize=256)
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
     reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
@@ -163,7 +164,6 @@ def source(program: Program, channels: int, exact: bool) -> str:
             leaves[i] = {"step": "done", "key": "key"}[op]
     lines = statements(program, NUMBA, leaves)
     written = dict(program.outputs)
-    halos = sorted({c for _, dy, dx, c in map(program.nodes.__getitem__, reads) if dy or dx})
     ends = [f"o{c} = b[{c}, first : first + n]" for c in written]
     uniform = [line for line, rank in zip(lines, program.ranks, strict=True) if rank == 0]
     varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
@@ -183,7 +183,9 @@ def source(program: Program, channels: int, exact: bool) -> str:
         interleave=_indented(
             [f"flat[start + {channels} * x + {c}] = p{c}[first + x]" for c in range(channels)], 12
         ),
-        halos=_indented([f"halo(a[{c}], height, width, rows, cols)" for c in halos], 16),
+        halos=_indented(
+            [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
+        ),
     )
 
 

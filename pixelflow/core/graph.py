@@ -67,8 +67,7 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "ushr": np.right_shift,
     "float": np.float32,
 }
-
-
+# The NumPy functions that a rule may call, because the language has them.
 UFUNCS = {f: op for op, f in NUMPY.items() if isinstance(f, np.ufunc) and op[0] != "u"}
 
 
@@ -96,6 +95,12 @@ class Program:
         """How many cells away the rule reads, in rows or columns, whichever is more."""
         offsets = [(abs(n[1]), abs(n[2])) for n in self.nodes if n[0] == "read"]
         return max(map(max, offsets), default=0)
+
+    @cached_property
+    def neighboured(self) -> tuple[int, ...]:
+        """The channels of which it reads cells beside its own."""
+        reads = (node[1:] for node in self.nodes if node[0] == "read")
+        return tuple(sorted({channel for dy, dx, channel in reads if dy or dx}))
 
     @cached_property
     def exact(self) -> bool:

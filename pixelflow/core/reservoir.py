@@ -113,8 +113,8 @@ class Reservoir(TransformerMixin, BaseEstimator):
         own = {k: v for k, v in chosen.items() if not k.startswith(prefix)}
         checked = type(self)(**own)  # raises before anything is set
         if inner:
-            own["config"] = checked.config.with_params(**inner)
-        for name, value in type(self)(**own).get_params(deep=False).items():
+            checked = type(self)(**{**own, "config": checked.config.with_params(**inner)})
+        for name, value in checked.get_params(deep=False).items():
             setattr(self, name, value)
         return self
 
@@ -173,6 +173,8 @@ class Reservoir(TransformerMixin, BaseEstimator):
         if out is None:
             out = np.empty(shape, np.float32)
         _check_out(out, shape)
+        if np.may_share_memory(out, inputs):
+            inputs = inputs.copy()  # `out` is written while inputs are still read
         threshold: Any = self.config.probe.threshold
         if self.config.probe.learns:
             check_is_fitted(self, "threshold_")

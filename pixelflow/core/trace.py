@@ -160,6 +160,6 @@ def trace(
         )
     outputs = {}
     for name, value in result.items():
-        symbol = Symbol(graph, graph.operand(value, "f", f"the next {name!r}"))
-        outputs[channels.index(name)] = _flushed(graph, symbol.index)
+        node = graph.operand(value, "f", f"the next {name!r}")
+        outputs[channels.index(name)] = _flushed(graph, node)
     return pruned(graph.nodes, outputs, params, media)
