@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.preprocessing import StandardScaler
 
 from pixelflow import LogisticReadout, RidgeReadout
+from pixelflow.readouts.path import ridge_path
+from pixelflow.readouts.ridge import _split
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 7)) * np.array([1, 1, 1, 1, 1, 10, 0.1])
@@ -60,6 +63,50 @@ def test_the_best_alpha_is_found(selection, standardize):
     options = {"alpha": [1e-3, 1.0, 1e5], "selection": selection, "standardize": standardize}
     assert RidgeReadout(**options).fit(wide, wide[:, 0] * 5.0).alpha_ == 1e-3
     assert RidgeReadout(**options).fit(wide, RNG.normal(size=60)).alpha_ == 1e5
+
+
+@pytest.mark.parametrize("shape", [(120, 7), (30, 50)])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_the_held_out_choice_is_scikit_learns(shape, standardize):
+    """One fit for each penalty, on the same split, chooses the same."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=shape) * rng.uniform(0.1, 10, shape[1])
+    values = features[:, 0] + 3 * rng.normal(size=len(features))
+    alphas = [0.01, 1.0, 30.0, 1e3]
+    for y, model in ((values, Ridge), (np.digitize(values, [-2, 2]), RidgeClassifier)):
+        train, held = _split(model is RidgeClassifier, y)
+        weights = rng.uniform(0.5, 2, len(y))
+        scale = StandardScaler().fit(features[train], sample_weight=weights[train])
+        F = scale.transform(features) if standardize else features
+        scores = []
+        for alpha in alphas:
+            fitted = model(alpha=alpha).fit(F[train], y[train], sample_weight=weights[train])
+            scores.append(fitted.score(F[held], y[held], sample_weight=weights[held]))
+        best = max(zip(scores, alphas, strict=True))[1]
+        readout = RidgeReadout(alpha=alphas, standardize=standardize)
+        assert readout.fit(features, y, sample_weight=weights).alpha_ == best
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40)])
+def test_the_path_is_ridge_at_every_alpha(shape):
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=shape) + 5, rng.normal(size=(shape[0], 2))
+    features[:, -1] = 3.0  # without variance
+    weights = rng.uniform(0.5, 2, len(features))
+    alphas = [0.0, 0.5, 100.0]
+    for alpha, (coef, intercept) in zip(
+        alphas, ridge_path(features, targets, alphas, weights), strict=True
+    ):
+        if alpha == 0:  # the weighted least squares of smallest norm
+            roots = np.sqrt(weights)[:, None]
+            centred = features - np.average(features, axis=0, weights=weights)
+            rest = targets - np.average(targets, axis=0, weights=weights)
+            expected = np.linalg.lstsq(centred * roots, rest * roots, rcond=None)[0].T
+        else:
+            expected = Ridge(alpha=alpha).fit(features, targets, sample_weight=weights).coef_
+        assert np.allclose(coef, expected.T, atol=1e-9)
+        residual = targets - features @ coef - intercept
+        assert np.allclose(np.average(residual, axis=0, weights=weights), 0)
 
 
 def test_holdout_prefers_the_largest_of_equal_alphas_and_fits_all_samples():

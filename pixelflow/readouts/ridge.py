@@ -11,12 +11,14 @@ import numpy as np
 from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
+from pixelflow.readouts.path import ridge_path
 
 HOLDOUT = 1 / 6  # of the training samples, to choose alpha on
 TASKS = ("auto", "classification", "regression")
@@ -162,22 +164,39 @@ class RidgeReadout(LinearReadout):
         return float((fitted[-1] if self.standardize else fitted).alpha_)
 
     def _hold_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
-        n_held = math.ceil(HOLDOUT * len(X))
-        if n_held == len(X):
-            raise ValueError("one sample can't choose among several alphas: give one alpha")
-        stratified = False
-        if labels and y.ndim == 1:
-            counts = np.unique(y, return_counts=True)[1]
-            stratified = counts.min() > 1 and len(counts) <= min(n_held, len(X) - n_held)
-        rows = train_test_split(
-            np.arange(len(X)), test_size=n_held, random_state=0, stratify=y if stratified else None
-        )
-        train, held = (np.sort(part) for part in rows)
+        train, held = _split(labels, y)
         weights = np.ones(len(X)) if sample_weight is None else sample_weight
+        fit_weights = weights[train]
+        if labels and self.class_weight is not None:
+            fit_weights = fit_weights * compute_sample_weight(self.class_weight, y[train])
+        fit_X, held_X = X[train], X[held]
+        if self.standardize:
+            scaler = StandardScaler().fit(fit_X, sample_weight=fit_weights)
+            fit_X, held_X = scaler.transform(fit_X), scaler.transform(held_X)
+        coder = LabelBinarizer(neg_label=-1) if labels else None
+        targets = y[train] if coder is None else coder.fit_transform(y[train])
+        targets = np.asarray(targets, np.float64).reshape(len(train), -1)
         scores = []
-        for alpha in alphas:
-            model = self._model(float(alpha), labels, X[train], y[train], weights[train])
-            predicted = model.predict(X[held])
-            good = predicted == y[held] if labels else -((predicted - y[held]) ** 2)
+        for coef, intercept in ridge_path(fit_X, targets, alphas.tolist(), fit_weights):
+            predicted = held_X @ coef + intercept
+            if coder is None:
+                good = -((predicted.reshape(y[held].shape) - y[held]) ** 2)
+            else:
+                good = coder.inverse_transform(predicted, threshold=0) == y[held]
             scores.append(np.average(good, axis=0, weights=weights[held]).mean())
         return float(max(zip(scores, alphas, strict=True))[1])
+
+
+def _split(labels: bool, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on and rows held out, stratified where every class has enough."""
+    n_held = math.ceil(HOLDOUT * len(y))
+    if n_held == len(y):
+        raise ValueError("one sample can't choose among several alphas: give one alpha")
+    stratified = False
+    if labels and y.ndim == 1:
+        counts = np.unique(y, return_counts=True)[1]
+        stratified = counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held)
+    rows = train_test_split(
+        np.arange(len(y)), test_size=n_held, random_state=0, stratify=y if stratified else None
+    )
+    return np.sort(rows[0]), np.sort(rows[1])
