@@ -51,6 +51,9 @@ class RidgeReadout(LinearReadout):
     ----------
     alpha_ : float
         The alpha of the fitted model.
+    best_score_ : float
+        Where there were several alphas, what the one kept scored: by "holdout" the accuracy or
+        the negative squared error on the samples held out, by "loo" scikit-learn's `best_score_`.
     classes_ : array
         The labels, of a classification.
 
@@ -132,10 +135,11 @@ class RidgeReadout(LinearReadout):
             return self
         if len(alphas) == 1:
             self.alpha_ = float(alphas[0])
+            self.__dict__.pop("best_score_", None)  # of an earlier fit
         elif self.selection == "loo":
-            self.alpha_ = self._leave_one_out(alphas, labels, X, y, sample_weight)
+            self.alpha_, self.best_score_ = self._leave_one_out(alphas, labels, X, y, sample_weight)
         else:
-            self.alpha_ = self._hold_out(alphas, labels, X, y, sample_weight)
+            self.alpha_, self.best_score_ = self._hold_out(alphas, labels, X, y, sample_weight)
         self.model_ = self._model(self.alpha_, labels, X, y, sample_weight)
         return self
 
@@ -154,16 +158,23 @@ class RidgeReadout(LinearReadout):
         weights = {f"{name}__sample_weight": sample_weight for name in names}
         return make_pipeline(StandardScaler(), ridge).fit(X, y, **weights)
 
-    def _leave_one_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
+    def _leave_one_out(
+        self, alphas: np.ndarray, labels: bool, X, y, sample_weight
+    ) -> tuple[float, float]:
+        """The best alpha and its score."""
         descending = np.sort(alphas)[::-1]
         if labels:
             ridge = RidgeClassifierCV(descending, class_weight=self.class_weight)
         else:
             ridge = RidgeCV(descending)
         fitted: Any = self._fit(ridge, X, y, sample_weight)
-        return float((fitted[-1] if self.standardize else fitted).alpha_)
+        chosen = fitted[-1] if self.standardize else fitted
+        return float(chosen.alpha_), float(np.mean(chosen.best_score_))
 
-    def _hold_out(self, alphas: np.ndarray, labels: bool, X, y, sample_weight) -> float:
+    def _hold_out(
+        self, alphas: np.ndarray, labels: bool, X, y, sample_weight
+    ) -> tuple[float, float]:
+        """The best alpha and its score."""
         train, held = _split(labels, y)
         weights = np.ones(len(X)) if sample_weight is None else sample_weight
         fit_weights = weights[train]
@@ -184,7 +195,8 @@ class RidgeReadout(LinearReadout):
             else:
                 good = coder.inverse_transform(predicted, threshold=0) == y[held]
             scores.append(np.average(good, axis=0, weights=weights[held]).mean())
-        return float(max(zip(scores, alphas, strict=True))[1])
+        score, alpha = max(zip(scores, alphas, strict=True))
+        return float(alpha), float(score)
 
 
 def _split(labels: bool, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

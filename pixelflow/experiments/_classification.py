@@ -1,0 +1,282 @@
+"""A data set classified: raw pixels, rules, the same without steps, and random features.
+
+What `mnist` and `cifar10` share. Every model has the same readout; what is to be chosen is chosen
+on training images held out, and the test images are used once per row.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.model_selection import train_test_split
+
+from pixelflow import stats
+from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.readouts import LogisticReadout, RidgeReadout
+
+KEYS = ("subset", "selection", "models", "alphas", "random_features", "figure_steps", "image")
+logger = logging.getLogger(__name__)
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+class Split(NamedTuple):
+    """Training and test inputs (n, D), and labels (n,)."""
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+class Scored(NamedTuple):
+    """A row of a result, and which of the test images were classified correctly."""
+
+    row: dict[str, Any]
+    right: np.ndarray
+
+
+def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]:
+    """The metrics of one data set: "rows", their "summary", "comparisons" and "selection".
+
+    Parameters
+    ----------
+    config : mapping
+        The experiment's section of the config, whose schema describes it, and "seed".
+    dataset : str
+        Its name in the rows.
+    split : Split
+
+    Returns
+    -------
+    dict
+        "rows": one per model and seed. "summary": for each random model the mean and 95% interval
+        over seeds, for each other the accuracy and the interval that the number of test images
+        leaves. "comparisons": paired tests of each rule with its baselines. "selection": the
+        held-out accuracies from which steps and kernel widths were chosen.
+    """
+    scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
+    few, y_few = _selection(config, split)
+    selection: dict[str, dict[str, float]] = {}
+    features: dict[int, str] = {}  # the name of as many random features
+    pairs = []
+    for name, model in config["models"].items():
+        selection[name] = _held_out(config, few, y_few, name, model)
+        steps = int(_best(selection[name]))
+        ablation = f"{name}_zero_steps"
+        for label, t in ((name, steps), (ablation, 0)):
+            scored[label] = [_reservoir(config, dataset, label, model, t, split)]
+        size = scored[name][0].row["D"]
+        if size not in features:
+            features[size] = f"random_features_as_{name}"
+            selection[features[size]] = _held_out_widths(config, few, y_few, size)
+            scored[features[size]] = _random_features(
+                config, dataset, features[size], size, selection[features[size]], split
+            )
+        pairs += [(name, other) for other in (ablation, "raw_ridge", features[size])]
+    return {
+        "rows": [one.row for several in scored.values() for one in several],
+        "summary": summary(scored),
+        "comparisons": comparisons(scored, pairs),
+        "n_train": len(split.X_train),
+        "n_test": len(split.X_test),
+        "selection": selection,
+    }
+
+
+def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> ReservoirConfig:
+    """The reservoir of one entry of a config's `models`, with that many steps."""
+    return ReservoirConfig(
+        width=model["width"],
+        height=model["height"],
+        steps=steps,
+        rule=model["rule"],
+        rule_params=model["rule_params"],
+        input_encoding=model["encoder"],
+        seed=seed,
+        probe=Probe(channels=tuple(model["channels"])),
+    )
+
+
+def check_models(config: Mapping[str, Any]) -> None:
+    """Refuse a model that can't be before anything is loaded or trained."""
+    for model in config["models"].values():
+        for steps in model["steps"]:
+            reservoir_config(model, steps, config["seed"])
+
+
+def fit(
+    split: Split,
+    readout: RidgeReadout | LogisticReadout,
+    dataset: str,
+    model: str,
+    *,
+    seed: int,
+    steps: int = 0,
+    transform: Transform | None = None,
+) -> Scored:
+    """One trained readout, scored on the test images.
+
+    Columns that are zero on all training images are left out: their weights would be zero.
+    """
+    start = time.perf_counter()
+    F_train, F_test = (X if transform is None else transform(X) for X in split[::2])
+    transform_s = time.perf_counter() - start
+    used = F_train.any(axis=0)
+    ridge = isinstance(readout, RidgeReadout)
+    dtype = np.float64 if ridge else np.float32  # small penalties are lost in float32's rounding
+    start = time.perf_counter()
+    readout.fit(F_train[:, used].astype(dtype), split.y_train)
+    fit_s = time.perf_counter() - start
+    right = readout.predict(F_test[:, used].astype(dtype)) == split.y_test
+    row = {
+        "dataset": dataset,
+        "model": model,
+        "tier": "random",
+        "steps": steps,
+        "D": F_train.shape[1],
+        "seed": seed,
+        "accuracy": float(right.mean()),
+        "n_train": len(split.y_train),
+        "n_test": len(split.y_test),
+        "transform_s": round(transform_s, 3),
+        "fit_s": round(fit_s, 3),
+        "readout": "ridge" if ridge else "logistic",
+        "alpha": readout.alpha_ if ridge else None,
+    }
+    logger.info("%(model)s, seed %(seed)d: accuracy %(accuracy).4f, fit %(fit_s).1f s", row)
+    return Scored(row, right)
+
+
+def raw(config: Mapping[str, Any], dataset: str, model: str, split: Sequence[Any]) -> Scored:
+    """The readout on pixels alone."""
+    return fit(Split(*split), _ridge(config), dataset, model, seed=config["seed"])
+
+
+def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
+    """Accuracy and 95% interval of each model: over its seeds, or of its one run."""
+    found = {}
+    for name, several in scored.items():
+        if len(several) > 1:
+            interval = stats.over_seeds([one.row["accuracy"] for one in several])
+        else:
+            interval = stats.proportion(int(several[0].right.sum()), len(several[0].right))
+        found[name] = {"n_seeds": len(several), **_accuracies(interval._asdict())}
+    return found
+
+
+def comparisons(
+    scored: Mapping[str, list[Scored]], pairs: list[tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Paired tests on the test images; `p_holm` is corrected for the number of pairs."""
+    found = {}
+    for name, other in pairs:
+        rights = [np.array([one.right for one in scored[key]]) for key in (name, other)]
+        test = stats.paired(*rights)
+        entry = {**_accuracies(test._asdict()), "p": test.p}
+        if len(rights[0]) == len(rights[1]) == 1:
+            entry["gained"] = int((rights[0] & ~rights[1]).sum())
+            entry["lost"] = int((rights[1] & ~rights[0]).sum())
+        kind = "random_features" if other.startswith("random_features") else other
+        found[f"{name}_against_{kind}"] = entry
+    corrected = stats.holm([entry["p"] for entry in found.values()])
+    for entry, p in zip(found.values(), corrected, strict=True):
+        entry["p_holm"] = p
+    return found
+
+
+def _accuracies(interval: Mapping[str, float]) -> dict[str, float]:
+    """The fields of an interval by names that say what they are."""
+    return {f"{key}_accuracy": value for key, value in interval.items() if key != "p"}
+
+
+def _ridge(config: Mapping[str, Any]) -> RidgeReadout:
+    return RidgeReadout(alpha=config["alphas"], selection="holdout")
+
+
+def _selection(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """The training images on which steps and kernel widths are chosen."""
+    rows, _ = train_test_split(
+        np.arange(len(split.X_train)),
+        train_size=config["selection"],
+        stratify=split.y_train,
+        random_state=config["seed"],
+    )
+    return split.X_train[rows], split.y_train[rows]
+
+
+def _held_out(
+    config: Mapping[str, Any], X: np.ndarray, y: np.ndarray, name: str, model: Mapping[str, Any]
+) -> dict[str, float]:
+    """For each candidate number of steps, the best accuracy on images held out."""
+    accuracies = {}
+    for steps in model["steps"]:
+        transform = Reservoir(reservoir_config(model, steps, config["seed"])).transform
+        accuracies[str(steps)] = _held_out_accuracy(config, transform, X, y)
+        logger.info("%s, %d steps: held out %.4f", name, steps, accuracies[str(steps)])
+    return accuracies
+
+
+def _held_out_widths(
+    config: Mapping[str, Any], X: np.ndarray, y: np.ndarray, size: int
+) -> dict[str, float]:
+    """For each candidate kernel width of random features, the best accuracy on images held out."""
+    accuracies = {}
+    for gamma in config["random_features"]["gammas"]:
+        transform = _fourier(size, gamma, config["seed"], X)
+        accuracies[str(gamma)] = _held_out_accuracy(config, transform, X, y)
+        logger.info("random features, gamma %g: held out %.4f", gamma, accuracies[str(gamma)])
+    return accuracies
+
+
+def _best(accuracies: Mapping[str, float]) -> str:
+    """The candidate of the highest accuracy, the first among equals."""
+    return max(accuracies, key=lambda candidate: accuracies[candidate])
+
+
+def _held_out_accuracy(
+    config: Mapping[str, Any], transform: Transform, X: np.ndarray, y: np.ndarray
+) -> float:
+    return _ridge(config).fit(transform(X).astype(np.float64), y).best_score_
+
+
+def _reservoir(
+    config: Mapping[str, Any],
+    dataset: str,
+    label: str,
+    model: Mapping[str, Any],
+    steps: int,
+    split: Split,
+) -> Scored:
+    reservoir = Reservoir(reservoir_config(model, steps, config["seed"]))
+    reservoir.transform(split.X_test[:1])  # compiles, which is not what is timed
+    seed, transform = config["seed"], reservoir.transform
+    return fit(split, _ridge(config), dataset, label, seed=seed, steps=steps, transform=transform)
+
+
+def _random_features(
+    config: Mapping[str, Any],
+    dataset: str,
+    name: str,
+    size: int,
+    widths: Mapping[str, float],
+    split: Split,
+) -> list[Scored]:
+    """As many random Fourier features as a reservoir has features, for each seed."""
+    gamma = float(_best(widths))
+    scored = []
+    for seed in config["random_features"]["seeds"]:
+        transform = _fourier(size, gamma, seed, split.X_train)
+        scored.append(fit(split, _ridge(config), dataset, name, seed=seed, transform=transform))
+    return scored
+
+
+def _fourier(size: int, gamma: float, seed: int, X: np.ndarray) -> Transform:
+    """Random Fourier features of exp(-gamma |x - x'|^2): Rahimi and Recht, NIPS 20 (2007)."""
+    sampler = RBFSampler(gamma=gamma, n_components=size, random_state=seed).fit(X[:1])
+    return sampler.transform
