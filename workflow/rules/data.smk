@@ -1,16 +1,22 @@
 """Data: verified files of the user's cache, linked into data/."""
 
-MNIST = [
-    f"data/MNIST/raw/{part}-{what}-ubyte"
-    for part in ("train", "t10k")
-    for what in ("images-idx3", "labels-idx1")
+IDX = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+MNIST = [f"data/MNIST/raw/{file}" for file in IDX]
+FASHION_MNIST = [f"data/FashionMNIST/raw/{file}" for file in IDX]
+CIFAR10 = [
+    f"data/cifar-10-batches-bin/{batch}.bin"
+    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 ]
-MNIST_SOURCES = package("tasks/__init__.py", "tasks/fetch.py", "tasks/sources.py", "tasks/mnist.py")
+
+FETCH_SOURCES = package("tasks/fetch.py", "tasks/catalogue.py", "tasks/sources.py", "tasks/formats.py")
+MNIST_SOURCES = [*FETCH_SOURCES, *package("tasks/__init__.py", "tasks/mnist.py")]
+FASHION_MNIST_SOURCES = [*MNIST_SOURCES, *package("tasks/fashion_mnist.py")]
+CIFAR10_SOURCES = [*MNIST_SOURCES, *package("tasks/cifar10.py")]
 
 
 rule fetch_mnist:
     input:
-        package("tasks/fetch.py", "tasks/sources.py"),
+        FETCH_SOURCES,
     output:
         MNIST,
     log:
@@ -19,3 +25,31 @@ rule fetch_mnist:
         "results/benchmarks/fetch_mnist.tsv"
     shell:
         "{PYTHON:q} -m pixelflow.tasks.fetch mnist --link data > {log} 2>&1"
+
+
+rule fetch_fashion_mnist:
+    input:
+        FETCH_SOURCES,
+    output:
+        FASHION_MNIST,
+    log:
+        "results/logs/fetch_fashion_mnist.log",
+    benchmark:
+        "results/benchmarks/fetch_fashion_mnist.tsv"
+    shell:
+        "{PYTHON:q} -m pixelflow.tasks.fetch fashion_mnist --link data > {log} 2>&1"
+
+
+rule fetch_cifar10:
+    input:
+        FETCH_SOURCES,
+    output:
+        CIFAR10,
+    log:
+        "results/logs/fetch_cifar10.log",
+    benchmark:
+        "results/benchmarks/fetch_cifar10.tsv"
+    message:
+        "rule fetch_cifar10: downloads about 170 MB if no copy is there; {log} tells how far it is"
+    shell:
+        "{PYTHON:q} -m pixelflow.tasks.fetch cifar10 --link data > {log} 2>&1"

