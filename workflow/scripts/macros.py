@@ -1,7 +1,8 @@
-"""Results to LaTeX: a macro for every number and name in them, and the tables.
+"""Results to LaTeX: a macro for every number and name in them.
 
 A macro is named by the key's path: `accuracy` of the model `wave` of the experiment `mnist` is
-\\MnistWaveAccuracy, digits are spelled, and `Config` and `Provenance` come after the experiment.
+\\MnistWaveAccuracy, digits are spelled, `Config` and `Provenance` come after the experiment, and
+the results recorded on another device begin with \\Recorded and its name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,6 @@ SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-}
-COLUMNS = {
-    "model": "Model",
-    "readout": "Readout",
-    "alpha": r"$\alpha$",
-    "steps": "Steps",
-    "D": "$D$",
-    "accuracy": "Accuracy",
-    "fit_s": "Fit (s)",
 }
 
 
@@ -55,53 +48,75 @@ def text(key: str, value: Any) -> str:
 
 
 def _decimal(key: str, value: float) -> str:
+    if key in ("p", "p_holm"):
+        return probability(value)
     if key.endswith("accuracy"):
-        return re.sub(r"^0\.", ".", f"{value:.4f}")
+        return fraction(value, signed=key.startswith(("difference", "off_by")))
     if key.endswith("_s"):
         return f"{value:.1f}"
     digits, _, exponent = f"{value:.4g}".partition("e")
     return rf"\ensuremath{{{digits}\times 10^{{{int(exponent)}}}}}" if exponent else digits
 
 
-def leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every printable value below a key; rows are named by their `model`, or numbered."""
+def fraction(value: float, digits: int = 4, signed: bool = False) -> str:
+    """.9281 for 0.9281, with a real minus sign, and a plus where asked."""
+    size = re.sub(r"^0\.", ".", f"{abs(value):.{digits}f}")
+    if value < 0 and float(size):
+        return rf"\ensuremath{{-}}{size}"
+    return rf"\ensuremath{{+}}{size}" if signed else size
+
+
+def probability(p: float) -> str:
+    """A p-value with two digits, or as below one in ten thousand."""
+    if p < 1e-4:
+        return r"\ensuremath{<}.0001"
+    return re.sub(r"^0\.", ".", f"{p:.2g}") if p < 1 else "1"
+
+
+def leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every number, name and plain list below a key.
+
+    A row is named by its `model`, with the seed where a model has several rows; others by number.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from leaves((*path, key), item)
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
+        models = Counter(item.get("model") for item in value if isinstance(item, Mapping))
         for i, item in enumerate(value):
-            named = isinstance(item, Mapping) and "model" in item
-            base = path[:-1] if named else path
-            yield from leaves((*base, item["model"] if named else str(i)), item)
-    elif isinstance(value, list):
-        yield path, ", ".join(text(path[-1], item) for item in value) or "--"
+            if isinstance(item, Mapping) and "model" in item:
+                seed = [f"seed{item['seed']}"] if models[item["model"]] > 1 else []
+                yield from leaves((*path[:-1], item["model"], *seed), item)
+            else:
+                yield from leaves((*path, str(i)), item)
     else:
-        yield path, text(path[-1], value)
+        yield path, value
 
 
-def macros(result: Mapping[str, Any]) -> dict[str, str]:
-    """The macros of one result, by name."""
+def printed(key: str, value: Any) -> str:
+    """A leaf as it is printed."""
+    if isinstance(value, list):
+        return ", ".join(text(key, item) for item in value) or "--"
+    return text(key, value)
+
+
+def macros(result: Mapping[str, Any], above: Sequence[str] = ()) -> dict[str, str]:
+    """The macros of one result, by name; `above` comes before all of them."""
     name = result["experiment"]
-    tops = {(name,): "metrics", (name, "config"): "config", (name, "provenance"): "provenance"}
     found: dict[str, str] = {}
-    for top, key in tops.items():
-        for path, value in leaves(top, result[key]):
+    for section in ("metrics", "config", "provenance"):
+        top = (*above, name) if section == "metrics" else (*above, name, section)
+        for path, value in leaves(top, result[section]):
             macro = macro_name(path)
             if macro in found:
                 raise ValueError(f"two values of {name} have the macro \\{macro}: {'.'.join(path)}")
-            found[macro] = value
+            found[macro] = printed(path[-1], value)
     return found
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A booktabs table of the rows of a classification."""
-    lines = [[text(key, row[key]).replace(r"\_", " ") for key in COLUMNS] for row in rows]
-    body = "".join(" & ".join(line) + " \\\\\n" for line in lines)
-    return (
-        "\\begin{tabular}{llrrrrr}\n\\toprule\n"
-        f"{' & '.join(COLUMNS.values())} \\\\\n\\midrule\n{body}"
-        "\\bottomrule\n\\end{tabular}\n"
-    )
+def device(path: Path) -> str | None:
+    """The device of a recorded result, results/recorded/DEVICE/NAME.json; None for one of here."""
+    return path.parts[-2] if "recorded" in path.parts else None
 
 
 def check_config(path: Path, result: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -117,25 +132,34 @@ def check_config(path: Path, result: Mapping[str, Any], config: Mapping[str, Any
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Results to LaTeX macros and tables.")
+def read_all(paths: Sequence[Path], config: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
+    """The results; those computed here must have the config that is asked for."""
+    found = {path: results.read(path) for path in paths}
+    for path, result in found.items():
+        if device(path) is None:
+            check_config(path, result, config)
+    return found
+
+
+def parse(description: str, out: str) -> argparse.Namespace:
+    """The command line that the scripts have in common."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
     parser.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
-    parser.add_argument("--out", type=Path, required=True, help="the folder for macros and tables")
-    arguments = parser.parse_args()
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse("Results to LaTeX macros.", "the file of macros")
     found: dict[str, str] = {}
-    for path in arguments.results:
-        result = results.read(path)
-        check_config(path, result, arguments.config)
-        found |= macros(result)
-        if "rows" in result["metrics"]:
-            name = result["experiment"]
-            with written_whole(arguments.out / f"table_{name}.tex") as temporary:
-                temporary.write_text(table(result["metrics"]["rows"]), encoding="utf-8")
+    for path, result in read_all(arguments.results, arguments.config).items():
+        where = device(path)
+        found |= macros(result, ("recorded", where) if where else ())
     lines = [f"\\newcommand{{\\{name}}}{{{found[name]}}}\n" for name in sorted(found)]
-    with written_whole(arguments.out / "macros.tex") as temporary:
-        text = "% Made from the results; do not edit.\n" + "".join(lines)
-        temporary.write_text(text, encoding="utf-8")
+    with written_whole(arguments.out) as temporary:
+        content = "% Made from the results; do not edit.\n" + "".join(lines)
+        temporary.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":
