@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pixelflow import files
 from pixelflow.tasks import fetch as fetching
 from pixelflow.tasks.fetch import Dataset, FetchError, checksums, fetch, link, main
 from pixelflow.tasks.sources import Source
@@ -181,36 +182,60 @@ def test_interrupted_download_leaves_nothing(toy):
     assert list(folder.iterdir()) == []
 
 
-def test_killed_download_leaves_no_file_and_is_swept_later(toy, tmp_path):
+@pytest.fixture
+def downloading(toy):
+    """Another process in the middle of a download."""
     script = f"""
-import os, signal
+import time
 from pixelflow.tasks import fetch as fetching
 from pixelflow.tasks.sources import Source
-def die(files, folder):
+def begin(files, folder):
     (folder / "images").write_bytes({CONTENT["images"]!r})
     (folder / "labels").write_bytes(b"012")
-    os.kill(os.getpid(), signal.SIGKILL)
-fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", die),))}}
+    print("begun", flush=True)
+    time.sleep(60)
+fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", begin),))}}
 fetching.fetch("toy")
 """
-    folder = toy(source=bring)
     package_parent = str(Path(fetching.__file__).parents[2])
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": package_parent},
-        capture_output=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    (left,) = folder.iterdir()
-    assert left.name.startswith(fetching.SCRATCH)
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+def age(folder, seconds):
+    at = time.time() - seconds
+    os.utime(folder, (at, at))
+
+
+def test_killed_download_leaves_no_file_and_is_swept(toy, downloading):
+    folder = toy(source=bring)
+    (begun,) = folder.iterdir()
+    assert begun.name.startswith(files.SCRATCH)
+    age(begun, 2 * files.YOUNG)
     fetch("toy")
-    assert {path.name for path in folder.iterdir()} == {left.name, *CONTENT}  # may be alive still
-    old = time.time() - 2 * fetching.STALE
-    os.utime(left, (old, old))
+    assert {path.name for path in folder.iterdir()} == {begun.name, *CONTENT}  # it is at work
+    downloading.kill()
+    assert downloading.wait() == -signal.SIGKILL
     (folder / "labels").unlink()
     fetch("toy")
     assert contents(folder) == CONTENT
+
+
+def test_where_locks_are_impossible_a_left_folder_is_swept_after_a_day(toy, monkeypatch):
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    folder = toy(source=bring)
+    for name, seconds in (("young", 2 * files.YOUNG), ("old", 2 * files.STALE)):
+        left = folder / f"{files.SCRATCH}{name}"
+        left.mkdir(parents=True)
+        age(left, seconds)
+    fetch("toy")
+    assert {path.name for path in folder.iterdir()} == {f"{files.SCRATCH}young", *CONTENT}
 
 
 def test_full_disk_is_told_and_ends_the_search(toy):

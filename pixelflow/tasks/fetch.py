@@ -14,22 +14,18 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
 from tqdm import tqdm
 
+from pixelflow.files import scratch_folder
 from pixelflow.tasks import sources
 from pixelflow.tasks.catalogue import DATASETS, Dataset
 from pixelflow.tasks.sources import DISK_FULL, UNAVAILABLE
 
 logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
-
-SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
-STALE = 24 * 3600  # seconds after which such a folder belongs to a run that was killed
 
 
 class FetchError(RuntimeError):
@@ -145,7 +141,7 @@ def link(
         )
         if right_copy or (target.exists() and target.samefile(source)):
             continue
-        with _scratch(target.parent) as scratch:
+        with scratch_folder(target.parent) as scratch:
             try:
                 (scratch / file).symlink_to(source)
             except OSError:
@@ -204,7 +200,7 @@ def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> li
     with tqdm(total=len(missing), desc=f"{name}: fetch", unit="file") as bar:
         for label, fill in (sources.archives_in(folder), *beside, *dataset.sources):
             bar.set_postfix_str(label)
-            with _scratch(folder) as scratch:
+            with scratch_folder(folder) as scratch:
                 try:
                     fill(list(missing), scratch)
                     for file in list(missing):
@@ -251,17 +247,6 @@ def _explained(name: str, folder: Path) -> Iterator[None]:
             remedy = "free some space, or set $PIXELFLOW_DATA to a folder on another disk"
         message = f"{name}: {trouble}: {folder} ({error}). Nothing half-written was left."
         raise FetchError(f"{message} To go on, {remedy}.") from error
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder on the same file system, for whole files to be renamed from."""
-    for stale in folder.glob(f"{SCRATCH}*"):
-        with contextlib.suppress(FileNotFoundError):  # another process sweeps too
-            if time.time() - stale.stat().st_mtime > STALE:
-                shutil.rmtree(stale)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
-        yield Path(scratch)
 
 
 def _md5(path: Path) -> str:
