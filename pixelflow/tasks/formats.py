@@ -116,4 +116,4 @@ def _write_cifar10(
     """Write rows of one label and 3072 pixels, the red plane first."""
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
         raise ValueError(f"{batch} has {len(labels)} labels for {pixels.dtype} {pixels.shape}")
-    np.column_stack([labels, pixels]).tofile(folder / f"{batch}.bin")
+    (folder / f"{batch}.bin").write_bytes(np.column_stack([labels, pixels]).tobytes())

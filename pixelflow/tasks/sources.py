@@ -6,6 +6,7 @@ machine is configured for serves the data too.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pickle
 import shutil
@@ -24,6 +25,7 @@ from pixelflow.tasks.formats import Convert, unpack
 
 SILENCE = 10  # seconds a server may stay silent
 COMMAND_TIMEOUT = 1800  # seconds for a package client: 140 MB at 80 kB/s
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # What a source that is missing, unreachable or broken raises; anything else is a bug of ours.
 UNAVAILABLE = (
@@ -38,6 +40,28 @@ class Source(NamedTuple):
 
     label: str
     fill: Callable[[list[str], Path], None]
+
+
+def archives_in(folder: Path) -> Source:
+    """Take the archives FILE.gz that somebody put into a folder."""
+
+    def fill(files: list[str], scratch: Path) -> None:
+        for file in files:
+            if (folder / f"{file}.gz").is_file():
+                shutil.copy(folder / f"{file}.gz", scratch)
+
+    return Source("archives already there", fill)
+
+
+def lying_at(path: Path, convert: Convert) -> Source:
+    """Read what somebody put at a path, the same data in another form."""
+
+    def fill(files: list[str], scratch: Path) -> None:
+        if not path.exists():
+            raise FileNotFoundError("not there")
+        convert(path, scratch)
+
+    return Source(str(path), fill)
 
 
 def torchvision(dataset: str, convert: Convert | None = None) -> Source:
@@ -108,7 +132,11 @@ def debian(package: str) -> Source:
         own += ["-o=APT::Sandbox::User=root"]  # as root it would hand over to one who may not read
         try:
             _run(["apt-get", *quick, "download", package], folder)
-        except OSError:
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            for kept in ("lists", "cache/archives"):
+                (folder / kept / "partial").mkdir(parents=True)
             _run(["apt-get", *quick, *own, "update"], folder)
             _run(["apt-get", *quick, *own, "download", package], folder)
         (package_file,) = folder.glob("*.deb")
@@ -157,7 +185,11 @@ def _run(command: list[str], folder: Path) -> None:
         errors="replace",
         timeout=COMMAND_TIMEOUT,
     )
+    said = done.stderr.splitlines()
+    errors = [line for line in said if "error" in line.lower()] or said[-1:]
+    message = f"exit status {done.returncode}: {'; '.join(errors[:3])}"
+    # apt-get calls it a warning.
+    if any(sign in done.stderr for sign in ("ENOSPC", "No space left", "Disk quota exceeded")):
+        raise OSError(errno.ENOSPC, f"{command[0]}: {message}")
     if done.returncode:
-        said = done.stderr.splitlines()
-        errors = [line for line in said if "error" in line.lower()] or said[-1:]
-        raise OSError(f"exit status {done.returncode}: {'; '.join(errors[:3])}")
+        raise OSError(message)
