@@ -4,20 +4,18 @@ import contextlib
 import json
 import random
 import re
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from checkout import checkout
 from waiting import wait_for
 
 from pixelflow import results
 
-ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ["--configfile", "config/smoke.yaml"]
 
 
@@ -25,17 +23,7 @@ SMOKE = ["--configfile", "config/smoke.yaml"]
 def project(tmp_path_factory):
     """A copy of the project, built with the small config."""
     folder = tmp_path_factory.mktemp("project")
-    command = ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z"]
-    try:
-        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        files = [name for name in listed.split("\0") if name and (ROOT / name).exists()]
-    except (OSError, subprocess.CalledProcessError):  # not a checkout
-        built = {".venv", ".snakemake", ".git", "results", "build", "generated", "MNIST"}
-        paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
-        files = [str(path) for path in paths if not built & set(path.parts)]
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
+    checkout(folder)
     done = subprocess.run(build(folder), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
