@@ -5,6 +5,8 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/paper.smk"
 
+report: "workflow/report/workflow.rst"
+
 
 rule all:
     default_target: True

@@ -1,12 +1,15 @@
 """The DAG, small, on a copy of the project: built, left alone, rebuilt, killed and taken up."""
 
+import base64
 import contextlib
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 
 import psutil
 import pytest
@@ -114,6 +117,46 @@ def test_a_misspelt_key_is_named(project, tmp_path, old, new, message):
     (tmp_path / "config.yaml").write_text(config.replace(old, new, 1))
     code, log = dry_run(project, "--configfile", str(tmp_path / "config.yaml"))
     assert code == 1 and re.search(message, log), log
+
+
+class Loads(HTMLParser):
+    """The addresses that a page loads scripts, styles, images and frames from."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.addresses = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("a", "html", "svg"):
+            self.addresses += [value for key, value in attrs if key in ("src", "href", "data")]
+
+
+def test_the_report_stands_alone_and_has_captions(project, tmp_path):
+    report = tmp_path / "report.html"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *SMOKE, "--report", report],
+        cwd=project,
+        env={**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    page = report.read_text()
+    assert Loads('<img src="http://a/b">').addresses and not Loads(page).addresses
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
+    assert style and not re.search(r"@import|url\(\s*['\"]?http", style)
+    shown = json.loads(re.search(r"var results = (\{.*\});", page)[1])
+    built = [*project.glob("results/*.json"), *project.glob("results/figures/*.svg")]
+    assert {path.relative_to(project).as_posix() for path in built} <= set(shown)
+    assert "paper/pixelflow.pdf" in shown
+    for name, entry in shown.items():
+        content = base64.b64decode(entry["data_uri"].rpartition("base64,")[2])
+        assert content == (project / name).read_bytes()
+        assert entry["caption"] and "{{" not in entry["caption"]
+    smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
+    assert f"training on\n{smoke['mnist']['subset']}" in shown["results/mnist.json"]["caption"]
+    assert f"seed {smoke['seed']}" in re.search(r"var workflow_desc = .*", page)[0]
 
 
 def kernel_of(run):

@@ -30,7 +30,7 @@ rule paper:
         rules.macros.output,
         "paper/pixelflow.tex",
     output:
-        "paper/pixelflow.pdf",
+        report("paper/pixelflow.pdf", caption="../report/paper.rst", category="Paper"),
     log:
         "results/logs/paper.log",
     benchmark:
