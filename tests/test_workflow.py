@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from html.parser import HTMLParser
 import psutil
 import pytest
 import yaml
-from checkout import checkout
+from checkout import ROOT, checkout
 from waiting import wait_for
 
 from pixelflow import results
@@ -171,9 +172,13 @@ def kernel_of(run):
 
 
 def test_a_killed_run_is_taken_up(project, tmp_path):
-    """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace."""
+    """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace.
+
+    What is taken up was damaged besides, as by a power cut: a result and the PDF are cut short.
+    """
     expected = metrics(project)
-    (project / "results" / "mnist.json").unlink()
+    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+        (project / name).write_bytes((project / name).read_bytes()[:1000])
     log = (tmp_path / "log").open("w+")
     locks = project / ".snakemake" / "locks"
 
@@ -199,6 +204,9 @@ def test_a_killed_run_is_taken_up(project, tmp_path):
     assert last.returncode == 0, last.stdout + last.stderr
     assert "clearing the lock" in last.stderr
     assert not kernel.is_running() and not any(locks.glob("*.lock"))
+    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+        assert f"{name} is damaged and is made anew" in (tmp_path / "log").read_text()
+    assert (project / "paper" / "pixelflow.pdf").read_bytes().rstrip().endswith(b"%%EOF")
     assert metrics(project) == expected
     assert "Nothing to be done" in dry_run(project)[1]
 
@@ -213,3 +221,93 @@ def test_of_two_runs_begun_at_once_one_goes_on(project):
     logs = [run.communicate(timeout=60)[0] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 1], logs
     assert sum("Another run" in log for log in logs) == 1
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder with nothing of the project but the script that begins a run."""
+    (tmp_path / "workflow" / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "workflow" / "scripts" / "build.py", tmp_path / "workflow" / "scripts")
+    for name in ("data", "paper", "results"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["results", "paper", "data", ".snakemake"])
+def test_a_folder_that_cannot_be_written_is_named(bare, name):
+    """A file in the folder's place, because permissions don't bind root."""
+    shutil.rmtree(bare / name, ignore_errors=True)
+    (bare / name).write_text("")
+    done = subprocess.run(build(bare), capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Can't write in {bare / name}: ") and line.endswith("then run again.")
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "part"),
+    [
+        ("results/mnist.json", b'{"a": 1}\n', b'{"a":'),
+        ("results/notebooks/mnist.ipynb", b'{"cells": []}', b""),
+        ("results/figures/a.pdf", b"%PDF-1.4 ... %%EOF\n", b"%PDF-1.4"),
+        ("results/figures/a.svg", b"<svg></svg>\n", b"<svg>"),
+        ("paper/pixelflow.pdf", b"%PDF-1.5 ... %%EOF", b""),
+    ],
+)
+def test_a_file_that_was_cut_short_is_made_anew(bare, name, whole, part):
+    """The run itself fails, as there is no Snakefile here; what counts is what it meets."""
+    recorded = bare / "results" / "recorded" / "device" / "mnist.json"
+    (bare / name).parent.mkdir(parents=True, exist_ok=True)
+    recorded.parent.mkdir(parents=True)
+    recorded.write_bytes(part)
+    for content, damaged in ((whole, False), (part, True)):
+        (bare / name).write_bytes(content)
+        log = subprocess.run(build(bare), capture_output=True, text=True).stderr
+        assert (bare / name).exists() != damaged
+        assert (f"{name} is damaged and is made anew" in log) == damaged
+    assert recorded.exists(), "committed, not made here"
+
+
+def test_a_link_that_leads_nowhere_is_made_anew(bare):
+    link, whole = bare / "data" / "raw" / "images", bare / "data" / "raw" / "labels"
+    link.parent.mkdir()
+    link.symlink_to(bare / "gone")
+    whole.symlink_to(ROOT / "README.md")
+    log = subprocess.run(build(bare), capture_output=True, text=True).stderr
+    assert not link.is_symlink() and "data/raw/images is damaged" in log
+    assert whole.is_symlink()
+
+
+NEEDED = "bash cat env grep mkdir mv rm sh tee"
+FAKE_TECTONIC = """#!/bin/sh
+test "$*" = "--outdir build/dag pixelflow.tex" || exit 1
+printf '%%PDF fake %%%%EOF' > build/dag/pixelflow.pdf
+"""
+
+
+@pytest.mark.parametrize("latex", ["none", "tectonic", "a package missing"])
+def test_without_latex_the_message_says_what_to_type(project, tmp_path, latex):
+    copy, commands = tmp_path / "copy", tmp_path / "bin"
+    shutil.copytree(project, copy, symlinks=True)
+    commands.mkdir()
+    for name in NEEDED.split():
+        (commands / name).symlink_to(shutil.which(name))
+    path = str(commands)
+    text = (copy / "paper" / "pixelflow.tex").read_text()
+    if latex == "tectonic":
+        (commands / "tectonic").write_text(FAKE_TECTONIC)
+        (commands / "tectonic").chmod(0o755)
+    elif latex == "a package missing":
+        path = os.environ["PATH"]
+        text = text.replace(r"\usepackage{booktabs}", r"\usepackage{absent-package}")
+    (copy / "paper" / "pixelflow.tex").write_text(text + "% edited\n")
+    pdf = copy / "paper" / "pixelflow.pdf"
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(build(copy), env=env, capture_output=True, text=True)
+    log = done.stdout + done.stderr
+    if latex == "tectonic":
+        assert done.returncode == 0 and pdf.read_bytes() == b"%PDF fake %%EOF", log
+    else:
+        what = "latexmk" if latex == "none" else "A LaTeX package"
+        assert done.returncode == 1 and not pdf.exists()
+        assert f"{what} is missing; type: sudo apt-get install latexmk texlive-latex-" in log
