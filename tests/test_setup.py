@@ -114,6 +114,25 @@ def test_setup_is_stamped_only_when_complete(tmp_path: Path) -> None:
     assert not stamp.exists(), "an update that was cut short"
 
 
+def test_setup_says_which_system_packages_to_install(tmp_path: Path) -> None:
+    """Where there is neither LaTeX nor apt; and goes on, as only the PDF needs it."""
+    for name in ("bash", "id", "uname"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    script = ROOT / "workflow" / "scripts" / "system_packages.sh"
+    done = subprocess.run(
+        [tmp_path / "bash", script, sys.executable],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    said, command = done.stdout.splitlines()
+    assert said.startswith("System packages are missing")
+    assert "sudo apt-get install -y" in command
+    for package in ("latexmk", "texlive-latex-recommended", "texlive-fonts-recommended", "g++"):
+        assert f" {package}" in command
+
+
 def test_notebooks_are_committed_without_outputs() -> None:
     names = subprocess.run(
         ["git", "ls-files", "*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True
