@@ -17,3 +17,4 @@ rule all:
         "paper/generated/macros.tex",
         "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",
+        rules.pages.output,

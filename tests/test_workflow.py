@@ -148,7 +148,8 @@ def test_the_report_stands_alone_and_has_captions(project, tmp_path):
     style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
     assert style and not re.search(r"@import|url\(\s*['\"]?http", style)
     shown = json.loads(re.search(r"var results = (\{.*\});", page)[1])
-    built = [*project.glob("results/*.json"), *project.glob("results/figures/*.svg")]
+    patterns = ("results/*.json", "results/figures/*.svg", "results/pages/*.html")
+    built = [path for pattern in patterns for path in project.glob(pattern)]
     assert {path.relative_to(project).as_posix() for path in built} <= set(shown)
     assert "paper/pixelflow.pdf" in shown
     for name, entry in shown.items():

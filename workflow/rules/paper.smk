@@ -22,6 +22,25 @@ rule macros:
         " {RESULTS} > {log} 2>&1"
 
 
+rule pages:
+    input:
+        RESULTS,
+        package("results.py", "files.py"),
+        script="workflow/scripts/pages.py",
+    output:
+        report(
+            expand("results/pages/{name}.html", name=[Path(path).stem for path in RESULTS]),
+            caption="../report/page.rst",
+            category="Numbers",
+        ),
+    log:
+        "results/logs/pages.log",
+    benchmark:
+        "results/benchmarks/pages.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {RESULTS} --out results/pages > {log} 2>&1"
+
+
 rule paper:
     input:
         "paper/.latexmkrc",
