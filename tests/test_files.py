@@ -50,6 +50,16 @@ def write_notebook(path):
         run_notebook.run(source, path, {})
 
 
+def test_a_pdf_has_its_svg_and_the_same_figure_the_same_bytes(tmp_path):
+    for folder in ("a", "b"):
+        write_figure(tmp_path / folder / "f.pdf")
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        for folder in ("a", "b")
+    )
+    assert first == second and set(first) == {"f.pdf", "f.svg"}
+
+
 @pytest.mark.parametrize(
     ("write", "name"),
     [(write_result, "r.json"), (write_figure, "f.pdf"), (write_figure, "f.svg")],

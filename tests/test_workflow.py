@@ -252,6 +252,7 @@ def test_a_folder_that_cannot_be_written_is_named(bare, name):
         ("results/notebooks/mnist.ipynb", b'{"cells": []}', b""),
         ("results/figures/a.pdf", b"%PDF-1.4 ... %%EOF\n", b"%PDF-1.4"),
         ("results/figures/a.svg", b"<svg></svg>\n", b"<svg>"),
+        ("results/pages/mnist.html", b"<html></html>\n", b"<html>"),
         ("paper/pixelflow.pdf", b"%PDF-1.5 ... %%EOF", b""),
     ],
 )

@@ -28,8 +28,9 @@ OUTPUTS = (
     "results/*.json",
     "results/figures/*",
     "results/notebooks/*.ipynb",
+    "results/pages/*.html",
 )
-ENDS = {".pdf": b"%%EOF", ".svg": b"</svg>"}  # what a whole file ends with
+ENDS = {".pdf": b"%%EOF", ".svg": b"</svg>", ".html": b"</html>"}  # what a whole file ends with
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
