@@ -10,12 +10,16 @@ HEADERS := import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Pytho
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: all setup system test lint lab lock clean help
+.PHONY: all report setup system test lint lab lock clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 all: setup
 	@$(BIN)/python workflow/scripts/build.py --cores $(CORES) $(ARGS)
+
+report: all
+	@$(BIN)/python -m snakemake $(ARGS) --report results/.report.html
+	@mv -f results/.report.html results/report.html && echo "results/report.html is made"
 
 test: lint
 	@$(BIN)/python -m pytest $(ARGS)
@@ -68,6 +72,7 @@ clean:
 
 help:
 	@echo "make          build everything that is out of date, up to paper/pixelflow.pdf"
+	@echo "make report   the same, and results/report.html: figures, results and rules, with captions"
 	@echo "make test     lint, types and tests, with a small run of the whole workflow"
 	@echo "make lint     ruff and pyright"
 	@echo "make lab      JupyterLab on notebooks/"

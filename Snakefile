@@ -5,6 +5,8 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/paper.smk"
 
+report: "workflow/report/workflow.rst"
+
 
 rule all:
     default_target: True
@@ -15,3 +17,4 @@ rule all:
         "paper/generated/macros.tex",
         "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",
+        rules.pages.output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -19,19 +20,48 @@ SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
 YOUNG = 10  # seconds in which a new one is surely locked
 STALE = 24 * 3600  # seconds after which one is left behind, where there are no locks
 
+_SPACE = "free space on that disk, and run again"
+_PERMISSION = "see that its folder may be written to, and run again"
+_FILE = "move away the file that is where its folder should be, and run again"
+REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "raise the limit on a file's size (ulimit -f), and run again",
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: _PERMISSION,
+    errno.EEXIST: _FILE,
+    errno.ENOTDIR: _FILE,
+}
+
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, if no error was raised."""
+    """A temporary path beside `path` that takes its place at the end, if no error was raised.
+
+    Raises
+    ------
+    OSError
+        When the file can't be written; the message names it and says what to do. An older file
+        of that name is then as it was.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{writer}.{path.name}")  # keeps the suffix
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # else a power cut may leave the name without the content
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        number = error.errno or errno.EIO
+        what = error.strerror or str(error)
+        remedy = f"; {REMEDIES[number]}" if number in REMEDIES else ""
+        raise OSError(number, f"can't write {path}: {what}{remedy}") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,7 @@ from pixelflow.core import Probe, Reservoir, ReservoirConfig
 from pixelflow.files import written_whole
 
 PAPER_WIDTH = 6.3  # inches: the text width of the paper
+UNDATED = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
 def evolution(
@@ -68,7 +70,11 @@ def trajectory(config: ReservoirConfig, x: np.ndarray, times: Sequence[int]) -> 
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure whole or not at all; the same figure gives the same bytes."""
-    with written_whole(path) as temporary:
-        undated = {"CreationDate": None} if temporary.suffix == ".pdf" else {}
-        figure.savefig(temporary, metadata=undated)
+    """Write a figure whole or not at all: a PDF for the paper, and beside it the report's SVG.
+
+    The same figure gives the same bytes.
+    """
+    path = Path(path)
+    for target in (path, path.with_suffix(".svg")) if path.suffix == ".pdf" else (path,):
+        with written_whole(target) as temporary, plt.rc_context({"svg.hashsalt": "pixelflow"}):
+            figure.savefig(temporary, metadata=UNDATED.get(target.suffix))

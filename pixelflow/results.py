@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -72,18 +71,11 @@ def save(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
     Raises
     ------
     OSError
-        When the file can't be written; the message names it.
+        When the file can't be written; the message names it and says what to do.
     """
-    path = Path(path)
     text = json.dumps(_plain(result, "result"), indent=2, allow_nan=False) + "\n"
-    try:
-        with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        number = error.errno or errno.EIO
-        raise OSError(number, f"can't write the result {path}: {error.strerror}") from error
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

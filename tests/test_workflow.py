@@ -1,23 +1,25 @@
 """The DAG, small, on a copy of the project: built, left alone, rebuilt, killed and taken up."""
 
+import base64
 import contextlib
 import json
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
+from html.parser import HTMLParser
 
 import psutil
 import pytest
 import yaml
+from checkout import ROOT, checkout
 from waiting import wait_for
 
 from pixelflow import results
 
-ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ["--configfile", "config/smoke.yaml"]
 
 
@@ -25,17 +27,7 @@ SMOKE = ["--configfile", "config/smoke.yaml"]
 def project(tmp_path_factory):
     """A copy of the project, built with the small config."""
     folder = tmp_path_factory.mktemp("project")
-    command = ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z"]
-    try:
-        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        files = [name for name in listed.split("\0") if name and (ROOT / name).exists()]
-    except (OSError, subprocess.CalledProcessError):  # not a checkout
-        built = {".venv", ".snakemake", ".git", "results", "build", "generated", "MNIST"}
-        paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
-        files = [str(path) for path in paths if not built & set(path.parts)]
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
+    checkout(folder)
     done = subprocess.run(build(folder), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -128,6 +120,47 @@ def test_a_misspelt_key_is_named(project, tmp_path, old, new, message):
     assert code == 1 and re.search(message, log), log
 
 
+class Loads(HTMLParser):
+    """The addresses that a page loads scripts, styles, images and frames from."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.addresses = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("a", "html", "svg"):
+            self.addresses += [value for key, value in attrs if key in ("src", "href", "data")]
+
+
+def test_the_report_stands_alone_and_has_captions(project, tmp_path):
+    report = tmp_path / "report.html"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *SMOKE, "--report", report],
+        cwd=project,
+        env={**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    page = report.read_text()
+    assert Loads('<img src="http://a/b">').addresses and not Loads(page).addresses
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
+    assert style and not re.search(r"@import|url\(\s*['\"]?http", style)
+    shown = json.loads(re.search(r"var results = (\{.*\});", page)[1])
+    patterns = ("results/*.json", "results/figures/*.svg", "results/pages/*.html")
+    built = [path for pattern in patterns for path in project.glob(pattern)]
+    assert {path.relative_to(project).as_posix() for path in built} <= set(shown)
+    assert "paper/pixelflow.pdf" in shown
+    for name, entry in shown.items():
+        content = base64.b64decode(entry["data_uri"].rpartition("base64,")[2])
+        assert content == (project / name).read_bytes()
+        assert entry["caption"] and "{{" not in entry["caption"]
+    smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
+    assert f"training on\n{smoke['mnist']['subset']}" in shown["results/mnist.json"]["caption"]
+    assert f"seed {smoke['seed']}" in re.search(r"var workflow_desc = .*", page)[0]
+
+
 def kernel_of(run):
     """The kernel at work below a run."""
     for process in psutil.Process(run.pid).children(recursive=True):
@@ -140,9 +173,13 @@ def kernel_of(run):
 
 
 def test_a_killed_run_is_taken_up(project, tmp_path):
-    """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace."""
+    """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace.
+
+    What is taken up was damaged besides, as by a power cut: a result and the PDF are cut short.
+    """
     expected = metrics(project)
-    (project / "results" / "mnist.json").unlink()
+    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+        (project / name).write_bytes((project / name).read_bytes()[:1000])
     log = (tmp_path / "log").open("w+")
     locks = project / ".snakemake" / "locks"
 
@@ -168,6 +205,9 @@ def test_a_killed_run_is_taken_up(project, tmp_path):
     assert last.returncode == 0, last.stdout + last.stderr
     assert "clearing the lock" in last.stderr
     assert not kernel.is_running() and not any(locks.glob("*.lock"))
+    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+        assert f"{name} is damaged and is made anew" in (tmp_path / "log").read_text()
+    assert (project / "paper" / "pixelflow.pdf").read_bytes().rstrip().endswith(b"%%EOF")
     assert metrics(project) == expected
     assert "Nothing to be done" in dry_run(project)[1]
 
@@ -182,3 +222,94 @@ def test_of_two_runs_begun_at_once_one_goes_on(project):
     logs = [run.communicate(timeout=60)[0] for run in runs]
     assert sorted(run.returncode for run in runs) == [0, 1], logs
     assert sum("Another run" in log for log in logs) == 1
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A folder with nothing of the project but the script that begins a run."""
+    (tmp_path / "workflow" / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "workflow" / "scripts" / "build.py", tmp_path / "workflow" / "scripts")
+    for name in ("data", "paper", "results"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["results", "paper", "data", ".snakemake"])
+def test_a_folder_that_cannot_be_written_is_named(bare, name):
+    """A file in the folder's place, because permissions don't bind root."""
+    shutil.rmtree(bare / name, ignore_errors=True)
+    (bare / name).write_text("")
+    done = subprocess.run(build(bare), capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Can't write in {bare / name}: ") and line.endswith("then run again.")
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "part"),
+    [
+        ("results/mnist.json", b'{"a": 1}\n', b'{"a":'),
+        ("results/notebooks/mnist.ipynb", b'{"cells": []}', b""),
+        ("results/figures/a.pdf", b"%PDF-1.4 ... %%EOF\n", b"%PDF-1.4"),
+        ("results/figures/a.svg", b"<svg></svg>\n", b"<svg>"),
+        ("results/pages/mnist.html", b"<html></html>\n", b"<html>"),
+        ("paper/pixelflow.pdf", b"%PDF-1.5 ... %%EOF", b""),
+    ],
+)
+def test_a_file_that_was_cut_short_is_made_anew(bare, name, whole, part):
+    """The run itself fails, as there is no Snakefile here; what counts is what it meets."""
+    recorded = bare / "results" / "recorded" / "device" / "mnist.json"
+    (bare / name).parent.mkdir(parents=True, exist_ok=True)
+    recorded.parent.mkdir(parents=True)
+    recorded.write_bytes(part)
+    for content, damaged in ((whole, False), (part, True)):
+        (bare / name).write_bytes(content)
+        log = subprocess.run(build(bare), capture_output=True, text=True).stderr
+        assert (bare / name).exists() != damaged
+        assert (f"{name} is damaged and is made anew" in log) == damaged
+    assert recorded.exists(), "committed, not made here"
+
+
+def test_a_link_that_leads_nowhere_is_made_anew(bare):
+    link, whole = bare / "data" / "raw" / "images", bare / "data" / "raw" / "labels"
+    link.parent.mkdir()
+    link.symlink_to(bare / "gone")
+    whole.symlink_to(ROOT / "README.md")
+    log = subprocess.run(build(bare), capture_output=True, text=True).stderr
+    assert not link.is_symlink() and "data/raw/images is damaged" in log
+    assert whole.is_symlink()
+
+
+NEEDED = "bash cat env grep mkdir mv rm sh tee"
+FAKE_TECTONIC = """#!/bin/sh
+test "$*" = "--outdir build/dag pixelflow.tex" || exit 1
+printf '%%PDF fake %%%%EOF' > build/dag/pixelflow.pdf
+"""
+
+
+@pytest.mark.parametrize("latex", ["none", "tectonic", "a package missing"])
+def test_without_latex_the_message_says_what_to_type(project, tmp_path, latex):
+    copy, commands = tmp_path / "copy", tmp_path / "bin"
+    shutil.copytree(project, copy, symlinks=True)
+    commands.mkdir()
+    for name in NEEDED.split():
+        (commands / name).symlink_to(shutil.which(name))
+    path = str(commands)
+    text = (copy / "paper" / "pixelflow.tex").read_text()
+    if latex == "tectonic":
+        (commands / "tectonic").write_text(FAKE_TECTONIC)
+        (commands / "tectonic").chmod(0o755)
+    elif latex == "a package missing":
+        path = os.environ["PATH"]
+        text = text.replace(r"\usepackage{booktabs}", r"\usepackage{absent-package}")
+    (copy / "paper" / "pixelflow.tex").write_text(text + "% edited\n")
+    pdf = copy / "paper" / "pixelflow.pdf"
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(build(copy), env=env, capture_output=True, text=True)
+    log = done.stdout + done.stderr
+    if latex == "tectonic":
+        assert done.returncode == 0 and pdf.read_bytes() == b"%PDF fake %%EOF", log
+    else:
+        what = "latexmk" if latex == "none" else "A LaTeX package"
+        assert done.returncode == 1 and not pdf.exists()
+        assert f"{what} is missing; type: sudo apt-get install latexmk texlive-latex-" in log

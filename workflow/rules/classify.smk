@@ -10,9 +10,25 @@ rule mnist:
         notebook="notebooks/mnist.ipynb",
         runner=RUNNER,
     output:
-        result="results/mnist.json",
+        result=report(
+            "results/mnist.json",
+            caption="../report/mnist.rst",
+            category="Image classification",
+            labels={"Experiment": "MNIST", "What": "accuracies (JSON)"},
+        ),
         figure="results/figures/mnist_evolution.pdf",
-        notebook="results/notebooks/mnist.ipynb",
+        drawing=report(
+            "results/figures/mnist_evolution.svg",
+            caption="../report/evolution.rst",
+            category="Image classification",
+            labels={"Experiment": "MNIST", "What": "a digit evolving"},
+        ),
+        notebook=report(
+            "results/notebooks/mnist.ipynb",
+            caption="../report/notebook.rst",
+            category="Image classification",
+            labels={"Experiment": "MNIST", "What": "notebook"},
+        ),
     params:
         parameters=parameters("mnist"),
     log:

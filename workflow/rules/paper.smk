@@ -22,6 +22,25 @@ rule macros:
         " {RESULTS} > {log} 2>&1"
 
 
+rule pages:
+    input:
+        RESULTS,
+        package("results.py", "files.py"),
+        script="workflow/scripts/pages.py",
+    output:
+        report(
+            expand("results/pages/{name}.html", name=[Path(path).stem for path in RESULTS]),
+            caption="../report/page.rst",
+            category="Numbers",
+        ),
+    log:
+        "results/logs/pages.log",
+    benchmark:
+        "results/benchmarks/pages.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {RESULTS} --out results/pages > {log} 2>&1"
+
+
 rule paper:
     input:
         "paper/.latexmkrc",
@@ -30,19 +49,30 @@ rule paper:
         rules.macros.output,
         "paper/pixelflow.tex",
     output:
-        "paper/pixelflow.pdf",
+        report("paper/pixelflow.pdf", caption="../report/paper.rst", category="Paper"),
     log:
         "results/logs/paper.log",
     benchmark:
         "results/benchmarks/paper.tsv"
+    params:
+        install="sudo apt-get install latexmk texlive-latex-recommended texlive-fonts-recommended",
     shell:
         """
-        if ! command -v latexmk > {log}; then
-            echo "latexmk is missing; type: sudo apt-get install latexmk" \
-                "texlive-latex-recommended texlive-fonts-recommended" | tee {log} >&2
+        if command -v latexmk > {log}; then
+            latex="latexmk -outdir=build/dag -auxdir=build/dag"
+        elif command -v tectonic > {log}; then  # conda's
+            latex="tectonic --outdir build/dag"
+        else
+            echo "latexmk is missing; type: {params.install}" | tee {log} >&2
             exit 1
         fi
         rm -rf paper/build/dag
-        (cd paper && latexmk -outdir=build/dag -auxdir=build/dag pixelflow.tex) > {log} 2>&1
+        mkdir -p paper/build/dag
+        if ! (cd paper && $latex pixelflow.tex) > {log} 2>&1; then
+            if grep -qE "File .*[.](sty|cls|fd). not found|[(]TFM[)] file not found" {log}; then
+                echo "A LaTeX package is missing; type: {params.install}" | tee -a {log} >&2
+            fi
+            exit 1
+        fi
         mv -f paper/build/dag/pixelflow.pdf {output}
         """

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +21,16 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".snakemake" / "build.lock"
+FOLDERS = [ROOT / name for name in (".snakemake", "data", "paper", "results")]
+OUTPUTS = (
+    "data/**/*",
+    "paper/pixelflow.pdf",
+    "results/*.json",
+    "results/figures/*",
+    "results/notebooks/*.ipynb",
+    "results/pages/*.html",
+)
+ENDS = {".pdf": b"%%EOF", ".svg": b"</svg>", ".html": b"</html>"}  # what a whole file ends with
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
@@ -76,6 +88,42 @@ def end_orphans() -> None:
     sys.exit(f"Can't end process {orphans[0].pid}, left by a killed run of this project: end it.")
 
 
+def check_folders() -> None:
+    """Stop where the run can't write what it will write: Snakemake would end in a traceback."""
+    for folder in FOLDERS:
+        try:
+            folder.mkdir(exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            sys.exit(
+                f"Can't write in {folder}: {error.strerror}. See that it is a folder, that you "
+                "may write in it, and that its disk has space left; then run again."
+            )
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether an output was cut short, or a link leads nowhere; Snakemake sees only that it is."""
+    if not path.exists():
+        return path.is_symlink()
+    if path.suffix in (".json", ".ipynb"):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            return True
+    if path.suffix in ENDS:
+        return not path.read_bytes().rstrip().endswith(ENDS[path.suffix])
+    return False
+
+
+def drop_damaged() -> None:
+    """Delete damaged outputs, so that this run makes them anew."""
+    for pattern in OUTPUTS:
+        for path in filter(is_damaged, ROOT.glob(pattern)):
+            print(f"{path.relative_to(ROOT)} is damaged and is made anew", file=sys.stderr)
+            path.unlink()
+
+
 def refuse(runs: list[psutil.Process]) -> NoReturn:
     """Say which run is in the way, and stop."""
     which = f"process {runs[0].pid}" if runs else "it has just begun"
@@ -95,7 +143,7 @@ def mark() -> str:
 def main(arguments: list[str]) -> None:
     os.chdir(ROOT)
     end_orphans()
-    LOCK.parent.mkdir(exist_ok=True)
+    check_folders()
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,6 +156,7 @@ def main(arguments: list[str]) -> None:
         print("clearing the lock of a killed run", file=sys.stderr)
         if code := subprocess.call([*SNAKEMAKE, *arguments, "--unlock"]):
             sys.exit(code)
+    drop_damaged()
     os.set_inheritable(lock, True)  # Snakemake holds it from here, and passes it to no job
     os.environ["PIXELFLOW_RUN"] = mark()
     os.execv(sys.executable, [*SNAKEMAKE, *arguments])

@@ -128,9 +128,13 @@ def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT)
     try:
         execute(nb, cwd)
     except NotebookError as error:
-        with written_whole(failed) as temporary:
-            nbformat.write(nb, temporary)
-        raise NotebookError(f"{notebook}, {error}\nThe cells up to here are in {failed}") from None
+        kept = f"The cells up to here are in {failed}"
+        try:
+            with written_whole(failed) as temporary:
+                nbformat.write(nb, temporary)
+        except OSError as unwritten:  # of a full disk, say, which may be what the cell met, too
+            kept = str(unwritten.strerror)
+        raise NotebookError(f"{notebook}, {error}\n{kept}") from None
     with written_whole(out) as temporary:
         nbformat.write(nb, temporary)
 
