@@ -1,5 +1,6 @@
 """The Eikonal experiment against published errors, and exact times against the equation."""
 
+import math
 from pathlib import Path
 
 import jsonschema
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pixelflow import experiments
+from pixelflow import Reservoir, ReservoirConfig, experiments
 from pixelflow.experiments import eikonal as experiment
 from pixelflow.tasks.eikonal import constant_speed, linear_speed, radial_speed, solve_reference
 
@@ -182,6 +183,20 @@ def test_wave_times_move_and_turn_with_the_problem():
     )
     short = experiment.wave_times(speed, (3, 4), 5, 0.02)
     np.testing.assert_array_equal(short, np.minimum(times, 5))
+
+
+@pytest.mark.parametrize("c", [0.25, 0.5])
+def test_the_edge_of_a_wave_is_a_binomial(c):
+    """Why the arrival is the city-block distance: at c = 1 the amplitude there is never small."""
+    n = 9
+    config = ReservoirConfig(
+        width=32, height=32, rule="wave", rule_params={"c": c, "damping": 1, "dt": 1}
+    )
+    state = np.zeros((32, 32, 4), np.float32)
+    state[0, 0, 0] = 1
+    amplitude = Reservoir(config).evolve(state[None], steps=n)[0, :, :, 0]
+    edge = [amplitude[k, n - k] for k in range(n + 1)]
+    np.testing.assert_allclose(edge, [c ** (2 * n) * math.comb(n, k) for k in range(n + 1)])
 
 
 @pytest.mark.parametrize(

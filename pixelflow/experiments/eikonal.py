@@ -49,8 +49,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
           source, an unreached one being as late as the step limit;
         - "error_analytic_scaled" is the same with the scale fitted to the exact times;
         - "city_block_share" is the share of cells that a wave reaches after exactly as many steps
-          as they are away along rows and columns, and "courant" its c dt sqrt(2): above 1, the
-          discrete wave equation is unstable.
+          as they are away along rows and columns, as soon as its stencil can; "courant" is its
+          c dt sqrt(2), and above 1 the discrete wave equation is unstable.
     """
     _check(config)
     problems = {name: problem(case) for name, case in config["cases"].items()}  # refuses bad ones
