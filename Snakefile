@@ -3,6 +3,7 @@
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/eikonal.smk"
 include: "workflow/rules/paper.smk"
 
 report: "workflow/report/workflow.rst"
@@ -14,6 +15,10 @@ rule all:
         "results/mnist.json",
         "results/figures/mnist_evolution.pdf",
         "results/notebooks/mnist.ipynb",
+        "results/eikonal.json",
+        "results/figures/eikonal_maps.pdf",
+        "results/figures/eikonal_errors.pdf",
+        "results/notebooks/eikonal.ipynb",
         "paper/generated/macros.tex",
         "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",

@@ -1,4 +1,4 @@
-"""The Eikonal equation |grad T| = 1 / speed: arrival times of a front."""
+"""The Eikonal equation |grad T| = 1 / speed: arrival times of a front, computed and exact."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
             f"speeds must be finite and > 0 (above {smallest:.1e}), "
             f"got values from {speed.min()} to {speed.max()}"
         )
-    row, column = _cell(source)
-    if not (0 <= row < speed.shape[0] and 0 <= column < speed.shape[1]):
-        raise ValueError(f"source {(row, column)} is outside a grid of shape {speed.shape}")
+    row, column = _cell_in(speed.shape, source)
     try:
         import skfmm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -72,9 +70,162 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
     return skfmm.travel_time(phi, speed, dx=1.0, order=1)
 
 
-def _cell(source: tuple[int, int]) -> tuple[int, int]:
-    try:
-        row, column = (operator.index(part) for part in source)
-    except (TypeError, ValueError):
-        raise TypeError(f"source must be two integers (row, column), got {source!r}") from None
+def constant_speed(
+    shape: tuple[int, int], source: tuple[int, int], speed: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A field of one speed, and its exact arrival times: T = d / speed.
+
+    A sanity check, not a measure of a solver: any multiple of the distance d has the right shape.
+
+    Parameters
+    ----------
+    shape : (H, W)
+        Rows and columns of the grid.
+    source : (row, column)
+        The cell where the front starts at time 0.
+    speed : float
+        In cells per unit of time, above 0.
+
+    Returns
+    -------
+    speed, times : float64 arrays (H, W)
+
+    Raises
+    ------
+    ValueError
+        If the grid has no cell, the source is not in it, or a speed is not finite or not above 0.
+    TypeError
+        If the shape or the source is not two integers.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.eikonal import constant_speed
+    >>> constant_speed((1, 4), (0, 1), speed=2.0)[1]
+    array([[0.5, 0. , 0.5, 1. ]])
+    """
+    dy, dx = _offsets(shape, source)
+    field = _checked_speed(speed + 0 * (dy + dx))
+    return field, np.hypot(dy, dx) / field
+
+
+def radial_speed(
+    shape: tuple[int, int], source: tuple[int, int], drop: float = 0.5
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A speed falling with the distance from the source, and its exact arrival times.
+
+    The speed is 1 - drop r / R, R being the distance of the farthest cell. Every path to a cell
+    crosses all smaller distances, so the straight one is the fastest, and
+    T = integral of dr / speed = -R / drop log(1 - drop r / R). A negative drop is a rise.
+
+    Parameters
+    ----------
+    shape, source
+        As in `constant_speed`.
+    drop : float
+        How much less the speed is in the farthest cell than in the source; below 1.
+
+    Returns
+    -------
+    speed, times : float64 arrays (H, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `constant_speed`.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.eikonal import radial_speed
+    >>> radial_speed((1, 3), (0, 0), drop=0.5)[1].round(3)  # the last is 4 log 2
+    array([[0.   , 1.151, 2.773]])
+    """
+    distance = np.hypot(*_offsets(shape, source))
+    slowing = drop / max(distance.max(), 1.0)  # a grid of one cell has no distance
+    field = _checked_speed(1 - slowing * distance)
+    return field, distance if slowing == 0 else -np.log1p(-slowing * distance) / slowing
+
+
+def linear_speed(
+    shape: tuple[int, int],
+    source: tuple[int, int],
+    gradient: tuple[float, float],
+    speed: float = 1.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A speed with a constant gradient g, and its exact arrival times.
+
+    The speed is s = speed + g . (cell - source), rays are arcs of circles that bend to where it
+    is fast, and T = acosh(1 + |g|^2 d^2 / (2 speed s)) / |g| at the distance d. That is the time
+    without an edge; it is also the grid's where no ray to a cell leaves the grid.
+
+    Parameters
+    ----------
+    shape, source
+        As in `constant_speed`.
+    gradient : (float, float)
+        Change of the speed from row to row and from column to column.
+    speed : float
+        The speed in the source.
+
+    Returns
+    -------
+    speed, times : float64 arrays (H, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `constant_speed`.
+
+    References
+    ----------
+    S. Fomel, S. Luo, H. Zhao, "Fast sweeping method for the factored eikonal equation",
+    Journal of Computational Physics 228 (2009), 6440-6455.
+
+    Examples
+    --------
+    >>> from pixelflow.tasks.eikonal import linear_speed
+    >>> linear_speed((1, 3), (0, 0), gradient=(0, 0.5))[1].round(3)  # the last is 2 log 2
+    array([[0.   , 0.811, 1.386]])
+    """
+    dy, dx = _offsets(shape, source)
+    field = _checked_speed(speed + gradient[0] * dy + gradient[1] * dx)
+    times = np.hypot(dy, dx) / np.sqrt(speed * field)
+    steepness = float(np.hypot(*gradient))
+    if steepness > 0:  # acosh(1 + 2 x^2) is 2 asinh(x), which loses no digits near the source
+        times = 2 / steepness * np.arcsinh(steepness / 2 * times)
+    return field, times
+
+
+def _offsets(
+    shape: tuple[int, int], source: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns from the source, (H, 1) and (1, W)."""
+    height, width = _two_integers("shape", shape)
+    if height < 1 or width < 1:
+        raise ValueError(f"shape must be at least one row and column, got {(height, width)}")
+    row, column = _cell_in((height, width), source)
+    rows, columns = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
+    return rows[:, None] - row, columns[None] - column
+
+
+def _checked_speed(speed: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not (np.isfinite(speed).all() and (speed > 0).all()):
+        raise ValueError(
+            f"speeds must be finite and > 0, got values from {speed.min()} to {speed.max()}"
+        )
+    return speed
+
+
+def _cell_in(shape: tuple[int, ...], source: tuple[int, int]) -> tuple[int, int]:
+    """The source as a cell of a grid of that shape."""
+    row, column = _two_integers("source", source)
+    if not (0 <= row < shape[0] and 0 <= column < shape[1]):
+        raise ValueError(f"source {(row, column)} is outside a grid of shape {shape}")
     return row, column
+
+
+def _two_integers(name: str, pair: tuple[int, int]) -> tuple[int, int]:
+    try:
+        first, second = (operator.index(part) for part in pair)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be two integers, got {pair!r}") from None
+    return first, second
