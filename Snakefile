@@ -3,6 +3,7 @@
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/speed.smk"
 include: "workflow/rules/paper.smk"
 
 
@@ -12,6 +13,9 @@ rule all:
         "results/mnist.json",
         "results/figures/mnist_evolution.pdf",
         "results/notebooks/mnist.ipynb",
+        "results/speed.json",
+        "results/figures/speed_scaling.pdf",
+        "results/notebooks/speed.ipynb",
         "paper/generated/macros.tex",
         "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",
