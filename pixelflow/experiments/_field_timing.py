@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,16 @@ def versions():
         except PackageNotFoundError:
             continue
     return found
+
+
+def the_package():
+    """Reservoir and ReservoirConfig of pixelflow-rc, and of no other package of that name."""
+    pixelflow = importlib.import_module("pixelflow")
+    expected = Path(str(distribution("pixelflow-rc").locate_file("pixelflow"))).resolve()
+    found = Path(str(pixelflow.__file__)).resolve().parent
+    if found != expected:
+        raise ImportError(f"pixelflow is {found}, not {expected},")
+    return pixelflow.Reservoir, pixelflow.ReservoirConfig
 
 
 def prepare(backend):
@@ -71,9 +81,8 @@ def main():
     request = json.loads(sys.stdin.readline())
     try:
         found = versions()
-        from pixelflow import Reservoir, ReservoirConfig
-
         renderer, synchronise = prepare(request["backend"])
+        Reservoir, ReservoirConfig = the_package()
         reservoir = Reservoir(ReservoirConfig(**request["config"]), backend=request["backend"])
         X = np.load(request["inputs"])
         np.save(request["features"], reservoir.transform(X[: request["few"]]))
