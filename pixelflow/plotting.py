@@ -112,8 +112,11 @@ def scaling(
             colour, marker = styles[name]
             (lines[name],) = axis.plot(x, median, color=colour, marker=marker, ms=3.5, lw=1)
             axis.fill_between(x, q25, q75, color=colour, alpha=0.2, lw=0)
-        axis.set_xscale("log", base=2 if size.startswith("side") else 10)
-        axis.set_yscale("log")
+        axis.set(xscale="log", yscale="log")
+        sizes = sorted({point[0] for points in curves.values() for point in points})
+        if len(sizes) < 8 and sizes[-1] < 100 * sizes[0]:  # too short for powers of ten
+            axis.set_xticks(sizes, map(str, sizes))
+            axis.minorticks_off()
         axis.set_xlabel(size, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(lw=0.3, color="0.85")
