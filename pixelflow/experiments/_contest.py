@@ -157,18 +157,18 @@ class Contest:
         contender, config = (FIELD, backend), self.work.reservoir
         whole = self.rounds[FIELD][backend] > 1
         try:
-            field = stack.enter_context(FieldReservoir(config, backend, path, FEW, whole))
+            theirs = stack.enter_context(FieldReservoir(config, backend, path, FEW, whole))
         except NotMeasured as error:
             self._missing[contender] = f"not measured: {error}"
             return
         ours = Reservoir(ReservoirConfig(**config), backend="cpu").transform(X[:FEW])
-        self.agreement[backend] = float(np.abs(field.features - ours).max())
-        self.versions = field.versions
-        self._renderers[contender] = field.renderer
+        self.agreement[backend] = float(np.abs(theirs.features - ours).max())
+        self.versions = theirs.versions
+        self._renderers[contender] = theirs.renderer
 
         def timed() -> float:
             try:
-                return field.seconds()
+                return theirs.seconds()
             except NotMeasured as error:  # no room for all inputs, say
                 self._missing[contender] = f"not measured: {error}"
                 return math.nan
