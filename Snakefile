@@ -4,6 +4,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/eikonal.smk"
+include: "workflow/rules/speed.smk"
 include: "workflow/rules/paper.smk"
 
 report: "workflow/report/workflow.rst"
@@ -19,6 +20,9 @@ rule all:
         "results/figures/eikonal_maps.pdf",
         "results/figures/eikonal_errors.pdf",
         "results/notebooks/eikonal.ipynb",
+        "results/speed.json",
+        "results/figures/speed_scaling.pdf",
+        "results/notebooks/speed.ipynb",
         "paper/generated/macros.tex",
         "paper/generated/table_mnist.tex",
         "paper/pixelflow.pdf",

@@ -211,3 +211,58 @@ def errors(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, str]) -> Fig
     axis.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure
+
+
+def scaling(
+    studies: Mapping[str, Mapping[tuple[str, str], Sequence[tuple[int, float, float, float]]]],
+) -> Figure:
+    """Time a sample against size, a panel for each study, on logarithmic axes.
+
+    Parameters
+    ----------
+    studies : mapping
+        For each label of a size the curves by system and backend: points of the size, and a
+        sample's median, lower and upper quartile of time in ms.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Lines are medians and bands the quartiles; a contender has one colour and marker in all
+        panels.
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(studies),
+        figsize=(PAPER_WIDTH, 2.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    names = list(dict.fromkeys(name for curves in studies.values() for name in curves))
+    styles = dict(zip(names, MARKS, strict=False))
+    lines = {}
+    for axis, (size, curves) in zip(axes[0], studies.items(), strict=True):
+        for name, points in curves.items():
+            x, median, q25, q75 = np.transpose(points)
+            colour, marker = styles[name]
+            (lines[name],) = axis.plot(x, median, color=colour, marker=marker, ms=3.5, lw=1)
+            axis.fill_between(x, q25, q75, color=colour, alpha=0.2, lw=0)
+        axis.set(xscale="log", yscale="log")
+        sizes = sorted({point[0] for points in curves.values() for point in points})
+        if len(sizes) < 8 and sizes[-1] < 100 * sizes[0]:  # too short for powers of ten
+            axis.set_xticks(sizes, map(str, sizes))
+            axis.minorticks_off()
+        axis.set_xlabel(size, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(lw=0.3, color="0.85")
+    axes[0, 0].set_ylabel("ms a sample", fontsize=8)
+    labels = [" ".join(name) for name in lines]
+    figure.legend(
+        lines.values(),
+        labels,
+        loc="outside upper center",
+        ncols=len(lines),
+        frameon=False,
+        fontsize=8,
+    )
+    return figure

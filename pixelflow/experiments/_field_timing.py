@@ -1,0 +1,104 @@
+"""Times the field's package, pixelflow-rc: a script for the interpreter that has it.
+
+`python -I _field_timing.py` reads a line of JSON, what to run, and answers with a line: what it
+runs on, or why it can't. Every further line asks for one more run, and is answered by its time. It
+ends when its input does. `-I` keeps our package, which has the same name, out of the search path.
+"""
+
+import functools
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NAMES = ("numpy", "scipy", "scikit-learn", "cupy-cuda12x", "moderngl")
+
+
+def the_timing_module():
+    """`pixelflow/timing.py` of the asker, by its path: it imports nothing of that package."""
+    path = Path(__file__).resolve().parents[1] / "timing.py"
+    spec = importlib.util.spec_from_file_location("asker_timing", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def versions():
+    """What is installed here, by the distribution's name."""
+    found = {"pixelflow-rc": version("pixelflow-rc"), "python": platform.python_version()}
+    for name in NAMES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def the_package():
+    """Reservoir and ReservoirConfig of pixelflow-rc, and of no other package of that name."""
+    pixelflow = importlib.import_module("pixelflow")
+    expected = Path(str(distribution("pixelflow-rc").locate_file("pixelflow"))).resolve()
+    found = Path(str(pixelflow.__file__)).resolve().parent
+    if found != expected:
+        raise ImportError(f"pixelflow is {found}, not {expected},")
+    return pixelflow.Reservoir, pixelflow.ReservoirConfig
+
+
+def prepare(backend):
+    """What a backend runs on, and the call that waits for its device."""
+    if backend == "cpu":
+        return f"NumPy {np.__version__} on 1 thread", None
+    if backend == "cuda":
+        cupy = importlib.import_module("cupy")
+        name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        return f"{name}, CuPy {cupy.__version__}", cupy.cuda.Device().synchronize
+    moderngl: Any = importlib.import_module("moderngl")
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        # The package asks for X11, which a machine without a screen lacks.
+        create = moderngl.create_standalone_context
+        moderngl.create_standalone_context = functools.partial(create, backend="egl")
+    context = moderngl.create_standalone_context()
+    name = context.info["GL_RENDERER"]
+    context.release()
+    return f"{name}, moderngl {moderngl.__version__}", None  # it reads the texture back: in step
+
+
+def main():
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+
+    def answer(**values):
+        print(json.dumps(values), file=answers, flush=True)
+
+    request = json.loads(sys.stdin.readline())
+    try:
+        found = versions()
+        renderer, synchronise = prepare(request["backend"])
+        Reservoir, ReservoirConfig = the_package()
+        reservoir = Reservoir(ReservoirConfig(**request["config"]), backend=request["backend"])
+        X = np.load(request["inputs"])
+        np.save(request["features"], reservoir.transform(X[: request["few"]]))
+        if request["whole"]:
+            reservoir.transform(X)
+    except ImportError as error:
+        answer(error=f"{error} in its environment")
+        return
+    except Exception as error:  # whatever it is, the asker is told
+        answer(error=f"{type(error).__name__}: {error}")
+        return
+    answer(renderer=renderer, versions=found)
+    seconds = the_timing_module().seconds
+    for _ in sys.stdin:
+        answer(seconds=seconds(lambda: reservoir.transform(X), synchronise))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""How long calls take: the one place that times.
+
+It imports nothing of the package, so that the field's package, in an interpreter of its own, is
+timed by this same file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Timing(NamedTuple):
+    """Median and quartiles of `n` times, milliseconds."""
+
+    median_ms: float
+    q25_ms: float
+    q75_ms: float
+    n: int
+
+
+def seconds(
+    call: Callable[[], object],
+    synchronise: Callable[[], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Wall time of one call, seconds; its result is thrown away after the clock is read.
+
+    Parameters
+    ----------
+    call : callable
+        What is timed. It is not warmed up here.
+    synchronise : callable, optional
+        Waits until the device is idle: called before the clock is first read, so that earlier work
+        is not counted, and again before it is read last, so that the call's own is.
+    clock : callable
+        Returns seconds.
+    """
+    if synchronise is not None:
+        synchronise()
+    start = clock()
+    result = call()
+    if synchronise is not None:
+        synchronise()
+    stop = clock()
+    del result  # memory is given back outside the time
+    return stop - start
+
+
+def summary(times: Sequence[float]) -> Timing:
+    """Median and quartiles of times in seconds, interpolated linearly.
+
+    Raises
+    ------
+    ValueError
+        If there are no times.
+
+    Examples
+    --------
+    >>> from pixelflow.timing import summary
+    >>> summary([0.004, 0.001, 0.002])
+    Timing(median_ms=2.0, q25_ms=1.5, q75_ms=3.0, n=3)
+    """
+    if not times:
+        raise ValueError("no times to summarise: time at least one call")
+    q25, median, q75 = np.quantile(times, [0.25, 0.5, 0.75]) * 1e3
+    return Timing(float(median), float(q25), float(q75), len(times))
+
+
+def measure(
+    call: Callable[[], object],
+    n: int,
+    *,
+    warm_up: int = 1,
+    synchronise: Callable[[], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
+    """Time `n` calls after `warm_up` calls that are not timed.
+
+    Parameters are those of `seconds`.
+    """
+    for _ in range(warm_up):
+        call()
+    return summary([seconds(call, synchronise, clock) for _ in range(n)])
+
+
+def in_turn(
+    timed: Mapping[Key, Callable[[], float]], rounds: Mapping[Key, int]
+) -> dict[Key, Timing]:
+    """Time contenders round by round, so that what else the machine does hits all of them.
+
+    Parameters
+    ----------
+    timed : mapping
+        The contenders, warmed up; each call runs one and returns its time in seconds.
+    rounds : mapping
+        How often each of them runs, at least once: in the first rounds.
+    """
+    times: dict[Key, list[float]] = {key: [] for key in timed}
+    for done in range(max((rounds[key] for key in timed), default=0)):
+        for key, once in timed.items():
+            if done < rounds[key]:
+                times[key].append(once())
+    return {key: summary(values) for key, values in times.items()}
+
+
+def copy_GBps(
+    n_bytes: int,
+    n_threads: int = 1,
+    n: int = 7,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """How fast memory is copied, GB/s: bytes read plus bytes written over the median time.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Size of the array that is copied, and of the copy: each much larger than the caches.
+    n_threads : int
+        Threads that copy a part each; one alone doesn't saturate the memory of most machines.
+    n : int
+        How many copies are timed.
+    clock : callable
+        Returns seconds.
+    """
+    source = np.ones(max(1, n_bytes // 8))
+    target = np.empty_like(source)
+    parts = np.array_split(target, n_threads), np.array_split(source, n_threads)
+    with ThreadPoolExecutor(n_threads) as pool:
+        timing = measure(lambda: list(pool.map(np.copyto, *parts)), n, clock=clock)
+    return 2 * source.nbytes / timing.median_ms / 1e6

@@ -1,0 +1,64 @@
+"""Times of the backends and the field's package."""
+
+import datetime
+
+BASELINE = "results/baseline.txt"
+
+
+def day_of_baseline():
+    """The day on which the baseline was found, or today: where it couldn't be had it is tried again.
+
+    Once a day, so that offline a finished run has nothing to do; deleting the file tries at once.
+    """
+    try:
+        python, _, day = Path(BASELINE).read_text().splitlines()
+    except (OSError, ValueError):
+        python = ""
+    return day if python and Path(python).exists() else str(datetime.date.today())
+
+
+rule baseline:
+    input:
+        package("files.py"),
+        script="workflow/scripts/baseline.py",
+    output:
+        BASELINE,
+    params:
+        day=day_of_baseline(),
+        given=os.environ.get("PIXELFLOW_RC_PYTHON", ""),
+    log:
+        "results/logs/baseline.log",
+    benchmark:
+        "results/benchmarks/baseline.tsv"
+    message:
+        "rule baseline: installs the field's package into an environment of its own"
+    shell:
+        "{PYTHON:q} {input.script} {output} --date {params.day} > {log} 2>&1"
+
+
+rule speed:
+    input:
+        SHARED,
+        package("experiments/speed.py", "experiments/_contest.py", "experiments/_field*.py"),
+        MNIST_SOURCES,
+        MNIST,
+        baseline=BASELINE,
+        notebook="notebooks/speed.ipynb",
+        runner=RUNNER,
+    output:
+        result="results/speed.json",
+        figure="results/figures/speed_scaling.pdf",
+        notebook="results/notebooks/speed.ipynb",
+    params:
+        parameters=parameters("speed"),
+    log:
+        "results/logs/speed.log",
+    benchmark:
+        "results/benchmarks/speed.tsv"
+    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    message:
+        "rule speed: takes minutes at full size; {log} tells how far it is"
+    shell:
+        'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})"'
+        " {PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
+        " --parameters {params.parameters:q} > {log} 2>&1"
