@@ -23,8 +23,10 @@ from pixelflow.experiments._classification import Scored, Split
 from pixelflow.readouts import LogisticReadout
 from pixelflow.tasks import cifar10, mnist
 
-KEYS = ("draws", "rows")
+KEYS = ("rows",)
 DATASETS = ("mnist", "cifar10")
+FAINT = 2.0**-6  # of an input, keeps a wave's amplitude off its clip; a power of two rounds nothing
+PAIRS = 500  # of test images, to tell how far a rule is from an affine map
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,19 +41,19 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         "rows": one per model and draw of training images; draw 0 is the published one. "summary":
-        what was `published`, what is `rebuilt` here, and the mean and interval over draws, or of
-        the number of test images. "comparisons": paired tests of draw 0.
+        what was `published`, what is `rebuilt` here, the mean and interval over draws, or of the
+        number of test images, and how far the reservoir is from an affine map of its input
+        (`non_affine`). "comparisons": paired tests of draw 0.
     """
     rows = config["rows"]
     for name, row in rows.items():
         missing = [other for other in row["against"] if other not in rows]
         if missing:
             raise ValueError(f"{name} is to be compared with {missing}, which are not in `rows`")
-        if row["rule"] is not None:
-            _reservoir_config(row)
+        _transform(row)
     scored: dict[str, list[Scored]] = {}
     for name, row in rows.items():
-        scored[name] = [_fit(name, row, seed, split) for seed, split in _draws(config, row)]
+        scored[name] = [_fit(name, row, seed, split) for seed, split in _draws(row)]
     pairs = [(name, other) for name, row in rows.items() for other in row["against"]]
     return {
         "rows": [one.row for several in scored.values() for one in several],
@@ -62,19 +64,39 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reservoir_config(row: Mapping[str, Any]) -> ReservoirConfig:
+def _transform(row: Mapping[str, Any]) -> classification.Transform | None:
+    """From pixels to features; None reads the pixels."""
+    if row["rule"] is None:
+        return None
     channels = tuple(range(len(get_rule(row["rule"]).channels)))
-    return ReservoirConfig(
+    config = ReservoirConfig(
         width=row["width"],
         height=row["height"],
         steps=row["steps"],
         rule=row["rule"],
         probe=Probe(channels=channels),
     )
+    transform = Reservoir(config).transform
+    if row["clip"]:
+        return transform
+    if row["rule"] != "wave":
+        raise ValueError(f"only a wave is the same but for its clip when faint, not {row['rule']}")
+    return lambda X: transform(X * np.float32(FAINT)) / np.float32(FAINT)
+
+
+def _non_affine(transform: classification.Transform, X: np.ndarray) -> float:
+    """Root mean square of f((a + b)/2) - (f(a) + f(b))/2 over that of (f(a) - f(b))/2.
+
+    Zero of an affine map, whose features a linear readout could as well compute from the input.
+    """
+    a, b = X[:PAIRS], X[PAIRS : 2 * PAIRS]
+    middle, (one, other) = transform((a + b) / 2), (transform(part) for part in (a, b))
+    apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
+    return float(np.sqrt(np.mean((middle - (one + other) / 2) ** 2)) / apart)
 
 
 def _fit(name: str, row: Mapping[str, Any], seed: int, split: Split) -> Scored:
-    transform = None if row["rule"] is None else Reservoir(_reservoir_config(row)).transform
+    transform = _transform(row)
     readout = LogisticReadout(C=1.0, max_iter=row["max_iter"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the row says it
@@ -83,6 +105,9 @@ def _fit(name: str, row: Mapping[str, Any], seed: int, split: Split) -> Scored:
         )
     scored.row["n_iter"] = int(readout.n_iter_[0])
     scored.row["converged"] = scored.row["n_iter"] < row["max_iter"]
+    if seed == 0:
+        affine = transform is None
+        scored.row["non_affine"] = 0.0 if affine else _non_affine(transform, split.X_test)
     return scored
 
 
@@ -91,6 +116,7 @@ def _summary(row: Mapping[str, Any], several: list[Scored]) -> dict[str, Any]:
     rebuilt = several[0].row["accuracy"]
     found = classification.summary({"": several})[""]
     found |= {"published_accuracy": row["published"], "rebuilt_accuracy": rebuilt}
+    found["non_affine"] = several[0].row.pop("non_affine")
     if row["published"] is not None:
         found["off_by_accuracy"] = rebuilt - row["published"]
         n_test = len(several[0].right)
@@ -98,14 +124,14 @@ def _summary(row: Mapping[str, Any], several: list[Scored]) -> dict[str, Any]:
     return found
 
 
-def _draws(config: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[tuple[int, Split]]:
+def _draws(row: Mapping[str, Any]) -> Iterator[tuple[int, Split]]:
     """Training images as published, then, where they are drawn, other draws."""
     load, draw = _SOURCES[row["dataset"]]
     whole = Split(*load())
     if row["subset"] is None:
         yield 0, whole
         return
-    for seed in range(config["draws"]):
+    for seed in range(row["draws"]):
         rows = draw(whole.y_train, row["subset"], seed)
         yield seed, Split(whole.X_train[rows], whole.y_train[rows], *whole[2:])
 
