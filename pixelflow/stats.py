@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -125,7 +125,7 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     mean = float(differences.mean())
     if np.ptp(differences) == 0:  # no spread: nothing to test, or nothing left to chance
         return Paired(mean, mean, mean, 1.0 if mean == 0 else 0.0)
-    test = stats.ttest_1samp(differences, 0.0)
+    test: Any = stats.ttest_1samp(differences, 0.0)
     low, high = test.confidence_interval(LEVEL)
     return Paired(mean, float(low), float(high), float(test.pvalue))
 

@@ -138,7 +138,8 @@ def _draws(row: Mapping[str, Any]) -> Iterator[tuple[int, Split]]:
 
 def _mnist_draw(y: np.ndarray, size: int, seed: int) -> np.ndarray:
     """The field's draw of MNIST's training images: scikit-learn's stratified split."""
-    return train_test_split(np.arange(len(y)), train_size=size, stratify=y, random_state=seed)[0]
+    rows, _ = train_test_split(np.arange(len(y)), train_size=size, stratify=y, random_state=seed)
+    return np.asarray(rows)
 
 
 def _cifar10_draw(y: np.ndarray, size: int, seed: int) -> np.ndarray:

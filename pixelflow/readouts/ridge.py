@@ -183,7 +183,7 @@ class RidgeReadout(LinearReadout):
         fit_X, held_X = X[train], X[held]
         if self.standardize:
             scaler = StandardScaler().fit(fit_X, sample_weight=fit_weights)
-            fit_X, held_X = scaler.transform(fit_X), scaler.transform(held_X)
+            fit_X, held_X = (np.asarray(scaler.transform(part)) for part in (fit_X, held_X))
         coder = LabelBinarizer(neg_label=-1) if labels else None
         targets = y[train] if coder is None else coder.fit_transform(y[train])
         targets = np.asarray(targets, np.float64).reshape(len(train), -1)
