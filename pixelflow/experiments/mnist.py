@@ -9,6 +9,7 @@ from pixelflow.experiments import _classification as classification
 from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
+reservoir_config = classification.reservoir_config
 DATASETS = ("mnist",)
 
 

@@ -51,7 +51,13 @@ SHARED = package(
 RUNNER = "workflow/scripts/run_notebook.py"
 
 
-def parameters(name):
+def parameters(name, figures=True):
     """What the notebook of an experiment is given, as JSON; a change of it runs the rule again."""
-    section = {**config[name], "seed": config["seed"]}
-    return json.dumps({"config": section, "out": f"results/{name}.json", "figures": "results/figures"})
+    given = {"config": {**config[name], "seed": config["seed"]}, "out": f"results/{name}.json"}
+    return json.dumps({**given, "figures": "results/figures"} if figures else given)
+
+
+def shown(path, experiment, what, caption, category):
+    """An output that the report shows."""
+    labels = {"Experiment": experiment, "What": what}
+    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)

@@ -8,10 +8,18 @@ rule eikonal:
         notebook="notebooks/eikonal.ipynb",
         runner=RUNNER,
     output:
-        result="results/eikonal.json",
+        result=shown("results/eikonal.json", "Eikonal", "errors (JSON)", "eikonal", "Eikonal"),
+        notebook=shown(
+            "results/notebooks/eikonal.ipynb", "Eikonal", "notebook", "notebook", "Eikonal"
+        ),
         maps="results/figures/eikonal_maps.pdf",
         errors="results/figures/eikonal_errors.pdf",
-        notebook="results/notebooks/eikonal.ipynb",
+        maps_drawing=shown(
+            "results/figures/eikonal_maps.svg", "Eikonal", "arrival times", "eikonal", "Eikonal"
+        ),
+        errors_drawing=shown(
+            "results/figures/eikonal_errors.svg", "Eikonal", "errors", "eikonal", "Eikonal"
+        ),
     params:
         parameters=parameters("eikonal"),
     log:

@@ -1,16 +1,32 @@
 """The paper: its numbers as macros, and the PDF."""
 
-RESULTS = ["results/mnist.json"]
+NAMES = ["mnist", "cifar10", "published", "eikonal", "speed"]
+RESULTS = [f"results/{name}.json" for name in NAMES]
+RECORDED = sorted(map(str, Path("results/recorded").glob("*/*.json")))
+FIGURES = [
+    f"results/figures/{name}.pdf"
+    for name in (
+        *("mnist_evolution", "mnist_accuracies", "cifar10_evolution", "cifar10_accuracies"),
+        *("eikonal_maps", "eikonal_errors", "speed_scaling"),
+    )
+]
+TABLES = [
+    f"paper/generated/table_{name}.tex"
+    for name in (
+        *("mnist", "mnist_comparisons", "cifar10", "cifar10_comparisons"),
+        *("published", "published_comparisons", "eikonal", "times", "speed"),
+    )
+]
 
 
 rule macros:
     input:
         RESULTS,
-        package("results.py"),
+        RECORDED,
+        package("results.py", "files.py"),
         script="workflow/scripts/macros.py",
     output:
-        macros="paper/generated/macros.tex",
-        mnist="paper/generated/table_mnist.tex",
+        "paper/generated/macros.tex",
     params:
         config=json.dumps(config),
     log:
@@ -18,8 +34,49 @@ rule macros:
     benchmark:
         "results/benchmarks/macros.tsv"
     shell:
-        "{PYTHON:q} {input.script} --config {params.config:q} --out paper/generated"
-        " {RESULTS} > {log} 2>&1"
+        "{PYTHON:q} {input.script} {RESULTS} {RECORDED} --config {params.config:q}"
+        " --out {output} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        RESULTS,
+        RECORDED,
+        "workflow/scripts/macros.py",
+        package("results.py", "files.py"),
+        script="workflow/scripts/tables.py",
+    output:
+        TABLES,
+    params:
+        config=json.dumps(config),
+    log:
+        "results/logs/tables.log",
+    benchmark:
+        "results/benchmarks/tables.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {RESULTS} {RECORDED} --config {params.config:q}"
+        " --out paper/generated > {log} 2>&1"
+
+
+rule verify:
+    input:
+        RESULTS,
+        "config/paper.yaml",
+        "config/smoke.yaml",
+        "paper/expected.json",
+        "workflow/scripts/macros.py",
+        package("results.py", "files.py"),
+        script="workflow/scripts/verify.py",
+    output:
+        report("results/verified.txt", caption="../report/verified.rst", category="Numbers"),
+    params:
+        config=json.dumps(config),
+    log:
+        "results/logs/verify.log",
+    benchmark:
+        "results/benchmarks/verify.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {RESULTS} --config {params.config:q} --out {output} > {log} 2>&1"
 
 
 rule pages:
@@ -29,7 +86,7 @@ rule pages:
         script="workflow/scripts/pages.py",
     output:
         report(
-            expand("results/pages/{name}.html", name=[Path(path).stem for path in RESULTS]),
+            expand("results/pages/{name}.html", name=NAMES),
             caption="../report/page.rst",
             category="Numbers",
         ),
@@ -45,7 +102,8 @@ rule paper:
     input:
         "paper/.latexmkrc",
         "paper/refs.bib",
-        "results/figures/mnist_evolution.pdf",
+        FIGURES,
+        TABLES,
         rules.macros.output,
         "paper/pixelflow.tex",
     output:

@@ -46,9 +46,10 @@ rule speed:
         notebook="notebooks/speed.ipynb",
         runner=RUNNER,
     output:
-        result="results/speed.json",
+        result=shown("results/speed.json", "Speed", "times (JSON)", "speed", "Speed"),
+        notebook=shown("results/notebooks/speed.ipynb", "Speed", "notebook", "notebook", "Speed"),
         figure="results/figures/speed_scaling.pdf",
-        notebook="results/notebooks/speed.ipynb",
+        drawing=shown("results/figures/speed_scaling.svg", "Speed", "scaling", "speed", "Speed"),
     params:
         parameters=parameters("speed"),
     log:

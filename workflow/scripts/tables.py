@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from pixelflow.files import written_whole
 Result = Mapping[str, Any]
 
 
-def tabular(columns: str, head: Sequence[str], groups: Sequence[Sequence[Sequence[str]]]) -> str:
-    """A booktabs table of groups of rows of cells."""
+def tabular(
+    columns: str, head: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], above: str = ""
+) -> str:
+    """A booktabs table of groups of rows of cells; `above` is what stands above the head."""
     parts = ["".join(" & ".join(row) + " \\\\\n" for row in group) for group in groups if group]
     body = "\\addlinespace\n".join(parts)
     return (
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{above}{' & '.join(head)} \\\\\n\\midrule\n"
         f"{body}\\bottomrule\n\\end{{tabular}}\n"
     )
 
@@ -48,10 +51,11 @@ def classification(result: Result) -> str:
     return tabular("lrrrrrr", head, [lines])
 
 
-def comparisons(result: Result) -> str:
-    """Each rule against its baselines on the same test images."""
+def comparisons(*results: Result) -> str:
+    """Each model against its baselines on the same test images."""
     groups: dict[str, list[list[str]]] = {}
-    for name, entry in result["metrics"]["comparisons"].items():
+    entries = [pair for result in results for pair in result["metrics"]["comparisons"].items()]
+    for name, entry in entries:
         model, other = name.split("_against_")
         counts = [text("n", entry.get(key)) for key in ("gained", "lost")]
         difference = fraction(entry["difference_accuracy"], signed=True)
@@ -62,40 +66,133 @@ def comparisons(result: Result) -> str:
     return tabular("llrrrrr", head, list(groups.values()))
 
 
-def published(here: Result, elsewhere: Result) -> str:
-    """The field's accuracies beside those rebuilt; `elsewhere` holds the ones recorded."""
+def published(here: Result, recorded: Mapping[str, Result]) -> str:
+    """The field's accuracies beside those rebuilt in this run and on other devices."""
     groups: dict[str, list[list[str]]] = {}
-    for result in (here, elsewhere):
+    for where, result in {"this run": here, **recorded}.items():
         for name, entry in result["metrics"]["summary"].items():
-            row = result["config"]["rows"][name]
-            if entry["published_accuracy"] is None or (result is elsewhere and name == "mnist_raw"):
+            twin = here["metrics"]["summary"].get(name, {})
+            repeated = result is not here and twin.get("n_seeds") == entry["n_seeds"]
+            if entry["published_accuracy"] is None or repeated:
                 continue
-            model = "raw pixels" if row["rule"] is None else words(row["rule"])
-            size = f"{row['width']} $\\times$ {row['height']}"
-            where = "recorded" if result is elsewhere else "this run"
-            cells = [model, text("n", row["subset"] or 60000), size, text("n", row["steps"])]
+            row = result["config"]["rows"][name]
+            cells = [_model(row), text("n", row["subset"]) if row["subset"] else "all"]
             cells += [
                 text("accuracy", entry[f"{key}_accuracy"]) for key in ("published", "rebuilt")
             ]
-            cells += [fraction(entry["off_by_accuracy"], signed=True), interval(entry), where]
+            cells += [fraction(entry["off_by_accuracy"], signed=True)]
+            cells += [text("n", entry["n_seeds"]), interval(entry)]
+            cells += [fraction(entry["non_affine"], 2), where]
             groups.setdefault(row["dataset"], []).append(cells)
-    head = ["Model", "Trained on", "Texture", "Steps", "Published", "Rebuilt", "Off by"]
-    titled = [[[rf"\emph{{{words(name)}}}"] + [""] * 8, *rows] for name, rows in groups.items()]
-    return tabular("lrrrrrrrl", [*head, "Interval", "Where"], titled)
+    head = ["", "Trained on", "Published", "Rebuilt", "Off by", "Draws", "Interval", "Non-affine"]
+    titled = [[[title, *[""] * 8], *rows] for title, rows in _titled(groups)]
+    return tabular("lrrrrrrrl", [*head, "Where"], titled)
+
+
+def _titled(groups: Mapping[str, list[list[str]]]) -> list[tuple[str, list[list[str]]]]:
+    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10, grey"}
+    return [(rf"\emph{{{titles[name]}}}", rows) for name, rows in groups.items()]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """What was read: raw pixels, or a rule with its texture and steps."""
+    if row["rule"] is None:
+        return "raw pixels"
+    size = rf"{row['width']}\,$\times$\,{row['height']}"
+    return f"{words(row['rule'])}, {size}, {row['steps']} steps"
+
+
+def eikonal(result: Result) -> str:
+    """Errors of the field's protocol by its own measure and against exact times."""
+    rows = {(row["case"], row["method"]): row for row in result["metrics"]["rows"]}
+    lines = []
+    for case, entry in result["config"]["cases"].items():
+        wave = rows[case, "wave"]
+        claim = "--" if entry["published"] is None else fraction(entry["published"], 3)
+        cells = [words(case), claim, fraction(wave["error_fast_marching"])]
+        cells += [fraction(wave[f"error_analytic{fit}"]) for fit in ("", "_scaled")]
+        others = ("wave_reflect", "distance", "fast_marching", "fast_marching_2")
+        cells += [fraction(rows[case, method]["error_analytic"]) for method in others]
+        lines.append(cells)
+    head = ["Case", "Published", "Rebuilt", "Wave", "Refitted", "Reflecting", "Distance"]
+    above = (
+        r"& \multicolumn{2}{c}{as published} & \multicolumn{6}{c}{against exact times} \\"
+        "\n\\cmidrule(lr){2-3}\\cmidrule(l){4-9}\n"
+    )
+    return tabular("lrrrrrrrr", [*head, "FMM 1", "FMM 2"], [lines], above)
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with two decimals; a dash for what was not measured."""
+    return "not rerun" if value is None else f"{value:.2f}"
+
+
+def times(here: Result, recorded: Result) -> str:
+    """The field's published times beside what its package takes here and on the GPU machine."""
+    elsewhere = {(e["work"], e["backend"]): e for e in recorded["metrics"]["published"]}
+    groups: dict[str, list[list[str]]] = {}
+    for entry in here["metrics"]["published"]:
+        other = elsewhere.get((entry["work"], entry["backend"]), {})
+        cells = [words(entry["work"]) if entry["work"] not in groups else "", entry["backend"]]
+        cells += [seconds(entry["published_s"])]
+        cells += [seconds(found.get("measured_s")) for found in (entry, other)]
+        groups.setdefault(entry["work"], []).append(cells)
+    head = ["Work", "Backend", "Published (s)", "This run (s)", "H100 machine (s)"]
+    return tabular("llrrr", head, list(groups.values()))
+
+
+def speed(here: Result, recorded: Result) -> str:
+    """Medians for the published works, ours and the field's, here and on the GPU machine."""
+    found = [_medians(result) for result in (here, recorded)]
+    works = list(dict.fromkeys(entry["work"] for entry in here["metrics"]["published"]))
+    groups = []
+    for work in works:
+        contenders = [key[1:] for key in dict.fromkeys((*found[0], *found[1])) if key[0] == work]
+        rows = [
+            ["", *contender, *(medians.get((work, *contender), "--") for medians in found)]
+            for contender in contenders
+        ]
+        rows[0][0] = words(work)
+        groups.append(rows)
+    head = ["Work", "System", "Backend", "This run (ms)", "H100 machine (ms)"]
+    return tabular("lllrr", head, groups)
+
+
+def _medians(result: Result) -> dict[tuple[str, str, str], str]:
+    """Milliseconds, with three digits, of all that was measured."""
+    return {
+        (row["work"], row["system"], row["backend"]): _three_digits(row["median_ms"])
+        for row in result["metrics"]["rows"]
+        if row["n"]
+    }
+
+
+def _three_digits(value: float) -> str:
+    digits = max(0, 2 - math.floor(math.log10(value)))
+    rounded = round(value, 2 - math.floor(math.log10(value)))
+    return f"{rounded:,.{digits}f}".replace(",", "{,}")
 
 
 def main() -> None:
     arguments = parse("Results to LaTeX tables.", "the folder of tables")
-    found = read_all(arguments.results, arguments.config)
-    here = {r["experiment"]: r for path, r in found.items() if device(path) is None}
-    elsewhere = {r["experiment"]: r for path, r in found.items() if device(path) is not None}
+    here: dict[str, Result] = {}
+    recorded: dict[str, dict[str, Result]] = {}
+    for path, result in read_all(arguments.results, arguments.config).items():
+        where = device(path)
+        if where is None:
+            here[result["experiment"]] = result
+        else:
+            recorded.setdefault(result["experiment"], {})[where] = result
     tables = {
         "mnist": classification(here["mnist"]),
         "mnist_comparisons": comparisons(here["mnist"]),
         "cifar10": classification(here["cifar10"]),
         "cifar10_comparisons": comparisons(here["cifar10"]),
-        "published": published(here["published"], elsewhere["published"]),
-        "published_comparisons": comparisons(here["published"]),
+        "published": published(here["published"], recorded["published"]),
+        "published_comparisons": comparisons(here["published"], recorded["published"]["h100"]),
+        "eikonal": eikonal(here["eikonal"]),
+        "times": times(here["speed"], recorded["speed"]["h100"]),
+        "speed": speed(here["speed"], recorded["speed"]["h100"]),
     }
     for name, content in tables.items():
         with written_whole(Path(arguments.out) / f"table_{name}.tex") as temporary:
