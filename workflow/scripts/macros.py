@@ -52,8 +52,12 @@ def _decimal(key: str, value: float) -> str:
         return probability(value)
     if key.endswith("accuracy"):
         return fraction(value, signed=key.startswith(("difference", "off_by")))
+    if key.startswith("error") or key == "non_affine":
+        return fraction(value)
     if key.endswith("_s"):
         return f"{value:.1f}"
+    if "_over_" in key:  # a ratio of two times
+        return f"{value:.3g}"
     digits, _, exponent = f"{value:.4g}".partition("e")
     return rf"\ensuremath{{{digits}\times 10^{{{int(exponent)}}}}}" if exponent else digits
 
