@@ -239,7 +239,7 @@ def scaling(
         layout="constrained",
     )
     names = list(dict.fromkeys(name for curves in studies.values() for name in curves))
-    styles = dict(zip(names, MARKS, strict=False))
+    styles = dict(zip(names, (*MARKS[::2], *MARKS[1::2]), strict=False))
     lines = {}
     for axis, (size, curves) in zip(axes[0], studies.items(), strict=True):
         for name, points in curves.items():
