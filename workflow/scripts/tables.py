@@ -123,7 +123,7 @@ def eikonal(result: Result) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with two decimals; a dash for what was not measured."""
+    """Seconds with two decimals, or that there are none."""
     return "not rerun" if value is None else f"{value:.2f}"
 
 
