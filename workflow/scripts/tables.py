@@ -151,7 +151,7 @@ def speed(here: Result, recorded: Result) -> str:
         rows = [
             ["", *contender, *(medians.get((work, *contender), "--") for medians in found)]
             for contender in contenders
-        ]
+        ] or [["", *["--"] * 4]]  # nothing could be measured
         rows[0][0] = words(work)
         groups.append(rows)
     head = ["Work", "System", "Backend", "This run (ms)", "H100 machine (ms)"]
