@@ -168,8 +168,8 @@ def _medians(result: Result) -> dict[tuple[str, str, str], str]:
 
 
 def _three_digits(value: float) -> str:
-    digits = max(0, 2 - math.floor(math.log10(value)))
-    rounded = round(value, 2 - math.floor(math.log10(value)))
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - math.floor(math.log10(rounded)))  # of what is rounded: 9.996 is 10.0
     return f"{rounded:,.{digits}f}".replace(",", "{,}")
 
 
