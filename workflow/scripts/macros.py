@@ -63,9 +63,11 @@ def _decimal(key: str, value: float) -> str:
 
 
 def fraction(value: float, digits: int = 4, signed: bool = False) -> str:
-    """.9281 for 0.9281, with a real minus sign, and a plus where asked."""
+    """.9281 for 0.9281, with a real minus sign, and a plus where asked; a printed zero has none."""
     size = re.sub(r"^0\.", ".", f"{abs(value):.{digits}f}")
-    if value < 0 and float(size):
+    if not float(size):
+        return size
+    if value < 0:
         return rf"\ensuremath{{-}}{size}"
     return rf"\ensuremath{{+}}{size}" if signed else size
 

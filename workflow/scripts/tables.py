@@ -151,7 +151,7 @@ def speed(here: Result, recorded: Result) -> str:
         rows = [
             ["", *contender, *(medians.get((work, *contender), "--") for medians in found)]
             for contender in contenders
-        ]
+        ] or [["", *["--"] * 4]]  # nothing could be measured
         rows[0][0] = words(work)
         groups.append(rows)
     head = ["Work", "System", "Backend", "This run (ms)", "H100 machine (ms)"]
@@ -168,8 +168,8 @@ def _medians(result: Result) -> dict[tuple[str, str, str], str]:
 
 
 def _three_digits(value: float) -> str:
-    digits = max(0, 2 - math.floor(math.log10(value)))
-    rounded = round(value, 2 - math.floor(math.log10(value)))
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - math.floor(math.log10(rounded)))  # of what is rounded: 9.996 is 10.0
     return f"{rounded:,.{digits}f}".replace(",", "{,}")
 
 

@@ -1,0 +1,212 @@
+"""The paper's tables, each of a small result made by hand: what stands in which cell."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+tables = importlib.import_module("tables")
+PLUS, MINUS = r"\ensuremath{+}", r"\ensuremath{-}"
+
+
+def parsed(table):
+    """Head and rows of cells, having checked that LaTeX can set it."""
+    begin, *lines, end = table.splitlines()
+    assert end == r"\end{tabular}"
+    columns = re.fullmatch(r"\\begin\{tabular\}\{([lcr]+)\}", begin)[1]
+    assert not re.search(r"(?<!\\)[_%#^]", table), "a character that LaTeX takes for a command"
+    rules = [line for line in lines if line in (r"\toprule", r"\midrule", r"\bottomrule")]
+    assert rules == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert (lines[0], lines[-1]) == (r"\toprule", r"\bottomrule")
+    rows = []
+    for line in lines:
+        if line in rules or re.match(r"\\(addlinespace|cmidrule)", line):
+            continue
+        assert line.endswith(r" \\")
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)&", line[:-3])]
+        spans = [int(re.match(r"\\multicolumn\{(\d+)", c)[1]) for c in cells if "multicol" in c]
+        assert sum(spans) + len(cells) - len(spans) == len(columns), line
+        rows += [] if spans else [cells]
+    return rows[0], rows[1:]
+
+
+def accuracies(mean, low, high, n_seeds=1, **more):
+    entry = {"mean_accuracy": mean, "low_accuracy": low, "high_accuracy": high}
+    return {**entry, "n_seeds": n_seeds, **more}
+
+
+def test_a_table_of_groups_has_space_between_them_and_none_for_empty_ones():
+    table = tables.tabular("lr", ["a", "b"], [[["1", "2"]], [], [["3", "4"], ["5", "6"]]])
+    assert parsed(table) == (["a", "b"], [["1", "2"], ["3", "4"], ["5", "6"]])
+    assert table.count("addlinespace") == 1
+
+
+def test_a_row_for_every_model():
+    row = {"steps": 4, "D": 2048, "alpha": 10.0, "seed": 0}
+    rows = [
+        {"model": "wave_&_co", **row},
+        *({"model": "random_features", **row, "steps": 0, "alpha": a} for a in (1.0, 2.0)),
+    ]
+    summary = {
+        "wave_&_co": accuracies(0.92812, 0.9, 0.95),
+        "random_features": accuracies(1.0, 0.99999, 1.00001, n_seeds=2),
+    }
+    head, found = parsed(tables.classification({"metrics": {"rows": rows, "summary": summary}}))
+    assert len(head) == 7
+    first, second = found
+    assert first == [r"wave \& co", "4", "2{,}048", "10", "1", ".9281", "[.9000, .9500]"]
+    assert second[:5] == ["random features", "0", "2{,}048", "--", "2"]
+
+
+def comparison(difference, **more):
+    entry = {"difference_accuracy": difference, "low_accuracy": -0.01, "high_accuracy": 0.02}
+    return {**entry, "p": 1e-9, "p_holm": 0.0512, **more}
+
+
+def test_comparisons_are_grouped_by_model():
+    found = {
+        "wave_against_wave_zero_steps": comparison(0.005, gained=1234, lost=5),
+        "life_like_against_raw_ridge": comparison(-0.3, gained=0, lost=3000),
+        "wave_against_random_features": comparison(0.0),
+    }
+    other = {"mnist_64_wave_against_mnist_raw": comparison(0.0193, gained=2, lost=1)}
+    found, other = ({"metrics": {"comparisons": pairs}} for pairs in (found, other))
+    table = tables.comparisons(found, other)
+    between = f"[{MINUS}.0100, {PLUS}.0200]"
+    head, rows = parsed(table)
+    assert rows == [
+        ["wave", "zero steps", "1{,}234", "5", f"{PLUS}.0050", between, ".051"],
+        ["wave", "random features", "--", "--", ".0000", between, ".051"],
+        ["life like", "raw ridge", "0", "3{,}000", f"{MINUS}.3000", between, ".051"],
+        ["mnist 64 wave", "mnist raw", "2", "1", f"{PLUS}.0193", between, ".051"],
+    ]
+    assert head[-1] == "$p$" and table.count("addlinespace") == 2
+
+
+def published_result(models):
+    """Of models given as (dataset, rule, subset, claim, rebuilt, number of draws)."""
+    rows, summary = {}, {}
+    for name, (dataset, rule, subset, claim, rebuilt, n_seeds) in models.items():
+        rows[name] = {"dataset": dataset, "rule": rule, "subset": subset}
+        rows[name] |= {"width": 32, "height": 24, "steps": 6}
+        summary[name] = accuracies(rebuilt, rebuilt - 0.01, rebuilt + 0.01, n_seeds)
+        summary[name] |= {"published_accuracy": claim, "rebuilt_accuracy": rebuilt}
+        summary[name]["non_affine"] = 0.125
+        if claim is not None:
+            summary[name]["off_by_accuracy"] = rebuilt - claim
+    return {"config": {"rows": rows}, "metrics": {"summary": summary}}
+
+
+def test_published_accuracies_beside_the_rebuilt_ones_by_data_set():
+    here = published_result(
+        {
+            "a": ("mnist", None, None, 0.9261, 0.9263, 1),
+            "b": ("mnist", "life_like", 3000, 0.3475, 0.3, 1),
+            "no_claim": ("mnist", "wave", None, None, 0.9, 1),
+            "c": ("cifar10", "wave", 10000, 0.243, 0.2431, 1),
+        }
+    )
+    recorded = published_result(
+        {
+            "a": ("mnist", None, None, 0.9261, 0.9299, 1),  # as often as here: nothing new
+            "b": ("mnist", "life_like", 3000, 0.3475, 0.31, 5),  # more draws than here
+            "d": ("mnist", "wave", None, 0.9458, 0.9456, 1),  # not run here
+        }
+    )
+    head, rows = parsed(tables.published(here, {"h100": recorded}))
+    assert len(head) == 9
+    titles = {i: row[0] for i, row in enumerate(rows) if not any(row[1:])}
+    assert titles == {0: r"\emph{MNIST}", 5: r"\emph{CIFAR-10, grey}"}
+    life = r"life like, 32\,$\times$\,24, 6 steps"
+    assert rows[1][:5] == ["raw pixels", "all", ".9261", ".9263", f"{PLUS}.0002"]
+    assert rows[1][5:] == ["1", "[.9163, .9363]", ".12", "this run"]
+    wave = life.replace("life like", "wave")
+    several = [[row[i] for i in (0, 1, 3, 4, 5, 8)] for row in rows]
+    assert several[2] == [life, "3{,}000", ".3000", f"{MINUS}.0475", "1", "this run"]
+    assert several[3] == [life, "3{,}000", ".3100", f"{MINUS}.0375", "5", "h100"]
+    assert several[4] == [wave, "all", ".9456", f"{MINUS}.0002", "1", "h100"]
+    assert several[6] == [wave, "10{,}000", ".2431", f"{PLUS}.0001", "1", "this run"]
+    assert len(rows) == 7
+
+
+METHODS = ("wave", "wave_reflect", "distance", "fast_marching", "fast_marching_2")
+
+
+def test_eikonal_errors_by_case():
+    rows = [
+        {"case": case, "method": method, "error_analytic": i / 100 + j / 1000}
+        for i, case in enumerate(("constant_32", "linear_64"))
+        for j, method in enumerate(METHODS)
+    ]
+    for row in rows:
+        row |= {"error_fast_marching": 0.07, "error_analytic_scaled": 0.05}
+    cases = {"constant_32": {"published": 0.064}, "linear_64": {"published": None}}
+    result = {"config": {"cases": cases}, "metrics": {"rows": rows[::-1]}}
+    head, (first, second) = parsed(tables.eikonal(result))
+    assert head[0] == "Case" and head[-2:] == ["FMM 1", "FMM 2"]
+    assert first[:5] == ["constant 32", ".064", ".0700", ".0000", ".0500"]
+    assert first[5:] == [".0010", ".0020", ".0030", ".0040"]
+    assert second[:2] == ["linear 64", "--"] and second[3] == ".0100"
+
+
+def timed(work, system, backend, median_ms):
+    row = {"work": work, "system": system, "backend": backend, "median_ms": median_ms}
+    return {**row, "n": 0 if median_ms is None else 3}
+
+
+def claimed(work, backend, measured_s):
+    return {"work": work, "backend": backend, "published_s": 24.154, "measured_s": measured_s}
+
+
+def test_what_was_not_measured_says_so():
+    here = [claimed("wave, 3 x 4", "cpu", 17.276), claimed("wave, 3 x 4", "cuda", None)]
+    here += [claimed("life_like", "cuda", None)]
+    recorded = [claimed("wave, 3 x 4", "cuda", 5.0), claimed("wave, 3 x 4", "moderngl", 1.0)]
+    here, recorded = ({"metrics": {"published": found}} for found in (here, recorded))
+    _, rows = parsed(tables.times(here, recorded))
+    assert rows == [
+        ["wave, 3 x 4", "cpu", "24.15", "17.28", "not rerun"],
+        ["", "cuda", "24.15", "not rerun", "5.00"],
+        ["life like", "cuda", "24.15", "not rerun", "not rerun"],
+    ]
+
+
+def test_speeds_by_work_and_contender():
+    published = [claimed(work, "cpu", None) for work in ("wave_1", "wave_1", "gray", "nowhere")]
+    here = [
+        timed("wave_1", "pixelflow", "cpu", 1234.5),
+        timed("wave_1", "pixelflow-rc", "cpu", None),
+        timed("by_n 4", "pixelflow", "cpu", 1.0),  # of a study, not of a published work
+        timed("nowhere", "pixelflow-rc", "cuda", None),
+    ]
+    recorded = [
+        timed("wave_1", "pixelflow", "cpu", 99.96),
+        timed("wave_1", "pixelflow-rc", "cpu", 0.12345),
+        timed("gray", "pixelflow-rc", "cuda", 12.345),
+    ]
+    here = {"metrics": {"rows": here, "published": published}}
+    _, rows = parsed(tables.speed(here, {"metrics": {"rows": recorded, "published": []}}))
+    assert rows == [
+        ["wave 1", "pixelflow", "cpu", "1{,}230", "100"],
+        ["", "pixelflow-rc", "cpu", "--", "0.123"],
+        ["gray", "pixelflow-rc", "cuda", "--", "12.3"],
+        ["nowhere", "--", "--", "--", "--"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (0.001234, "0.00123"),
+        (0.9996, "1.00"),
+        (9.996, "10.0"),
+        (123.4, "123"),
+        (987654.0, "988{,}000"),
+    ],
+)
+def test_three_digits(value, printed):
+    assert tables._three_digits(value) == printed
