@@ -46,7 +46,7 @@ def digits(monkeypatch):
     split = X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:]
     for name, (_, draw) in published._SOURCES.items():
         monkeypatch.setitem(published._SOURCES, name, (lambda: split, draw))
-    monkeypatch.setattr(published, "PAIRS", N_TEST // 2)
+    monkeypatch.setattr(classification, "PAIRS", N_TEST // 2)
     return split
 
 
@@ -63,7 +63,7 @@ def drawn(monkeypatch, dataset, **changes):
     """The seeds, and the numbers and labels of the training samples of each draw."""
     source = (numbered, published._SOURCES[dataset][1])
     monkeypatch.setitem(published._SOURCES, dataset, source)
-    draws = list(published._draws(row(dataset=dataset, **changes)))
+    draws = list(published._draws(row(dataset=dataset, **changes), Split(*numbered())))
     for _, split in draws:
         assert np.array_equal(numbered()[1][split.X_train[:, 0].astype(int)], split.y_train)
         assert np.array_equal(split.X_test, numbered()[2])
@@ -124,12 +124,12 @@ def test_a_faint_wave_is_the_wave_without_its_clip(registry, images):
 def test_how_far_a_square_is_from_affine():
     """f(x) = x^2 by hand: (a - b)^2 / 4 in the middle, over (a^2 - b^2) / 2."""
     rng = np.random.default_rng(0)
-    X = rng.random((2 * published.PAIRS, 5))
-    a, b = X[: published.PAIRS], X[published.PAIRS :]
+    X = rng.random((2 * classification.PAIRS, 5))
+    a, b = X[: classification.PAIRS], X[classification.PAIRS :]
     expected = np.sqrt(((a - b) ** 4 / 16).mean() / ((a**2 - b**2) ** 2 / 4).mean())
-    assert published._non_affine(np.square, X) == pytest.approx(expected)
+    assert classification.non_affine(np.square, X) == pytest.approx(expected)
     weight = rng.random((5, 5))
-    assert published._non_affine(lambda X: X @ weight + 1, X) < 1e-12
+    assert classification.non_affine(lambda X: X @ weight + 1, X) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_how_far_a_square_is_from_affine():
     ],
 )
 def test_which_reservoirs_are_affine(name, changes, affine, images, monkeypatch):
-    monkeypatch.setattr(published, "PAIRS", 30)
+    monkeypatch.setattr(classification, "PAIRS", 30)
     size = {"width": 28, "height": 28, "steps": 8}
-    found = published._non_affine(published._transform(row(name, **size, **changes)), images)
+    found = classification.non_affine(published._transform(row(name, **size, **changes)), images)
     assert found < 1e-5 if affine else found > 0.02
 
 

@@ -1,7 +1,7 @@
-"""A data set classified: raw pixels, rules, the same without steps, and random features.
+"""A data set classified: raw pixels, rules, the same without steps or clip, and random features.
 
-What `mnist` and `cifar10` share. Every model has the same readout; what is to be chosen is chosen
-on training images held out, and the test images are used once per row.
+What `mnist`, `cifar10` and `published` share. Every model has the same readout; what is to be
+chosen is chosen on training images held out, and the test images are used once per row.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pixelflow.core import Probe, Reservoir, ReservoirConfig
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
 KEYS = ("subset", "selection", "models", "alphas", "random_features", "figure_steps", "image")
+FAINT = np.float32(2.0**-6)  # of an input keeps a wave off its clip; a power of 2 rounds nothing
+PAIRS = 500  # of test images, to tell how far a reservoir is from an affine map
 logger = logging.getLogger(__name__)
 
 Transform = Callable[[np.ndarray], np.ndarray]
@@ -57,8 +59,9 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
     dict
         "rows": one per model and seed. "summary": for each random model the mean and 95% interval
         over seeds, for each other the accuracy and the interval that the number of test images
-        leaves. "comparisons": paired tests of each rule with its baselines. "selection": the
-        held-out accuracies from which steps and kernel widths were chosen.
+        leaves, and how far it is from an affine map. "comparisons": paired tests of each rule with
+        its companions and baselines. "selection": the held-out accuracies from which steps and
+        kernel widths were chosen.
     """
     scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
     few, y_few = _selection(config, split)
@@ -68,9 +71,11 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
     for name, model in config["models"].items():
         selection[name] = _held_out(config, few, y_few, name, model)
         steps = int(_best(selection[name]))
-        ablation = f"{name}_zero_steps"
-        for label, t in ((name, steps), (ablation, 0)):
-            scored[label] = [_reservoir(config, dataset, label, model, t, split)]
+        runs = {name: (steps, True), f"{name}_zero_steps": (0, True)}
+        if model["rule"] == "wave":  # the one rule whose nonlinearity can be taken away
+            runs[f"{name}_unclipped"] = (steps, False)
+        for label, (t, clip) in runs.items():
+            scored[label] = [_reservoir(config, dataset, label, model, t, clip, split)]
         size = scored[name][0].row["D"]
         if size not in features:
             features[size] = f"random_features_as_{name}"
@@ -78,7 +83,7 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
             scored[features[size]] = _random_features(
                 config, dataset, features[size], size, selection[features[size]], split
             )
-        pairs += [(name, other) for other in (ablation, "raw_ridge", features[size])]
+        pairs += [(name, other) for other in (*list(runs)[1:], "raw_ridge", features[size])]
     return {
         "rows": [one.row for several in scored.values() for one in several],
         "summary": summary(scored),
@@ -101,6 +106,35 @@ def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> Reservo
         seed=seed,
         probe=Probe(channels=tuple(model["channels"])),
     )
+
+
+def of_config(config: ReservoirConfig, clip: bool = True) -> Transform:
+    """From pixels to features; without its clip a wave is the same reservoir of a faint input.
+
+    Raises
+    ------
+    ValueError
+        If another rule than the wave is asked for without its clip.
+    """
+    transform = Reservoir(config).transform
+    if clip:
+        return transform
+    if config.rule != "wave":
+        raise ValueError(f"only a wave is the same but for its clip when faint, not {config.rule}")
+    return lambda X: transform(X * FAINT) / FAINT
+
+
+def non_affine(transform: Transform, X: np.ndarray) -> float:
+    """Root mean square of f((a + b)/2) - (f(a) + f(b))/2 over that of (f(a) - f(b))/2.
+
+    Of the first inputs, taken in pairs. Zero of an affine map, whose features a linear readout
+    could as well compute from the input.
+    """
+    n = min(PAIRS, len(X) // 2)
+    a, b = X[:n], X[n : 2 * n]
+    middle, one, other = (transform(inputs) for inputs in ((a + b) / 2, a, b))
+    apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
+    return float(np.sqrt(np.mean((middle - (one + other) / 2) ** 2)) / apart)
 
 
 def check_models(config: Mapping[str, Any]) -> None:
@@ -148,6 +182,7 @@ def fit(
         "fit_s": round(fit_s, 3),
         "readout": "ridge" if ridge else "logistic",
         "alpha": readout.alpha_ if ridge else None,
+        "non_affine": 0.0 if transform is None else non_affine(transform, split.X_test),
     }
     logger.info("%(model)s, seed %(seed)d: accuracy %(accuracy).4f, fit %(fit_s).1f s", row)
     return Scored(row, right)
@@ -167,6 +202,7 @@ def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
         else:
             interval = stats.proportion(int(several[0].right.sum()), len(several[0].right))
         found[name] = {"n_seeds": len(several), **_accuracies(interval._asdict())}
+        found[name]["non_affine"] = several[0].row["non_affine"]
     return found
 
 
@@ -251,12 +287,14 @@ def _reservoir(
     label: str,
     model: Mapping[str, Any],
     steps: int,
+    clip: bool,
     split: Split,
 ) -> Scored:
-    reservoir = Reservoir(reservoir_config(model, steps, config["seed"]))
-    reservoir.transform(split.X_test[:1])  # compiles, which is not what is timed
-    seed, transform = config["seed"], reservoir.transform
-    return fit(split, _ridge(config), dataset, label, seed=seed, steps=steps, transform=transform)
+    seed = config["seed"]
+    transform = of_config(reservoir_config(model, steps, seed), clip)
+    transform(split.X_test[:1])  # compiles, which is not what is timed
+    ridge = _ridge(config)
+    return fit(split, ridge, dataset, label, seed=seed, steps=steps, transform=transform)
 
 
 def _random_features(
