@@ -82,9 +82,9 @@ def table(checks: Sequence[Check]) -> str:
 
 
 def record(expected: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, Any]:
-    """The expected numbers with the values found, where they are not fixed."""
+    """The expected numbers with the values found, where they are not fixed or absent."""
     return {
-        key: entry if entry.get("fixed") else {**entry, "value": found[key]}
+        key: entry if entry.get("fixed") or key not in found else {**entry, "value": found[key]}
         for key, entry in expected.items()
     }
 
