@@ -66,6 +66,11 @@ def by_model(metrics):
     }
 
 
+def base(name):
+    """The model that an ablation is of."""
+    return name.removesuffix("_zero_steps").removesuffix("_unclipped")
+
+
 def features(row, metrics, split):
     """Training and test features of a row, made without the experiment."""
     name = row["model"]
@@ -77,11 +82,10 @@ def features(row, metrics, split):
         return sampler.transform(split.X_train), sampler.transform(split.X_test)
     if name == "raw_ridge":
         return split.X_train, split.X_test
-    config = classification.reservoir_config(
-        MODELS[name.removesuffix("_zero_steps")], row["steps"], CONFIG["seed"]
-    )
+    config = classification.reservoir_config(MODELS[base(name)], row["steps"], CONFIG["seed"])
     reservoir = Reservoir(config, backend="cpu")
-    return reservoir.transform(split.X_train), reservoir.transform(split.X_test)
+    scale = np.float32(2**-8 if name == "wave_unclipped" else 1)  # so faint that no clip acts
+    return tuple(reservoir.transform(X * scale) / scale for X in (split.X_train, split.X_test))
 
 
 def rights(row, metrics, split):
@@ -93,10 +97,11 @@ def rights(row, metrics, split):
 
 def test_there_is_a_row_for_every_model_its_zero_steps_and_random_features(metrics):
     keys = {"dataset", "model", "tier", "steps", "D", "seed", "accuracy", "n_test", "fit_s"}
-    keys |= {"readout", "alpha", "n_train", "transform_s"}
+    keys |= {"readout", "alpha", "n_train", "transform_s", "non_affine"}
     assert all(row.keys() == keys for row in metrics["rows"])
     rows = by_model(metrics)
     expected = {"raw_ridge", *MODELS, *(f"{name}_zero_steps" for name in MODELS), *RANDOM}
+    expected.add("wave_unclipped")
     assert rows.keys() == expected == metrics["summary"].keys()
     for name, several in rows.items():
         assert [row["seed"] for row in several] == ([0, 5, 7] if name in RANDOM else [3])
@@ -104,9 +109,9 @@ def test_there_is_a_row_for_every_model_its_zero_steps_and_random_features(metri
             assert (row["dataset"], row["tier"], row["readout"]) == ("digits", "random", "ridge")
             assert (row["n_train"], row["n_test"]) == (N_TRAIN, N_TEST)
             assert row["alpha"] in CONFIG["alphas"]
-            base = name.removeprefix("random_features_as_").removesuffix("_zero_steps")
-            assert row["D"] == SIZES.get(base, 64)
-            assert row["steps"] == 0 or name in MODELS
+            assert row["D"] == SIZES.get(base(name.removeprefix("random_features_as_")), 64)
+            assert row["steps"] == 0 or name in (*MODELS, "wave_unclipped")
+    assert rows["wave_unclipped"][0]["steps"] == rows["wave"][0]["steps"]
     assert (metrics["n_train"], metrics["n_test"]) == (N_TRAIN, N_TEST)
     results.wrap("digits", CONFIG, metrics)  # refuses what has no place in JSON
 
@@ -191,7 +196,8 @@ def test_comparisons_are_those_of_the_same_images(metrics, split):
     expected = {}
     for name in MODELS:
         random = RANDOM[SIZES[name] == SIZES["life_like"]]
-        baselines = {f"{name}_zero_steps": f"{name}_zero_steps", "raw_ridge": "raw_ridge"}
+        others = [f"{name}_zero_steps", *(["wave_unclipped"] if name == "wave" else [])]
+        baselines = {other: other for other in (*others, "raw_ridge")}
         for kind, other in {**baselines, "random_features": random}.items():
             expected[f"{name}_against_{kind}"] = (right[name], right[other])
     assert list(found) == list(expected)

@@ -52,13 +52,13 @@ def test_a_row_for_every_model():
         *({"model": "random_features", **row, "steps": 0, "alpha": a} for a in (1.0, 2.0)),
     ]
     summary = {
-        "wave_&_co": accuracies(0.92812, 0.9, 0.95),
-        "random_features": accuracies(1.0, 0.99999, 1.00001, n_seeds=2),
+        "wave_&_co": accuracies(0.92812, 0.9, 0.95, non_affine=0.125),
+        "random_features": accuracies(1.0, 0.99999, 1.00001, n_seeds=2, non_affine=0.0),
     }
     head, found = parsed(tables.classification({"metrics": {"rows": rows, "summary": summary}}))
-    assert len(head) == 7
+    assert len(head) == 8
     first, second = found
-    assert first == [r"wave \& co", "4", "2{,}048", "10", "1", ".9281", "[.9000, .9500]"]
+    assert first == [r"wave \& co", "4", "2{,}048", "10", "1", ".9281", "[.9000, .9500]", ".12"]
     assert second[:5] == ["random features", "0", "2{,}048", "--", "2"]
 
 
@@ -89,16 +89,16 @@ def test_comparisons_are_grouped_by_model():
 
 def published_result(models):
     """Of models given as (dataset, rule, subset, claim, rebuilt, number of draws)."""
-    rows, summary = {}, {}
+    rows, summary, fits = {}, {}, []
     for name, (dataset, rule, subset, claim, rebuilt, n_seeds) in models.items():
         rows[name] = {"dataset": dataset, "rule": rule, "subset": subset}
         rows[name] |= {"width": 32, "height": 24, "steps": 6}
         summary[name] = accuracies(rebuilt, rebuilt - 0.01, rebuilt + 0.01, n_seeds)
         summary[name] |= {"published_accuracy": claim, "rebuilt_accuracy": rebuilt}
-        summary[name]["non_affine"] = 0.125
+        fits += [{"model": name, "n_iter": n, "converged": n < 500} for n in (500, 77)[-n_seeds:]]
         if claim is not None:
             summary[name]["off_by_accuracy"] = rebuilt - claim
-    return {"config": {"rows": rows}, "metrics": {"summary": summary}}
+    return {"config": {"rows": rows}, "metrics": {"summary": summary, "rows": fits}}
 
 
 def test_published_accuracies_beside_the_rebuilt_ones_by_data_set():
@@ -118,18 +118,19 @@ def test_published_accuracies_beside_the_rebuilt_ones_by_data_set():
         }
     )
     head, rows = parsed(tables.published(here, {"h100": recorded}))
-    assert len(head) == 9
+    assert len(head) == 10
     titles = {i: row[0] for i, row in enumerate(rows) if not any(row[1:])}
     assert titles == {0: r"\emph{MNIST}", 5: r"\emph{CIFAR-10, grey}"}
     life = r"life like, 32\,$\times$\,24, 6 steps"
-    assert rows[1][:5] == ["raw pixels", "all", ".9261", ".9263", f"{PLUS}.0002"]
-    assert rows[1][5:] == ["1", "[.9163, .9363]", ".12", "this run"]
+    assert rows[1][:6] == ["raw pixels", "all", "77", ".9261", ".9263", f"{PLUS}.0002"]
+    assert rows[1][6:] == ["1", ".9263", "[.9163, .9363]", "this run"]
     wave = life.replace("life like", "wave")
-    several = [[row[i] for i in (0, 1, 3, 4, 5, 8)] for row in rows]
-    assert several[2] == [life, "3{,}000", ".3000", f"{MINUS}.0475", "1", "this run"]
-    assert several[3] == [life, "3{,}000", ".3100", f"{MINUS}.0375", "5", "h100"]
-    assert several[4] == [wave, "all", ".9456", f"{MINUS}.0002", "1", "h100"]
-    assert several[6] == [wave, "10{,}000", ".2431", f"{PLUS}.0001", "1", "this run"]
+    several = [[row[i] for i in (0, 1, 2, 4, 5, 6, 9)] for row in rows]
+    assert several[2] == [life, "3{,}000", "77", ".3000", f"{MINUS}.0475", "1", "this run"]
+    stopped = "500$^*$"  # the first of several fits, which did not converge
+    assert several[3] == [life, "3{,}000", stopped, ".3100", f"{MINUS}.0375", "5", "h100"]
+    assert several[4] == [wave, "all", "77", ".9456", f"{MINUS}.0002", "1", "h100"]
+    assert several[6] == [wave, "10{,}000", "77", ".2431", f"{PLUS}.0001", "1", "this run"]
     assert len(rows) == 7
 
 
@@ -191,9 +192,9 @@ def test_speeds_by_work_and_contender():
     here = {"metrics": {"rows": here, "published": published}}
     _, rows = parsed(tables.speed(here, {"metrics": {"rows": recorded, "published": []}}))
     assert rows == [
-        ["wave 1", "pixelflow", "cpu", "1{,}230", "100"],
-        ["", "pixelflow-rc", "cpu", "--", "0.123"],
-        ["gray", "pixelflow-rc", "cuda", "--", "12.3"],
+        ["wave 1", "pixelflow", "cpu", "1{,}230 (3)", "100 (3)"],
+        ["", "pixelflow-rc", "cpu", "--", "0.123 (3)"],
+        ["gray", "pixelflow-rc", "cuda", "--", "12.3 (3)"],
         ["nowhere", "--", "--", "--", "--"],
     ]
 

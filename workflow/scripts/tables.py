@@ -46,9 +46,10 @@ def classification(result: Result) -> str:
         cells = [words(name), text("steps", row["steps"]), text("D", row["D"])]
         alpha = text("alpha", row["alpha"])
         cells += [alpha if entry["n_seeds"] == 1 else "--", text("n", entry["n_seeds"])]
-        lines.append([*cells, text("accuracy", entry["mean_accuracy"]), interval(entry)])
-    head = ["Model", "Steps", "$D$", r"$\alpha$", "Seeds", "Accuracy", "Interval"]
-    return tabular("lrrrrrr", head, [lines])
+        cells += [text("accuracy", entry["mean_accuracy"]), interval(entry)]
+        lines.append([*cells, fraction(entry["non_affine"], 2)])
+    head = ["Model", "Steps", "$D$", r"$\alpha$", "Seeds", "Accuracy", "Interval", "Non-affine"]
+    return tabular("lrrrrrrr", head, [lines])
 
 
 def comparisons(*results: Result) -> str:
@@ -70,23 +71,24 @@ def published(here: Result, recorded: Mapping[str, Result]) -> str:
     """The field's accuracies beside those rebuilt in this run and on other devices."""
     groups: dict[str, list[list[str]]] = {}
     for where, result in {"this run": here, **recorded}.items():
+        firsts = {row["model"]: row for row in reversed(result["metrics"]["rows"])}
         for name, entry in result["metrics"]["summary"].items():
             twin = here["metrics"]["summary"].get(name, {})
             repeated = result is not here and twin.get("n_seeds") == entry["n_seeds"]
             if entry["published_accuracy"] is None or repeated:
                 continue
-            row = result["config"]["rows"][name]
+            row, first = result["config"]["rows"][name], firsts[name]
             cells = [_model(row), text("n", row["subset"]) if row["subset"] else "all"]
+            cells += [text("n", first["n_iter"]) + ("" if first["converged"] else "$^*$")]
             cells += [
                 text("accuracy", entry[f"{key}_accuracy"]) for key in ("published", "rebuilt")
             ]
-            cells += [fraction(entry["off_by_accuracy"], signed=True)]
-            cells += [text("n", entry["n_seeds"]), interval(entry)]
-            cells += [fraction(entry["non_affine"], 2), where]
+            cells += [fraction(entry["off_by_accuracy"], signed=True), text("n", entry["n_seeds"])]
+            cells += [text("accuracy", entry["mean_accuracy"]), interval(entry), where]
             groups.setdefault(row["dataset"], []).append(cells)
-    head = ["", "Trained on", "Published", "Rebuilt", "Off by", "Draws", "Interval", "Non-affine"]
-    titled = [[[title, *[""] * 8], *rows] for title, rows in _titled(groups)]
-    return tabular("lrrrrrrrl", [*head, "Where"], titled)
+    head = ["", "Trained on", "Iterations", "Published", "Rebuilt", "Off by"]
+    titled = [[[title, *[""] * 9], *rows] for title, rows in _titled(groups)]
+    return tabular("lrrrrrrrrl", [*head, "Draws", "Mean", "Interval", "Where"], titled)
 
 
 def _titled(groups: Mapping[str, list[list[str]]]) -> list[tuple[str, list[list[str]]]]:
@@ -159,9 +161,11 @@ def speed(here: Result, recorded: Result) -> str:
 
 
 def _medians(result: Result) -> dict[tuple[str, str, str], str]:
-    """Milliseconds, with three digits, of all that was measured."""
+    """Milliseconds, with three digits, of all that was measured, and how often it was."""
     return {
-        (row["work"], row["system"], row["backend"]): _three_digits(row["median_ms"])
+        (row["work"], row["system"], row["backend"]): (
+            f"{_three_digits(row['median_ms'])} ({row['n']})"
+        )
         for row in result["metrics"]["rows"]
         if row["n"]
     }
@@ -189,7 +193,7 @@ def main() -> None:
         "cifar10": classification(here["cifar10"]),
         "cifar10_comparisons": comparisons(here["cifar10"]),
         "published": published(here["published"], recorded["published"]),
-        "published_comparisons": comparisons(here["published"], recorded["published"]["h100"]),
+        "published_comparisons": comparisons(here["published"], *recorded["published"].values()),
         "eikonal": eikonal(here["eikonal"]),
         "times": times(here["speed"], recorded["speed"]["h100"]),
         "speed": speed(here["speed"], recorded["speed"]["h100"]),
