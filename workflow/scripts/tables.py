@@ -79,7 +79,8 @@ def published(here: Result, recorded: Mapping[str, Result]) -> str:
                 continue
             row, first = result["config"]["rows"][name], firsts[name]
             cells = [_model(row), text("n", row["subset"]) if row["subset"] else "all"]
-            cells += [text("n", first["n_iter"]) + ("" if first["converged"] else r"\textsuperscript{*}")]
+            star = "" if first["converged"] else r"\textsuperscript{*}"
+            cells += [text("n", first["n_iter"]) + star]
             cells += [
                 text("accuracy", entry[f"{key}_accuracy"]) for key in ("published", "rebuilt")
             ]
