@@ -21,6 +21,8 @@ from waiting import wait_for
 from pixelflow import results
 
 SMOKE = ["--configfile", "config/smoke.yaml"]
+N_DATA_FILES = {"mnist": 4, "cifar10": 6, "published": 10, "eikonal": 0, "speed": 4}
+EXPERIMENTS = {*N_DATA_FILES}
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +46,24 @@ def dry_run(folder, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+def begun(log):
+    """The experiments that a run, or a dry one, says it runs."""
+    return {name for name in EXPERIMENTS if f"rule {name}:" in log}
+
+
 def metrics(folder):
-    """What must be the same in every run: all but times."""
+    """What must be the same in every run: all but times, and of speed what isn't timed."""
 
     def timeless(value):
         if isinstance(value, dict):
             return {k: timeless(v) for k, v in value.items() if not k.endswith("_s")}
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
-    return timeless(json.loads((folder / "results" / "mnist.json").read_text())["metrics"])
+    found = {
+        name: timeless(results.read(folder / "results" / f"{name}.json")["metrics"])
+        for name in EXPERIMENTS
+    }
+    return {**found, "speed": found["speed"]["agreement"]}
 
 
 @pytest.fixture
@@ -75,20 +86,41 @@ def test_the_pdf_is_built(project):
     pages = re.search(r"Output written on .*\((\d+) pages", log)
     assert pages and int(pages[1]) > 1
     assert (project / "paper" / "pixelflow.pdf").read_bytes().startswith(b"%PDF")
-    result = results.read(project / "results" / "mnist.json")
-    smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
-    assert result["config"] == {**smoke["mnist"], "seed": smoke["seed"]}
-    assert len(result["provenance"]["data"]) == 4
     assert not list((project / "results").rglob("*.failed.ipynb"))
+
+
+def test_every_result_is_of_its_config_and_data(project):
+    smoke = yaml.safe_load((project / "config" / "smoke.yaml").read_text())
+    for name, n_files in N_DATA_FILES.items():
+        result = results.read(project / "results" / f"{name}.json")
+        assert result["config"] == {**smoke[name], "seed": smoke["seed"]}
+        assert len(result["provenance"]["data"]) == n_files, name
+
+
+def test_the_numbers_are_verified(project):
+    """All that are expected of the small config, and there are some."""
+    verified = (project / "results" / "verified.txt").read_text()
+    n_expected = len(json.loads((project / "paper" / "expected.json").read_text())[SMOKE[1]])
+    assert verified.endswith(f"\n{n_expected} of {n_expected} numbers as expected\n")
 
 
 def test_nothing_is_done_twice(project):
     assert "Nothing to be done" in dry_run(project)[1]
 
 
-def test_an_edit_of_the_core_runs_the_experiment_again(project, edit):
-    edit("pixelflow/core/rules.py")
-    assert "rule mnist:" in dry_run(project)[1]
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("pixelflow/core/rules.py", EXPERIMENTS),
+        ("pixelflow/experiments/_classification.py", {"mnist", "cifar10", "published"}),
+        ("pixelflow/experiments/published.py", {"published"}),
+        ("pixelflow/tasks/eikonal.py", {"eikonal"}),
+        ("pixelflow/experiments/_field_timing.py", {"speed"}),
+    ],
+)
+def test_an_edit_runs_the_experiments_that_use_it_again(project, edit, name, again):
+    edit(name)
+    assert begun(dry_run(project)[1]) == again
 
 
 def test_an_edit_elsewhere_does_not(project, edit):
@@ -98,17 +130,25 @@ def test_an_edit_elsewhere_does_not(project, edit):
     assert "Nothing to be done" in dry_run(project)[1]
 
 
-def test_the_other_config_runs_the_experiment_again(project):
+def test_the_other_config_runs_the_experiments_that_differ_again(project):
     """And its models are its own, not the union with the small config's."""
+    smoke, paper = (
+        yaml.safe_load((project / "config" / f"{name}.yaml").read_text())
+        for name in ("smoke", "paper")
+    )
+    differ = {name for name in EXPERIMENTS if smoke[name] != paper[name]}
     _, log = dry_run(project, "--configfile", "config/paper.yaml")
-    assert "rule mnist:" in log and "Params have changed" in log
+    assert begun(log) == differ >= {"mnist"} and "Params have changed" in log
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("subset:", "subste:", "mnist: .*'subste' was unexpected"),
-        ("  logistic:", "  logistics:", "mnist: .*'logistics' was unexpected"),
+        ("  alphas:", "  alpha:", "mnist: .*'alpha' was unexpected"),
+        ("clip:", "klip:", r"published\.rows\.mnist_raw: .*'klip' was unexpected"),
+        ("  threshold:", "  treshold:", "eikonal: .*'treshold' was unexpected"),
+        ("  copy_mib:", "  copy_mb:", "speed: .*'copy_mb' was unexpected"),
         ("rule:", "rul:", r"mnist\.models\.\w+: .*'rul' was unexpected"),
         ("seed:", "sede:", "top level: .*'sede' was unexpected"),
     ],
@@ -175,10 +215,11 @@ def kernel_of(run):
 def test_a_killed_run_is_taken_up(project, tmp_path):
     """SIGKILL, of all processes and then of Snakemake alone; a live run is left in peace.
 
-    What is taken up was damaged besides, as by a power cut: a result and the PDF are cut short.
+    What is taken up was damaged besides, as by a power cut: two results and the PDF are cut short.
     """
     expected = metrics(project)
-    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+    damaged = ("results/mnist.json", "results/eikonal.json", "paper/pixelflow.pdf")
+    for name in damaged:
         (project / name).write_bytes((project / name).read_bytes()[:1000])
     log = (tmp_path / "log").open("w+")
     locks = project / ".snakemake" / "locks"
@@ -205,7 +246,7 @@ def test_a_killed_run_is_taken_up(project, tmp_path):
     assert last.returncode == 0, last.stdout + last.stderr
     assert "clearing the lock" in last.stderr
     assert not kernel.is_running() and not any(locks.glob("*.lock"))
-    for name in ("results/mnist.json", "paper/pixelflow.pdf"):
+    for name in damaged:
         assert f"{name} is damaged and is made anew" in (tmp_path / "log").read_text()
     assert (project / "paper" / "pixelflow.pdf").read_bytes().rstrip().endswith(b"%%EOF")
     assert metrics(project) == expected
