@@ -128,13 +128,14 @@ def non_affine(transform: Transform, X: np.ndarray) -> float:
     """Root mean square of f((a + b)/2) - (f(a) + f(b))/2 over that of (f(a) - f(b))/2.
 
     Of the first inputs, taken in pairs. Zero of an affine map, whose features a linear readout
-    could as well compute from the input.
+    could as well compute from the input; a constant is one.
     """
     n = min(PAIRS, len(X) // 2)
     a, b = X[:n], X[n : 2 * n]
     middle, one, other = (transform(inputs) for inputs in ((a + b) / 2, a, b))
     apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
-    return float(np.sqrt(np.mean((middle - (one + other) / 2) ** 2)) / apart)
+    curved = np.sqrt(np.mean((middle - (one + other) / 2) ** 2))
+    return float(curved / apart) if apart or curved else 0.0
 
 
 def check_models(config: Mapping[str, Any]) -> None:
