@@ -132,6 +132,13 @@ def test_how_far_a_square_is_from_affine():
     assert classification.non_affine(np.square, X) == pytest.approx(expected)
     weight = rng.random((5, 5))
     assert classification.non_affine(lambda X: X @ weight + 1, X) < 1e-12
+    assert classification.non_affine(np.zeros_like, X) == 0, "a constant is affine"
+    five = rng.random((5, 5))  # fewer inputs than it would take: two pairs, one left over
+    expected = np.sqrt(
+        ((five[:2] - five[2:4]) ** 4 / 16).mean()
+        / ((five[:2] ** 2 - five[2:4] ** 2) ** 2 / 4).mean()
+    )
+    assert classification.non_affine(np.square, five) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +165,7 @@ ROWS = {
     "wave": row(draws=3, published=0.91, against=["raw"]),
     "life": row("life_like", draws=3, against=["raw", "wave"]),
     "short": row("diffusion_reaction", dataset="cifar10", subset=105, max_iter=4, published=0.5),
+    "long": row("diffusion_reaction", dataset="cifar10", subset=105, against=["short"]),
 }
 
 
@@ -183,7 +191,7 @@ def right(entry, seed, digits):
 def test_accuracies_are_those_of_the_whole_texture(metrics, digits):
     """The channels that are left out, always zero, don't change what is learnt."""
     found = {(r["model"], r["seed"]): r for r in metrics["rows"]}
-    assert len(found) == len(metrics["rows"]) == 3 * 3 + 1
+    assert len(found) == len(metrics["rows"]) == 3 * 3 + 2
     for name in ("raw", "wave", "life"):
         for seed in range(3):
             expected = right(ROWS[name], seed, digits).mean()
@@ -204,6 +212,8 @@ def test_the_summary_is_of_all_draws_beside_what_was_published(metrics):
     assert metrics["summary"].keys() == ROWS.keys()
     for name, entry in metrics["summary"].items():
         accuracies = [r["accuracy"] for r in metrics["rows"] if r["model"] == name]
+        first = next(r for r in metrics["rows"] if r["model"] == name)
+        assert (entry["n_iter"], entry["converged"]) == (first["n_iter"], first["converged"])
         claim = ROWS[name]["published"]
         assert entry["rebuilt_accuracy"] == accuracies[0], "draw 0 is the published one"
         assert entry["published_accuracy"] == claim
@@ -213,20 +223,32 @@ def test_the_summary_is_of_all_draws_beside_what_was_published(metrics):
             assert "off_by_accuracy" not in entry
         else:
             assert entry["off_by_accuracy"] == accuracies[0] - claim
+        if len(accuracies) > 1:
+            expected = stats.over_seeds(accuracies)
+        else:
+            expected = stats.proportion(round(accuracies[0] * N_TEST), N_TEST)
+        assert (entry["low_accuracy"], entry["high_accuracy"]) == pytest.approx(expected[1:])
     assert metrics["summary"]["raw"]["non_affine"] == 0
     assert metrics["summary"]["short"]["non_affine"] < 1e-5
     assert metrics["summary"]["life"]["non_affine"] > 0.1
 
 
-def test_comparisons_are_of_the_mean_over_draws(metrics):
+def test_comparisons_are_over_all_draws(metrics, digits):
+    """Of one draw each, they count images besides."""
     summary = metrics["summary"]
-    pairs = [("wave", "raw"), ("life", "raw"), ("life", "wave")]
+    pairs = [("wave", "raw"), ("life", "raw"), ("life", "wave"), ("long", "short")]
     assert list(metrics["comparisons"]) == [f"{a}_against_{b}" for a, b in pairs]
     for (name, other), entry in zip(pairs, metrics["comparisons"].values(), strict=True):
         difference = summary[name]["mean_accuracy"] - summary[other]["mean_accuracy"]
         assert entry["difference_accuracy"] == pytest.approx(difference)
         assert entry["low_accuracy"] < difference < entry["high_accuracy"]
-        assert "gained" not in entry, "of several draws there is no one count"
+        assert ("gained" in entry) == ("lost" in entry) == (name == "long")
+    counted = metrics["comparisons"]["long_against_short"]
+    assert counted["gained"] - counted["lost"] == round(counted["difference_accuracy"] * N_TEST)
+    rights = [[right(ROWS[name], seed, digits) for seed in range(3)] for name in ("life", "raw")]
+    expected = stats.paired(*rights)
+    found = metrics["comparisons"]["life_against_raw"]
+    assert found["low_accuracy"] == pytest.approx(expected.low, abs=2 / N_TEST)
     assert metrics["comparisons"]["life_against_raw"]["p_holm"] < 1e-6
 
 
