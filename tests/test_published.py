@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from pixelflow import Reservoir, ReservoirConfig
+from pixelflow import Reservoir, ReservoirConfig, stats
 from pixelflow.core import rule
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments import published
