@@ -126,6 +126,7 @@ def classified(name, config):
         first.setdefault(entry["width"] * entry["height"] * len(entry["channels"]), model)
     models = ["raw_ridge", *(["raw_rgb_ridge"] if name == "cifar10" else [])]
     models += [f"{model}{end}" for model in config["models"] for end in ("", "_zero_steps")]
+    models += [f"{m}_unclipped" for m, entry in config["models"].items() if entry["rule"] == "wave"]
     models += [f"random_features_as_{model}" for model in first.values()]
     keys = ("mean_accuracy", "low_accuracy", "high_accuracy")
     return {f"{name}.summary.{model}.{key}" for model in models for key in keys}
