@@ -1,4 +1,4 @@
-"""Results recorded on other devices: whole, and of the config that says how to record them again."""
+"""Results recorded on other devices: whole, and of the config that records them again."""
 
 from pathlib import Path
 
