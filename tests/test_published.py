@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from pixelflow import Reservoir, ReservoirConfig, stats
 from pixelflow.core import rule
-from pixelflow.experiments import _classification as classification
+from pixelflow.experiments import _companions as companions
 from pixelflow.experiments import published
 from pixelflow.experiments._classification import Split
 
@@ -48,7 +48,7 @@ def digits(monkeypatch):
     split = X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:]
     for name, (_, draw) in published._SOURCES.items():
         monkeypatch.setitem(published._SOURCES, name, (lambda: split, draw))
-    monkeypatch.setattr(classification, "PAIRS", N_TEST // 2)
+    monkeypatch.setattr(companions, "PAIRS", N_TEST // 2)
     return split
 
 
@@ -126,19 +126,19 @@ def test_a_faint_wave_is_the_wave_without_its_clip(registry, images):
 def test_how_far_a_square_is_from_affine():
     """f(x) = x^2 by hand: (a - b)^2 / 4 in the middle, over (a^2 - b^2) / 2."""
     rng = np.random.default_rng(0)
-    X = rng.random((2 * classification.PAIRS, 5))
-    a, b = X[: classification.PAIRS], X[classification.PAIRS :]
+    X = rng.random((2 * companions.PAIRS, 5))
+    a, b = X[: companions.PAIRS], X[companions.PAIRS :]
     expected = np.sqrt(((a - b) ** 4 / 16).mean() / ((a**2 - b**2) ** 2 / 4).mean())
-    assert classification.non_affine(np.square, X) == pytest.approx(expected)
+    assert companions.non_affine(np.square, X) == pytest.approx(expected)
     weight = rng.random((5, 5))
-    assert classification.non_affine(lambda X: X @ weight + 1, X) < 1e-12
-    assert classification.non_affine(np.zeros_like, X) == 0, "a constant is affine"
+    assert companions.non_affine(lambda X: X @ weight + 1, X) < 1e-12
+    assert companions.non_affine(np.zeros_like, X) == 0, "a constant is affine"
     five = rng.random((5, 5))  # fewer inputs than it would take: two pairs, one left over
     expected = np.sqrt(
         ((five[:2] - five[2:4]) ** 4 / 16).mean()
         / ((five[:2] ** 2 - five[2:4] ** 2) ** 2 / 4).mean()
     )
-    assert classification.non_affine(np.square, five) == pytest.approx(expected)
+    assert companions.non_affine(np.square, five) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_how_far_a_square_is_from_affine():
     ],
 )
 def test_which_reservoirs_are_affine(name, changes, affine, images, monkeypatch):
-    monkeypatch.setattr(classification, "PAIRS", 30)
+    monkeypatch.setattr(companions, "PAIRS", 30)
     size = {"width": 28, "height": 28, "steps": 8}
-    found = classification.non_affine(published._transform(row(name, **size, **changes)), images)
+    found = companions.non_affine(published._transform(row(name, **size, **changes)), images)
     assert found < 1e-5 if affine else found > 0.02
 
 

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.kernel_approximation import RBFSampler
 from sklearn.model_selection import train_test_split
 
 from pixelflow import stats
 from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.experiments._companions import Transform, fourier, non_affine, transform_of
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
 KEYS = ("subset", "selection", "models", "alphas", "random_features", "figure_steps", "image")
-FAINT = np.float32(2.0**-6)  # of an input keeps a wave off its clip; a power of 2 rounds nothing
-PAIRS = 500  # of test images, to tell how far a reservoir is from an affine map
 logger = logging.getLogger(__name__)
-
-Transform = Callable[[np.ndarray], np.ndarray]
 
 
 class Split(NamedTuple):
@@ -106,36 +102,6 @@ def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> Reservo
         seed=seed,
         probe=Probe(channels=tuple(model["channels"])),
     )
-
-
-def of_config(config: ReservoirConfig, clip: bool = True) -> Transform:
-    """From pixels to features; without its clip a wave is the same reservoir of a faint input.
-
-    Raises
-    ------
-    ValueError
-        If another rule than the wave is asked for without its clip.
-    """
-    transform = Reservoir(config).transform
-    if clip:
-        return transform
-    if config.rule != "wave":
-        raise ValueError(f"only a wave is the same but for its clip when faint, not {config.rule}")
-    return lambda X: transform(X * FAINT) / FAINT
-
-
-def non_affine(transform: Transform, X: np.ndarray) -> float:
-    """Root mean square of f((a + b)/2) - (f(a) + f(b))/2 over that of (f(a) - f(b))/2.
-
-    Of the first inputs, taken in pairs. Zero of an affine map, whose features a linear readout
-    could as well compute from the input; a constant is one.
-    """
-    n = min(PAIRS, len(X) // 2)
-    a, b = X[:n], X[n : 2 * n]
-    middle, one, other = (transform(inputs) for inputs in ((a + b) / 2, a, b))
-    apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
-    curved = np.sqrt(np.mean((middle - (one + other) / 2) ** 2))
-    return float(curved / apart) if apart or curved else 0.0
 
 
 def check_models(config: Mapping[str, Any]) -> None:
@@ -265,7 +231,7 @@ def _held_out_widths(
     """For each candidate kernel width of random features, the best accuracy on images held out."""
     accuracies = {}
     for gamma in config["random_features"]["gammas"]:
-        transform = _fourier(size, gamma, config["seed"], X)
+        transform = fourier(size, gamma, config["seed"], X)
         accuracies[str(gamma)] = _held_out_accuracy(config, transform, X, y)
         logger.info("random features, gamma %g: held out %.4f", gamma, accuracies[str(gamma)])
     return accuracies
@@ -292,7 +258,7 @@ def _reservoir(
     split: Split,
 ) -> Scored:
     seed = config["seed"]
-    transform = of_config(reservoir_config(model, steps, seed), clip)
+    transform = transform_of(reservoir_config(model, steps, seed), clip)
     transform(split.X_test[:1])  # compiles, which is not what is timed
     ridge = _ridge(config)
     return fit(split, ridge, dataset, label, seed=seed, steps=steps, transform=transform)
@@ -310,12 +276,6 @@ def _random_features(
     gamma = float(_best(widths))
     scored = []
     for seed in config["random_features"]["seeds"]:
-        transform = _fourier(size, gamma, seed, split.X_train)
+        transform = fourier(size, gamma, seed, split.X_train)
         scored.append(fit(split, _ridge(config), dataset, name, seed=seed, transform=transform))
     return scored
-
-
-def _fourier(size: int, gamma: float, seed: int, X: np.ndarray) -> Transform:
-    """Random Fourier features of exp(-gamma |x - x'|^2): Rahimi and Recht, NIPS 20 (2007)."""
-    sampler = RBFSampler(gamma=gamma, n_components=size, random_state=seed).fit(X[:1])
-    return sampler.transform

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from pixelflow.core import Probe, ReservoirConfig, get_rule
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments._classification import Scored, Split
+from pixelflow.experiments._companions import Transform, transform_of
 from pixelflow.readouts import LogisticReadout
 from pixelflow.tasks import cifar10, mnist
 
@@ -63,7 +64,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _transform(row: Mapping[str, Any]) -> classification.Transform | None:
+def _transform(row: Mapping[str, Any]) -> Transform | None:
     """From pixels to features; None reads the pixels."""
     if row["rule"] is None:
         return None
@@ -74,13 +75,13 @@ def _transform(row: Mapping[str, Any]) -> classification.Transform | None:
         rule=row["rule"],
         probe=Probe(channels=tuple(range(len(get_rule(row["rule"]).channels)))),
     )
-    return classification.of_config(config, row["clip"])
+    return transform_of(config, row["clip"])
 
 
 def _fit(
     name: str,
     row: Mapping[str, Any],
-    transform: classification.Transform | None,
+    transform: Transform | None,
     seed: int,
     split: Split,
 ) -> Scored:

@@ -1,12 +1,13 @@
 """Image classification."""
 
 CLASSES = "Image classification"
+CLASSIFICATION = ["experiments/_classification.py", "experiments/_companions.py"]
 
 
 rule mnist:
     input:
         SHARED,
-        package("experiments/mnist.py", "experiments/_classification.py"),
+        package("experiments/mnist.py", *CLASSIFICATION),
         MNIST_SOURCES,
         MNIST,
         notebook="notebooks/mnist.ipynb",
@@ -39,7 +40,7 @@ rule mnist:
 rule cifar10:
     input:
         SHARED,
-        package("experiments/cifar10.py", "experiments/_classification.py"),
+        package("experiments/cifar10.py", *CLASSIFICATION),
         CIFAR10_SOURCES,
         CIFAR10,
         notebook="notebooks/cifar10.ipynb",
@@ -72,7 +73,7 @@ rule cifar10:
 rule published:
     input:
         SHARED,
-        package("experiments/published.py", "experiments/_classification.py"),
+        package("experiments/published.py", *CLASSIFICATION),
         MNIST_SOURCES,
         CIFAR10_SOURCES,
         MNIST,
