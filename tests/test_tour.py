@@ -73,6 +73,7 @@ def test_an_animation_has_one_scale_for_all_frames():
     x = np.full(64, 0.25, np.float32)
     u = 1 - 0.75 * 0.7 ** np.arange(4)  # u' = u + feed (1 - u)
     grey = plt.get_cmap("Greys")
+    before = plt.get_fignums()
     pictures = frames(plotting.animation({"rising": rising, "still": still}, x, 3).to_jshtml())
     assert len(pictures) == 4
     for value, picture in zip(u, pictures, strict=True):
@@ -80,4 +81,4 @@ def test_an_animation_has_one_scale_for_all_frames():
         left, right = picture[height // 2, [width // 4, 3 * width // 4], :3]
         np.testing.assert_allclose(left, grey(value / u[-1])[:3], atol=0.01)
         np.testing.assert_allclose(right, grey(1.0)[:3], atol=0.01)
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
