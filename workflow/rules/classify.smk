@@ -33,8 +33,7 @@ rule mnist:
     message:
         "rule mnist: takes minutes at full size; {log} tells how far it is"
     shell:
-        "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
-        " --parameters {params.parameters:q} > {log} 2>&1"
+        RUN_NOTEBOOK
 
 
 rule cifar10:
@@ -66,8 +65,7 @@ rule cifar10:
     message:
         "rule cifar10: takes minutes at full size; {log} tells how far it is"
     shell:
-        "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
-        " --parameters {params.parameters:q} > {log} 2>&1"
+        RUN_NOTEBOOK
 
 
 rule published:
@@ -97,5 +95,4 @@ rule published:
     message:
         "rule published: takes minutes at full size; {log} tells how far it is"
     shell:
-        "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
-        " --parameters {params.parameters:q} > {log} 2>&1"
+        RUN_NOTEBOOK

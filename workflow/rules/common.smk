@@ -49,6 +49,10 @@ SHARED = package(
     "*.py", "core/**/*.py", "backends/**/*.py", "readouts/**/*.py", "experiments/__init__.py"
 )
 RUNNER = "workflow/scripts/run_notebook.py"
+RUN_NOTEBOOK = (
+    "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
+    " --parameters {params.parameters:q} > {log} 2>&1"
+)
 
 
 def parameters(name, figures=True):

@@ -27,5 +27,4 @@ rule eikonal:
     benchmark:
         "results/benchmarks/eikonal.tsv"
     shell:
-        "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
-        " --parameters {params.parameters:q} > {log} 2>&1"
+        RUN_NOTEBOOK

@@ -60,6 +60,4 @@ rule speed:
     message:
         "rule speed: takes minutes at full size; {log} tells how far it is"
     shell:
-        'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})"'
-        " {PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
-        " --parameters {params.parameters:q} > {log} 2>&1"
+        'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})" ' + RUN_NOTEBOOK
