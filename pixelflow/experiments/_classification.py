@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from pixelflow import stats
-from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.experiments._companions import Transform, fourier, non_affine, transform_of
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
@@ -60,12 +61,15 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
         kernel widths were chosen.
     """
     scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
-    few, y_few = _selection(config, split)
+    select = partial(_held_out, config, *_selection(config, split))
+    seed, gammas = config["seed"], config["random_features"]["gammas"]
     selection: dict[str, dict[str, float]] = {}
     features: dict[int, str] = {}  # the name of as many random features
     pairs = []
     for name, model in config["models"].items():
-        selection[name] = _held_out(config, few, y_few, name, model)
+        selection[name] = select(
+            name, {str(t): transform_of(reservoir_config(model, t, seed)) for t in model["steps"]}
+        )
         steps = int(_best(selection[name]))
         runs = {name: (steps, True), f"{name}_zero_steps": (0, True)}
         if model["rule"] == "wave":  # the one rule whose nonlinearity can be taken away
@@ -75,7 +79,9 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
         size = scored[name][0].row["D"]
         if size not in features:
             features[size] = f"random_features_as_{name}"
-            selection[features[size]] = _held_out_widths(config, few, y_few, size)
+            selection[features[size]] = select(
+                features[size], {str(g): fourier(size, g, seed, split.X_train) for g in gammas}
+            )
             scored[features[size]] = _random_features(
                 config, dataset, features[size], size, selection[features[size]], split
             )
@@ -214,38 +220,24 @@ def _selection(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.
 
 
 def _held_out(
-    config: Mapping[str, Any], X: np.ndarray, y: np.ndarray, name: str, model: Mapping[str, Any]
+    config: Mapping[str, Any],
+    X: np.ndarray,
+    y: np.ndarray,
+    model: str,
+    candidates: Mapping[str, Transform],
 ) -> dict[str, float]:
-    """For each candidate number of steps, the best accuracy on images held out."""
+    """For each candidate, the accuracy of its best penalty on images held out."""
     accuracies = {}
-    for steps in model["steps"]:
-        transform = Reservoir(reservoir_config(model, steps, config["seed"])).transform
-        accuracies[str(steps)] = _held_out_accuracy(config, transform, X, y)
-        logger.info("%s, %d steps: held out %.4f", name, steps, accuracies[str(steps)])
-    return accuracies
-
-
-def _held_out_widths(
-    config: Mapping[str, Any], X: np.ndarray, y: np.ndarray, size: int
-) -> dict[str, float]:
-    """For each candidate kernel width of random features, the best accuracy on images held out."""
-    accuracies = {}
-    for gamma in config["random_features"]["gammas"]:
-        transform = fourier(size, gamma, config["seed"], X)
-        accuracies[str(gamma)] = _held_out_accuracy(config, transform, X, y)
-        logger.info("random features, gamma %g: held out %.4f", gamma, accuracies[str(gamma)])
+    for name, transform in candidates.items():
+        readout = _ridge(config).fit(transform(X).astype(np.float64), y)
+        accuracies[name] = readout.best_score_
+        logger.info("%s, candidate %s: held out %.4f", model, name, accuracies[name])
     return accuracies
 
 
 def _best(accuracies: Mapping[str, float]) -> str:
     """The candidate of the highest accuracy, the first among equals."""
     return max(accuracies, key=lambda candidate: accuracies[candidate])
-
-
-def _held_out_accuracy(
-    config: Mapping[str, Any], transform: Transform, X: np.ndarray, y: np.ndarray
-) -> float:
-    return _ridge(config).fit(transform(X).astype(np.float64), y).best_score_
 
 
 def _reservoir(
