@@ -1,48 +1,50 @@
-"""From inputs to features on any backend: encode, run, probe, chunk by chunk."""
+"""From inputs to features by a backend's one primitive: encode, run, probe, chunk by chunk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pixelflow.backends.registry import Backend
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
 CHUNK_BYTES = 64 * 2**20  # of textures held at once, whatever the number of samples
 
+# Fills `out` (n, M, S, H, W, C) with every member's textures after ``plan.times`` steps. The
+# latents (n, M, L), or (n, 1, L) where all members see the same, are the encoder's values, which
+# its index spreads over the texture. Both are C-contiguous.
+Trajectories = Callable[[Plan, np.ndarray, np.ndarray, bool], None]
+Features = Callable[[Plan, np.ndarray, np.ndarray, bool, int | None], None]
+
 
 def features(
-    backend: Backend, plan: Plan, X: np.ndarray, out: np.ndarray, threshold: float, exact: bool
+    trajectories: Trajectories,
+    plan: Plan,
+    X: np.ndarray,
+    out: np.ndarray,
+    exact: bool,
+    device: int | None,
 ) -> None:
-    """Fill `out` (N, D) with the features of float32 inputs `X` (N, D_in)."""
-    if plan.probe == Probe():  # the textures themselves: no copy
-        textures = out.reshape(len(X), plan.members, 1, *plan.shape)
-        for rows in chunks(plan, len(X)):
-            backend.trajectories(plan, plan.encoder.latents(X[rows]), textures[rows], exact)
-        return
-    for rows, textures in snapshots(backend, plan, X, exact):
-        out[rows] = plan.probe.read(textures, threshold)
-
-
-def snapshots(
-    backend: Backend, plan: Plan, X: np.ndarray, exact: bool
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows of `X` and the textures (n, M, S, H, W, C) that the probe reads, chunk by chunk."""
+    """`Backend.features` of a processor; `device` is None there."""
+    plain = plan.probe == Probe()  # the textures themselves: no copy
     for rows in chunks(plan, len(X)):
         shape = (rows.stop - rows.start, plan.members, len(plan.times), *plan.shape)
-        textures = np.empty(shape, np.float32)
-        backend.trajectories(plan, plan.encoder.latents(X[rows]), textures, exact)
-        yield rows, textures
+        textures = out[rows].reshape(shape) if plain else np.empty(shape, np.float32)
+        trajectories(plan, plan.encoder.latents(X[rows]), textures, exact)
+        if not plain:
+            out[rows] = plan.probe.read(textures)
 
 
-def evolve(backend: Backend, plan: Plan, states: np.ndarray, exact: bool) -> np.ndarray:
-    """States (N, M, H, W, C) at the plan's last step; the plan's inputs are textures."""
-    out = np.empty(states.shape, np.float32)  # C-contiguous, whatever the states are
-    latents = np.ascontiguousarray(states).reshape(len(states), plan.members, plan.texture_size)
-    backend.trajectories(plan, latents, out[:, :, None], exact)
-    return out
+def batches(
+    features: Features, plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None
+) -> Iterator[np.ndarray]:
+    """`Backend.batches` where features are NumPy arrays."""
+    for start in range(0, len(X), size):
+        rows = X[start : start + size]
+        out = np.empty((len(rows), plan.feature_dim), np.float32)
+        features(plan, rows, out, exact, device)
+        yield out
 
 
 def chunks(plan: Plan, n_samples: int) -> Iterator[slice]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from pixelflow.backends.layout import halo_sources, in_blocks, n_threads
+from pixelflow.backends import compose
+from pixelflow.backends.layout import halo_sources, in_blocks, n_threads, no_device
 from pixelflow.backends.ufuncs import instructions, static_values
 from pixelflow.core.plan import Plan
 
 PLANE_BYTES = 2**20  # of one channel of a block: small for the cache, large for the interpreter
 
 
-def describe() -> str:
+def describe(device: int | None = None) -> str:
     """What it runs on; NumPy is always there."""
+    no_device("cpu", device)
     return f"NumPy {np.__version__} on {n_threads()} threads"
 
 
 def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    """See `pixelflow.backends.registry.Backend`; always exact."""
+    """See `compose.Trajectories`; always exact."""
     height, width, _ = plan.shape
     plane = (height + 2 * plan.program.radius) * (width + 2 * plan.program.radius)
     block = max(1, PLANE_BYTES // (plane * np.float32().itemsize))
@@ -28,6 +32,10 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
             _run(plan, m, seen, out[start:stop, m])
 
     in_blocks(work, out, block)
+
+
+features = partial(compose.features, trajectories)
+batches = partial(compose.batches, features)
 
 
 def _run(plan: Plan, member: int, latents: np.ndarray, out: np.ndarray) -> None:

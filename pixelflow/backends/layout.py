@@ -40,6 +40,12 @@ def cell_numbers(height: int, width: int, radius: int) -> np.ndarray:
     return padded(np.arange(height * width, dtype=np.uint32).reshape(height, width), radius)
 
 
+def no_device(backend: str, device: int | None) -> None:
+    """Refuse the choice of a GPU."""
+    if device is not None:
+        raise ValueError(f"device picks a GPU, and {backend!r} runs on none: leave it None")
+
+
 def n_threads() -> int:
     """How many threads to use: NUMBA_NUM_THREADS (set by joblib in its workers) or all cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -8,15 +8,23 @@ import os
 import sys
 import tempfile
 import threading
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import platformdirs
 
+from pixelflow.backends import compose
 from pixelflow.backends.emit import NUMBA, statements
-from pixelflow.backends.layout import cell_numbers, halo_sources, in_blocks, n_threads, padded
+from pixelflow.backends.layout import (
+    cell_numbers,
+    halo_sources,
+    in_blocks,
+    n_threads,
+    no_device,
+    padded,
+)
 from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.files import written_whole
@@ -113,8 +121,9 @@ def run(latents, index, driven, params, media, cells, keys, rows, cols, times, o
 '''
 
 
-def describe() -> str:
+def describe(device: int | None = None) -> str:
     """What it runs on; ImportError if Numba is missing."""
+    no_device("numba", device)
     try:
         import numba
     except ImportError as error:
@@ -123,7 +132,7 @@ def describe() -> str:
 
 
 def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    """See `pixelflow.backends.registry.Backend`."""
+    """See `compose.Trajectories`."""
     (height, width, channels), program = plan.shape, plan.program
     radius = program.radius
     module = _compiled(source(program, channels, exact))
@@ -144,6 +153,10 @@ def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) 
     textures = out.reshape(-1, *out.shape[2:])
     block = max(1, -(-len(textures) // (BLOCKS * n_threads())))
     in_blocks(lambda start, stop: module.run(*fixed, start, stop), textures, block)
+
+
+features = partial(compose.features, trajectories)
+batches = partial(compose.batches, features)
 
 
 @lru_cache(maxsize=256)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,40 +16,51 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pixelflow")
 
 BACKENDS = ("numba", "cpu")  # "auto" takes the first that can run here
+SOFTWARE = "(software)"  # ends what a backend says of a renderer that "auto" passes over
 
 
 class Backend(Protocol):
     """What a backend module offers."""
 
-    def describe(self) -> str:
-        """What it runs on here; ImportError or RuntimeError, with the remedy, if it can't."""
-        ...
+    def describe(self, device: int | None = None) -> str:
+        """What it runs on here, or on that GPU; called often, so it is quick.
 
-    def trajectories(self, plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
-        """Fill `out` (n, M, S, H, W, C) with every member's textures after ``plan.times`` steps.
-
-        `latents` (n, M, L), or (n, 1, L) where all members see the same, are the encoder's
-        values, which its index spreads over the texture. Both are C-contiguous.
+        ImportError or RuntimeError, with the remedy, if it can't run; ValueError if there is no
+        such device.
         """
         ...
 
+    def features(
+        self, plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None
+    ) -> None:
+        """Fill `out` (N, D) with the features of inputs `X`, both C-contiguous.
 
-def get_backend(name: str) -> Backend:
-    """The backend of that name, able to run; "auto" is the fastest that can.
+        `X` is (N, D_in), or (N, M, D_in) where each member has an input of its own; float32, or
+        uint8 for levels of 1/255.
+        """
+        ...
+
+    def batches(
+        self, plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None
+    ) -> Iterator[Any]:
+        """Features of `size` inputs at a time, on the device where the backend has one."""
+        ...
+
+
+def get_backend(name: str, device: int | None = None) -> Backend:
+    """The backend of that name, able to run, on that GPU; "auto" is the fastest that can.
 
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If there is no such backend or device.
     ImportError, RuntimeError
         If it can't run here; the message says what is missing.
     """
-    if name == "auto":
-        return _load(_fastest())
-    if name not in BACKENDS:
+    if name not in ("auto", *BACKENDS):
         raise ValueError(f"unknown backend {name!r}; known are {['auto', *sorted(BACKENDS)]}")
-    backend = _load(name)
-    backend.describe()
+    backend = _load(_fastest() if name == "auto" else name)
+    backend.describe(device)
     return backend
 
 
@@ -79,7 +91,7 @@ def _probe(name: str) -> tuple[str, str]:
 
 @cache
 def _fastest() -> str:
-    chosen = next(name for name in BACKENDS if _probe(name)[0])
+    chosen = next(n for n in BACKENDS if _probe(n)[0] and not _probe(n)[0].endswith(SOFTWARE))
     passed = "".join(f"; {n} can't run: {_probe(n)[1]}" for n in BACKENDS if _probe(n)[1])
     logger.info("backend auto: %s (%s)%s", chosen, _probe(chosen)[0], passed)
     return chosen

@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
 
+PIXEL = np.float32(1 / 255)  # what one level of a uint8 image is worth
 Shape = tuple[int, ...]  # of one input: (columns,), (H, W) or (H, W, 3)
 SQUASHES: dict[str, Callable[..., np.ndarray]] = {
     "unit": lambda z: np.clip(z, 0, 1, out=z),
@@ -40,9 +41,14 @@ class Encoder:
     squash: str | None = None
 
     def latents(self, X: np.ndarray) -> np.ndarray:
-        """Float32 (n, M, L), or (n, 1, L) where members share it, of float32 inputs (n, D_in)."""
+        """Float32 (n, M, L), or (n, 1, L) where members share it, of inputs (n, D_in).
+
+        Inputs are float32 or uint8; (n, M, D_in) are each member's own.
+        """
+        if X.dtype == np.uint8:
+            X = X * PIXEL
         if self.weight is None or self.bias is None:
-            return np.ascontiguousarray(X)[:, None]
+            return np.ascontiguousarray(X if X.ndim == 3 else X[:, None])
         z = np.empty((len(X), *self.bias.shape), self.weight.dtype)
         for m, weight in enumerate(self.weight):
             np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])

@@ -60,16 +60,25 @@ class Plan:
         height, width, channels = self.shape
         return height * width * channels
 
+    @property
+    def feature_dim(self) -> int:
+        """How many features an input has."""
+        return self.members * int(np.prod(self.probe.shape(self.times[-1], *self.shape)))
 
-def compile_plan(config: ReservoirConfig, input_shape: tuple[int, ...] | None) -> Plan:
+
+def compile_plan(
+    config: ReservoirConfig, input_shape: tuple[int, ...] | None, threshold: float | None = None
+) -> Plan:
     """The plan of a config for inputs of one shape: (columns,), (H, W) or (H, W, 3).
 
-    Without a shape the inputs are textures, flattened.
+    Without a shape the inputs are textures, flattened. A threshold takes the probe's place.
     """
+    if threshold is not None:
+        config = config.with_params(probe__threshold=threshold)
     return _compile(config, input_shape, get_rule(config.rule))
 
 
-@lru_cache(maxsize=4)  # a projection's weights can be large
+@lru_cache(maxsize=4)  # a projection's weights can be large, and backends keep a copy of each
 def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule: Rule) -> Plan:
     config.check_rule(rule)
     shape = (config.height, config.width, config.channels)

@@ -87,6 +87,13 @@ class Probe:
         """Whether the threshold is a quantile that has to be fitted."""
         return isinstance(self.threshold, Mapping)
 
+    @property
+    def level(self) -> float:
+        """The threshold, a number; a quantile has to be replaced by what was fitted."""
+        if isinstance(self.threshold, Mapping):
+            raise ValueError("the threshold is a quantile that is not fitted yet")
+        return self.threshold
+
     def times(self, steps: int) -> tuple[int, ...]:
         """The steps after which it reads, of a reservoir of that many steps."""
         return (steps,) if self.snapshots is None else self.snapshots
@@ -97,13 +104,13 @@ class Probe:
         read = channels if self.channels is None else len(self.channels)
         return (len(self.times(steps)), read, 1 + self.rectify, *grid)
 
-    def read(self, textures: np.ndarray, threshold: float) -> np.ndarray:
+    def read(self, textures: np.ndarray) -> np.ndarray:
         """Features (n, D) of snapshots (n, M, S, H, W, C)."""
         values = np.moveaxis(textures, -1, 3)  # (n, M, S, C, H, W)
         if self.channels is not None:
             values = values[:, :, :, list(self.channels)]
         if self.rectify:
-            level = np.float32(threshold)
+            level = np.float32(self.level)
             signs = (np.maximum(values - level, 0), np.maximum(-values - level, 0))
             values = np.stack(signs, axis=4)
         if self.pool:

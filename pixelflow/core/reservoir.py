@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pixelflow.backends import get_backend
-from pixelflow.backends.compose import evolve, features, snapshots
 from pixelflow.core.config import FIELDS, ReservoirConfig
+from pixelflow.core.inputs import FLOAT, check_out, checked, checked_inputs, flat, is_count
 from pixelflow.core.plan import Plan, compile_plan
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import get_rule, list_rules, register_rule
 
-FLOAT = np.float32
-IMAGES = [np.float32, np.uint8]
-PIXEL = np.float32(1 / 255)  # what one level of a uint8 image is worth
 MOST_QUANTILE_VALUES = 2**24  # that a fitted threshold looks at
 
 
@@ -39,7 +36,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
     exact : bool
         Keep every backend's bits identical; False allows fused multiply-add and fast functions.
     device : int, optional
-        Which of several GPUs; None on a processor.
+        Which of several GPUs; None is the first, and the only choice on a processor.
 
     Attributes
     ----------
@@ -84,11 +81,9 @@ class Reservoir(TransformerMixin, BaseEstimator):
             raise TypeError(f"config must be a ReservoirConfig, got {type(self.config).__name__}")
         if not isinstance(self.exact, bool | np.bool_):
             raise TypeError(f"exact must be True or False, got {self.exact!r}")
-        if self.device is not None:
-            raise ValueError(
-                f"device picks a GPU, and {self.backend!r} runs on none: leave it None"
-            )
-        get_backend(self.backend)
+        if self.device is not None and not is_count(self.device):
+            raise TypeError(f"device must be the number of a GPU or None, got {self.device!r}")
+        get_backend(self.backend, self.device)
 
     # -- scikit-learn's contract ---------------------------------------------------------------
 
@@ -143,10 +138,11 @@ class Reservoir(TransformerMixin, BaseEstimator):
         X : array (N, D_in), (N, H, W) or (N, H, W, 3)
             At least one input; `y` is ignored.
         """
-        inputs = _inputs(X, self, at_least=1)
-        plan = compile_plan(self.config, inputs.shape[1:])
+        inputs = checked_inputs(X, self, at_least=1)
         if self.config.probe.learns:
-            self.threshold_ = self._quantile(plan, _flat(inputs))
+            self.threshold_ = self._quantile(inputs)
+        else:
+            compile_plan(self.config, inputs.shape[1:])  # raises if the encoder can't take them
         self._see(X, inputs, fitting=True)
         self.input_shape_ = inputs.shape[1:]
         return self
@@ -165,23 +161,37 @@ class Reservoir(TransformerMixin, BaseEstimator):
         -------
         float32 array (N, feature_dim)
         """
-        check_is_fitted(self)
-        inputs = _inputs(X, self, at_least=0)
-        self._see(X, inputs, fitting=False)
-        plan = compile_plan(self.config, self._shape(inputs))
+        plan, inputs = self._ready(X)
         shape = (len(inputs), self.feature_dim)
         if out is None:
             out = np.empty(shape, np.float32)
-        _check_out(out, shape)
+        check_out(out, shape)
         if np.may_share_memory(out, inputs):
             inputs = inputs.copy()  # `out` is written while inputs are still read
-        threshold: Any = self.config.probe.threshold
-        if self.config.probe.learns:
-            check_is_fitted(self, "threshold_")
-            threshold = self.threshold_
-        backend = get_backend(self.backend)
-        features(backend, plan, _flat(inputs), out, threshold, bool(self.exact))
+        self._run(plan, flat(inputs), out)
         return out
+
+    def iter_features(self, X, batch_size: int) -> Iterator[Any]:
+        """Features of a batch of inputs after the other, left on the device.
+
+        Parameters
+        ----------
+        X : array (N, D_in), (N, H, W) or (N, H, W, 3)
+            As for `transform`; checked before the first batch is asked for.
+        batch_size : int
+            Inputs in a batch; the last may have fewer, and all have, with a warning, where a
+            device's memory doesn't hold so many.
+
+        Yields
+        ------
+        float32 array (n, feature_dim)
+            CuPy arrays on backend "cuda", else NumPy arrays; each batch is an array of its own.
+        """
+        if not is_count(batch_size) or batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
+        plan, inputs = self._ready(X)
+        backend = get_backend(self.backend, self.device)
+        return backend.batches(plan, flat(inputs), batch_size, bool(self.exact), self.device)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names "reservoir0", "reservoir1" ... of the features; `input_features` is ignored."""
@@ -218,15 +228,16 @@ class Reservoir(TransformerMixin, BaseEstimator):
         media = {**c.medium, **({} if medium is None else medium)}
         config = replace(c, steps=steps, medium=media, probe=Probe())
         shape = (c.members, c.height, c.width, c.channels)
-        states = _checked(states, FLOAT, "states", ensure_2d=False, ensure_min_samples=0)
+        states = checked(states, FLOAT, "states", ensure_2d=False, ensure_min_samples=0)
         accepted = (shape, shape[1:]) if c.members == 1 else (shape,)
         if states.shape[1:] not in accepted:
             expected = ", ".join(map(str, accepted[-1]))
             raise ValueError(f"states must have the shape (N, {expected}), got {states.shape}")
         full = states.reshape(len(states), *shape)
         plan = compile_plan(config, None)
-        backend = get_backend(self.backend)
-        return evolve(backend, plan, full, bool(self.exact)).reshape(states.shape)
+        out = np.empty((len(full), plan.feature_dim), np.float32)
+        self._run(plan, full.reshape(len(full), c.members, plan.texture_size), out)
+        return out.reshape(states.shape)
 
     def step(self, state) -> np.ndarray:
         """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C).
@@ -242,9 +253,23 @@ class Reservoir(TransformerMixin, BaseEstimator):
 
     # -- private -------------------------------------------------------------------------------
 
+    def _ready(self, X) -> tuple[Plan, np.ndarray]:
+        """The plan of a fitted reservoir, and checked inputs."""
+        check_is_fitted(self)
+        inputs = checked_inputs(X, self, at_least=0)
+        self._see(X, inputs, fitting=False)
+        if not self.config.probe.learns:
+            return compile_plan(self.config, self._shape(inputs)), inputs
+        check_is_fitted(self, "threshold_")
+        return compile_plan(self.config, self._shape(inputs), self.threshold_), inputs
+
+    def _run(self, plan: Plan, inputs: np.ndarray, out: np.ndarray) -> None:
+        backend = get_backend(self.backend, self.device)
+        backend.features(plan, np.ascontiguousarray(inputs), out, bool(self.exact), self.device)
+
     def _see(self, X, inputs: np.ndarray, fitting: bool) -> None:
         """Remember, or compare with what `fit` saw, the columns and a data frame's names."""
-        named: Any = X if inputs.ndim == 2 else _flat(inputs)
+        named: Any = X if inputs.ndim == 2 else flat(inputs)
         validate_data(self, named, reset=fitting, skip_check_array=True)
 
     def _shape(self, inputs: np.ndarray) -> tuple[int, ...]:
@@ -256,43 +281,13 @@ class Reservoir(TransformerMixin, BaseEstimator):
             raise ValueError(f"X holds inputs of shape {shape}, fit saw {seen}")
         return seen
 
-    def _quantile(self, plan: Plan, flat: np.ndarray) -> float:
+    def _quantile(self, inputs: np.ndarray) -> float:
         """The probe's quantile of the absolute values that it reads, before they are pooled."""
-        quantile: Any = plan.probe.threshold
-        plain = replace(plan.probe, rectify=False, threshold=0.0, pool=None)
-        values = plan.members * int(np.prod(plain.shape(plan.times[-1], *plan.shape)))
-        samples = max(1, MOST_QUANTILE_VALUES // values)
-        flat = flat[:: -(-len(flat) // samples)]
-        textures = snapshots(get_backend(self.backend), plan, flat, bool(self.exact))
-        seen = [np.abs(plain.read(states, 0.0)).ravel() for _, states in textures]
-        return float(np.quantile(np.concatenate(seen), quantile["quantile"]))
-
-
-def _inputs(X, estimator: Reservoir, at_least: int) -> np.ndarray:
-    """Checked inputs as float32, of the rank in which they came."""
-    inputs = _checked(X, IMAGES, "X", ensure_min_samples=at_least, estimator=estimator)
-    if inputs.ndim > 4 or (inputs.ndim == 4 and inputs.shape[3] != 3):
-        raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
-    if 0 in inputs.shape[1:]:
-        raise ValueError(f"X must have at least one column, row and pixel, got {inputs.shape}")
-    return inputs * PIXEL if inputs.dtype == np.uint8 else inputs
-
-
-def _flat(inputs: np.ndarray) -> np.ndarray:
-    """Inputs of any rank as (N, D_in), also when N is 0."""
-    return inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:])))
-
-
-def _checked(X, dtype: Any, name: str, **checks: Any) -> Any:
-    """`X` as a finite array of one of the types, of any rank; the errors are scikit-learn's."""
-    return check_array(X, dtype=dtype, input_name=name, allow_nd=True, **checks)
-
-
-def _check_out(out: object, shape: tuple[int, int]) -> None:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a float32 array of shape {shape}, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
-        got = f"{out.dtype} of shape {out.shape}"
-        raise ValueError(
-            f"out must be float32 of shape {shape}, C-contiguous, writeable; got {got}"
-        )
+        quantile: Any = self.config.probe.threshold
+        plain = {"probe__rectify": False, "probe__threshold": 0.0, "probe__pool": None}
+        plan = compile_plan(self.config.with_params(**plain), inputs.shape[1:])
+        samples = max(1, MOST_QUANTILE_VALUES // plan.feature_dim)
+        some = flat(inputs)[:: -(-len(inputs) // samples)]
+        seen = np.empty((len(some), plan.feature_dim), np.float32)
+        self._run(plan, some, seen)
+        return float(np.quantile(np.abs(seen, out=seen), quantile["quantile"]))
