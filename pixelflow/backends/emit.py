@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pixelflow.core.graph import LEAVES, Program
+from pixelflow.core.graph import LEAVES, OPERATIONS, Program
 
 # Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
 NUMBA = {
@@ -68,3 +68,50 @@ def statements(
             text = language[op].format(*(f"v{j}" for j in operands))
         lines.append(f"v{i} = {text}")
     return lines
+
+
+# Contraction is off where bits count; least, most, flushed and positive stand in cuda/texture.cu.
+CUDA = {
+    "f": "float",
+    "b": "bool",
+    "u": "unsigned",
+    "const": "{0!r}f",
+    "uconst": "{0}u",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "neg": "-{0}",
+    "abs": "fabsf({0})",
+    "sqrt": "sqrtf({0})",
+    "exp": "expf({0})",
+    "log": "logf({0})",
+    "tanh": "tanhf({0})",
+    "minimum": "least({0}, {1})",
+    "maximum": "most({0}, {1})",
+    "clip": "least(most({0}, {1}), {2})",
+    "clip_flush": "least(positive({0}), {1})",
+    "flush": "flushed({0})",
+    "where": "{0} ? {1} : {2}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "{0} && {1}",
+    "or": "{0} || {1}",
+    "not": "!{0}",
+    "uadd": "{0} + {1}",
+    "umul": "{0} * {1}",
+    "uxor": "{0} ^ {1}",
+    "ushr": "{0} >> {1}",
+    "float": "static_cast<float>({0})",
+}
+
+
+def declared(program: Program, language: Mapping[str, str], leaves: Mapping[int, str]) -> list[str]:
+    """`statements` where variables have types: ``const float v3 = v1 + v2;``."""
+    kinds = [LEAVES[op] if op in LEAVES else OPERATIONS[op][-1] for op, *_ in program.nodes]
+    lines = statements(program, language, leaves)
+    return [f"const {language[k]} {line};" for k, line in zip(kinds, lines, strict=True)]

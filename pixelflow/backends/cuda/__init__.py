@@ -1,0 +1,7 @@
+"""CUDA, through CuPy: a plan's rule, encoder and probe compiled into one kernel."""
+
+from pixelflow.backends.cuda.device import describe
+from pixelflow.backends.cuda.measure import copy_GBps, resident
+from pixelflow.backends.cuda.stream import batches, features
+
+__all__ = ["batches", "copy_GBps", "describe", "features", "resident"]

@@ -1,0 +1,81 @@
+"""CuPy and the GPU: found, or a message that says what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+INSTALL = "pip install cupy-cuda12x (driver 525 or newer) or cupy-cuda13x (580 or newer)"
+_USED_BY: list[int] = []  # the process that used CUDA first: a child made by fork can't
+
+
+def describe(device: int | None = None) -> str:
+    """What it runs on: the GPU, CuPy and CUDA.
+
+    Raises
+    ------
+    ImportError
+        If CuPy is missing or can't be loaded.
+    RuntimeError
+        If there is no GPU, driver or compiler that this CuPy can use.
+    ValueError
+        If there is no GPU of that number.
+    """
+    if _USED_BY and _USED_BY[0] != os.getpid():
+        raise RuntimeError(
+            "backend 'cuda' can't run in a process forked from one that used it: start workers "
+            "afresh, as joblib does, or multiprocessing.get_context('spawn')"
+        )
+    return _description(0 if device is None else device)
+
+
+@lru_cache(maxsize=64)
+def _description(device: int) -> str:
+    cupy = the_cupy()
+    error_type = cupy.cuda.runtime.CUDARuntimeError
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except error_type as error:
+        raise RuntimeError(
+            f"backend 'cuda' found CuPy {cupy.__version__} but no usable NVIDIA GPU ({error}): "
+            f"see that nvidia-smi lists one, and that CuPy fits its driver: {INSTALL}"
+        ) from error
+    if device >= count:
+        raise ValueError(f"device {device} is not there: CUDA sees {count}, numbered from 0")
+    try:
+        major, minor = cupy.cuda.nvrtc.getVersion()
+        name = cupy.cuda.runtime.getDeviceProperties(device)["name"].decode()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"backend 'cuda' found CuPy {cupy.__version__} and {count} GPU, but not CUDA's "
+            f"run-time compiler NVRTC ({error}): pip install 'cupy-cuda12x[ctk]', or install the toolkit"
+        ) from error
+    _USED_BY[:] = [os.getpid()]
+    return f"{name} (CuPy {cupy.__version__}, CUDA {major}.{minor})"
+
+
+def the_cupy() -> Any:
+    """The module cupy."""
+    try:
+        import cupy  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        raise ImportError(f"backend 'cuda' needs CuPy ({why}): {INSTALL}") from error
+    return cupy
+
+
+@contextmanager
+def on(device: int | None) -> Iterator[Any]:
+    """CuPy, with its current device that one."""
+    cupy = the_cupy()
+    with cupy.cuda.Device(0 if device is None else device):
+        yield cupy
+
+
+def shared_limit(device: int | None) -> int:
+    """Bytes of shared memory that a block may have."""
+    attributes = the_cupy().cuda.Device(0 if device is None else device).attributes
+    return int(attributes["MaxSharedMemoryPerBlockOptin"])

@@ -1,0 +1,135 @@
+"""A plan on one GPU: its data there, its compiled kernels, and their launches."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from pixelflow.backends.cuda import kernels
+from pixelflow.backends.cuda.device import on, shared_limit, the_cupy
+from pixelflow.core.plan import Plan
+
+WIDE = 256  # threads of a block of the kernels for large textures
+MARGIN = 8  # cells of a tile that go stale in one launch
+MOST_ITEMS = 65535  # of a grid's second and third axis
+PLANES_BYTES = 2**31  # of large textures held at once
+EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
+
+_LOADED: WeakKeyDictionary[Plan, dict[Any, Loaded]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Loaded:
+    """The plan on that GPU, for inputs of a type; kept as long as the plan."""
+    if plan.encoder.weight is not None:
+        dtype = np.dtype(np.float32)
+    key = (dtype.str, exact, device)
+    with _LOCK:
+        known = _LOADED.setdefault(plan, {})
+        if key not in known:
+            known[key] = Loaded(plan, dtype, exact, device)
+        return known[key]
+
+
+class Loaded:
+    """A plan's arrays on a GPU and its kernels."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
+        self.layout = kernels.layout(plan, shared_limit(device))
+        text = kernels.source(plan, self.layout, dtype.type, exact)
+        self.module = _module(text, EXACT if exact else FAST, device)
+        self.shape, self.times, self.members = plan.shape, plan.times, plan.members
+        self.feature_dim, self.threshold = plan.feature_dim, np.float32(plan.probe.level)
+        self.held = len(kernels.reach(plan.program).held)
+        self.radius = max(1, plan.program.radius)
+        driven = plan.encoder.index[..., list(kernels.driven_channels(plan))]
+        with on(device) as cupy:
+            index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
+            arrays = (index, plan.params, plan.media, plan.keys)
+            self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
+            self.snapshots = cupy.asarray(np.array(plan.times, np.int32))
+            self.encoder = plan.encoder
+            if plan.encoder.weight is not None and plan.encoder.bias is not None:
+                weight, bias = cupy.asarray(plan.encoder.weight), cupy.asarray(plan.encoder.bias)
+                self.encoder = replace(plan.encoder, weight=weight, bias=bias)
+
+    def run(self, X: Any, out: Any) -> None:
+        """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
+        latents = self.encoder.latents(X) if self.encoder.weight is not None else X
+        per_member = latents.ndim == 3 and latents.shape[1] > 1
+        stride = latents.size // len(latents)
+        inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
+        if self.layout.kind in ("registers", "shared"):
+            self._fused(latents, inputs, out)
+        else:
+            self._step_by_step(latents, inputs, out)
+
+    def _fused(self, latents: Any, inputs: tuple, out: Any) -> None:
+        items = len(latents) * self.members
+        grid = (-(-items // self.layout.slots),)
+        more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
+        kernel = self._kernel(f"fused_{self.layout.kind}")
+        memory = self.layout.shared_bytes
+        kernel(grid, (self.layout.threads,), (latents, *inputs, *more), shared_mem=memory)
+
+    def _kernel(self, name: str) -> Any:
+        kernel = self.module.get_function(name)
+        if self.layout.shared_bytes > 48 * 1024:
+            kernel.max_dynamic_shared_size_bytes = self.layout.shared_bytes
+        return kernel
+
+    def _step_by_step(self, latents: Any, inputs: tuple, out: Any) -> None:
+        """Large textures, so many samples at once as memory and a grid hold."""
+        cupy = the_cupy()
+        height, width, _ = self.shape
+        planes = 2 * self.members * self.held * height * width * 4
+        count = max(1, min(MOST_ITEMS // self.members, PLANES_BYTES // planes))
+        for start in range(0, len(latents), count):
+            some = latents[start : start + count]
+            items = len(some) * self.members
+            now, after = cupy.empty((2, items, self.held, height, width), np.float32)
+            grid = (-(-height * width // WIDE), items)
+            self.module.get_function("encode")(grid, (WIDE,), (some, *inputs, now))
+            done = 0
+            for snapshot, until in enumerate(self.times):
+                while done < until:
+                    steps = self._advance(some, inputs, now, after, done, until - done)
+                    now, after, done = after, now, done + steps
+                arguments = (now, np.int32(snapshot), np.int32(len(self.times)), self.threshold)
+                blocks = min(grid[0], 1024)
+                arguments = (some, *inputs, *arguments, out[start : start + count])
+                self.module.get_function("probe")((blocks, items), (WIDE,), arguments)
+
+    def _advance(
+        self, latents: Any, inputs: tuple, now: Any, after: Any, done: int, most: int
+    ) -> int:
+        """One launch; how many steps it took."""
+        items, (height, width, _) = len(now), self.shape
+        planes = (latents, *inputs, now, after, np.uint32(done))
+        if self.layout.kind == "cells":
+            grid = (-(-height * width // WIDE), items)
+            self.module.get_function("advance_plain")(grid, (WIDE,), planes)
+            return 1
+        steps = min(most, MARGIN // self.radius)
+        margin = -(-steps * self.radius // 4) * 4
+        whole = zip((width, height), self.layout.tile[::-1], strict=True)
+        grid = [1 if tile >= size else -(-size // (tile - 2 * margin)) for size, tile in whole]
+        self._kernel("advance")(
+            (*grid, items),
+            (self.layout.threads,),
+            (*planes, np.uint32(steps), np.int32(margin)),
+            shared_mem=self.layout.shared_bytes,
+        )
+        return steps
+
+
+@lru_cache(maxsize=256)
+def _module(text: str, options: tuple[str, ...], device: int | None) -> Any:
+    """The compiled source; CuPy keeps it on disk too."""
+    with on(device) as cupy:
+        return cupy.RawModule(code=text, options=("-std=c++17", *options), backend="nvrtc")
