@@ -49,7 +49,7 @@ class Encoder:
             X = X * PIXEL
         if self.weight is None or self.bias is None:
             return np.ascontiguousarray(X if X.ndim == 3 else X[:, None])
-        z = np.empty((len(X), *self.bias.shape), self.weight.dtype)
+        z = np.empty_like(X, self.weight.dtype, shape=(len(X), *self.bias.shape))
         for m, weight in enumerate(self.weight):
             np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])
         z += self.bias

@@ -51,7 +51,7 @@ def _description(device: int) -> str:
     except (ImportError, OSError, RuntimeError) as error:
         raise RuntimeError(
             f"backend 'cuda' found CuPy {cupy.__version__} and {count} GPU, but not CUDA's "
-            f"run-time compiler NVRTC ({error}): pip install 'cupy-cuda12x[ctk]', or install the toolkit"
+            f"run-time compiler NVRTC ({error}): pip install 'cupy-cuda12x[ctk]', or CUDA itself"
         ) from error
     _USED_BY[:] = [os.getpid()]
     return f"{name} (CuPy {cupy.__version__}, CUDA {major}.{minor})"

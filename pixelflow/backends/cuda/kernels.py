@@ -23,6 +23,7 @@ MOST_PATCH = 16  # cells of a patch
 FEWEST_THREADS = 64  # of a block
 TILE = (64, 128)  # rows and columns of a tile of a large texture
 WARP, MOST_THREADS = 32, 1024
+RESIDENT = 768  # threads of a multiprocessor: what they hold of its 65536 registers is 80 each
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,22 @@ def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Lay
             slots = max(1, FEWEST_THREADS // WARP * warp_rows // groups) if channels else 1
             threads = -(-slots * groups // warp_rows) * WARP
             edges = 2 * len(seen.vertical) * slots * groups * (seen.up + seen.down) * width
-            stage = threads * columns * channels
+            staged = staged_rows(plan, rows)
+            stage = staged * threads * columns * channels
             pooled = slots * height * width if plan.probe.pool and channels else 0
-            shared = 4 * max(edges, stage, pooled)
-            yield Layout("registers", rows, columns, (height, width), slots, threads, shared)
+            shared = stage + edges if is_kept(plan) else max(edges, stage, pooled)
+            yield Layout("registers", rows, columns, (height, width), slots, threads, 4 * shared)
+
+
+def staged_rows(plan: Plan, rows: int) -> int:
+    """How many rows of its patch a thread moves through shared memory at once."""
+    return rows if is_identity(plan) else 1
+
+
+def is_kept(plan: Plan) -> bool:
+    """Whether the texture as it came stays in shared memory, for the channels not held."""
+    held = reach(plan.program).held
+    return is_identity(plan) and plan.probe == Probe() and len(held) < plan.shape[2]
 
 
 def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
@@ -168,6 +181,9 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
         "POOL": probe.pool or 0,
         "MEAN": int(probe.pool_op == "mean"),
         "ALIGNED": int(plan.feature_dim % 4 == 0 and height * width * channels % 4 == 0),
+        "STAGED": staged_rows(plan, chosen.rows),
+        "STAGED_IN": int(is_identity(plan) and value == np.float32),
+        "KEPT": int(is_kept(plan) and value == np.float32),
         "P": chosen.columns,
         "R": chosen.rows,
         "BH": chosen.tile[0],
@@ -176,7 +192,7 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
         "TILED_X": int(chosen.tile[1] < width),
         "SLOTS": chosen.slots,
         "THREADS": chosen.threads,
-        "BLOCKS": max(1, 768 // chosen.threads),
+        "BLOCKS": max(1, RESIDENT // chosen.threads),
     }
     sections = {"registers": "REGISTERS", "shared": "SHARED", "tiles": "TILES", "cells": "CELLS"}
     lines = [f"#define {sections[chosen.kind]}"]

@@ -236,11 +236,11 @@ __device__ __forceinline__ void advance_patch(Patch& p, const Item& item, float*
 }
 
 // Rows of interleaved cells (y, x, channel), moved between a warp's patches and memory through
-// shared memory, so that memory is read and written in whole lines.
+// shared memory, so that memory is read and written in whole lines, all of it at once.
 constexpr int VECTOR = (P * C) % 4 == 0 && (W * C) % 4 == 0 && ALIGNED ? 4 : 1;
 constexpr int LANE_VECTORS = P * C / VECTOR;
 constexpr int ROW_VECTORS = BW * C / VECTOR;
-constexpr int STAGE = 32 * P * C;   // floats of a warp
+constexpr int LINE_VECTORS = 32 * LANE_VECTORS;   // of a warp, for one row of each patch
 
 template <int N> struct Vector;
 template <> struct Vector<1> { using type = float; };
@@ -257,31 +257,43 @@ __device__ __forceinline__ void unpack(float4 value, float* to, int v) {
     to[4 * v] = value.x, to[4 * v + 1] = value.y, to[4 * v + 2] = value.z, to[4 * v + 3] = value.w;
 }
 
+// Where a vector stands in the stage: lanes that write vectors far apart get other banks.
 __device__ __forceinline__ int swizzled(int v) { return VECTOR == 4 ? v ^ ((v >> 3) & 7) : v; }
 
-// `there(row of patches in this warp)` gives a row's address in memory, or null.
-template <bool OUT, class There>
-__device__ __forceinline__ void move_row(V* stage, float (&values)[P * C], int lane, bool active,
-                                         There there) {
-    __syncwarp();
-    if (OUT && active) {
+__device__ __forceinline__ void copy_async(V* to, const V* from) {
+#if __CUDA_ARCH__ >= 800
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    if (VECTOR == 4)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(address), "l"(from));
+#else
+    *to = *from;
+#endif
+}
+
+__device__ __forceinline__ void copies_done() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// Calls `each(vector of the stage, vector of the row in memory)` for row i of all patches of a warp,
+// whose first row of patches is `first_group`; `texture(slot)` is where an item's texture is in
+// memory, or null.
+template <class Texture, class Each>
+__device__ __forceinline__ void for_line(int lane, int first_group, int i, Texture texture,
+                                         Each each) {
+    constexpr int LINE = WARP_ROWS * ROW_VECTORS;
+    constexpr bool FULL = LINE % 32 == 0 && THREADS / 32 * WARP_ROWS == SLOTS * GROUPS;
 #pragma unroll
-        for (int v = 0; v < LANE_VECTORS; ++v)
-            stage[swizzled(lane * LANE_VECTORS + v)] = packed(values, v, V{});
-    }
-    if (OUT) __syncwarp();
-#pragma unroll
-    for (int v = lane; v < WARP_ROWS * ROW_VECTORS; v += 32) {
-        V* memory = reinterpret_cast<V*>(there(v / ROW_VECTORS));
-        if (memory == nullptr) continue;
-        if (OUT) memory[v % ROW_VECTORS] = stage[swizzled(v)];
-        else stage[swizzled(v)] = memory[v % ROW_VECTORS];
-    }
-    if (!OUT) __syncwarp();
-    if (!OUT && active) {
-#pragma unroll
-        for (int v = 0; v < LANE_VECTORS; ++v)
-            unpack(stage[swizzled(lane * LANE_VECTORS + v)], values, v);
+    for (int n = 0; n < (LINE + 31) / 32; ++n) {
+        const int v = n * 32 + lane, group = first_group + v / ROW_VECTORS;
+        if (!FULL && (v >= LINE || group >= SLOTS * GROUPS)) continue;
+        auto* memory = texture(SLOTS == 1 ? 0 : group / GROUPS);
+        if (SLOTS > 1 && memory == nullptr) continue;
+        const int row = (SLOTS == 1 ? group : group % GROUPS) * R + i;
+        each(swizzled(v), memory + row * ROW_VECTORS + v % ROW_VECTORS);
     }
 }
 
@@ -293,6 +305,11 @@ __device__ __forceinline__ float rectified(float value, int sign, float threshol
     if (SIGNS == 1) return value;
     const float over = (sign == 0 ? value : -value) - threshold;
     return over <= 0.0f ? 0.0f : over;   // NaN stays
+}
+
+__device__ __forceinline__ void join(float& total, float value) {
+    if (MEAN) total += value;
+    else if (!(total >= value)) total = value;   // NaN wins
 }
 
 // Means or maxima of one channel's plane (row pitch W) over a POOL x POOL grid, by the threads of a
@@ -313,26 +330,39 @@ __device__ __forceinline__ void pooled(Plane plane, float* out, int team, int te
             for (int x = first + mate; x < last; x += 8) {
                 const float value = plane(y, x);
 #pragma unroll
-                for (int sign = 0; sign < SIGNS; ++sign) {
-                    const float read = rectified(value, sign, threshold);
-                    if (MEAN) total[sign] += read;
-                    else if (!(total[sign] >= read)) total[sign] = read;   // NaN wins
-                }
+                for (int sign = 0; sign < SIGNS; ++sign)
+                    join(total[sign], rectified(value, sign, threshold));
             }
 #pragma unroll
         for (int sign = 0; sign < SIGNS; ++sign) {
 #pragma unroll
-            for (int hop = 4; hop > 0; hop /= 2) {
-                const float other = __shfl_xor_sync(~0u, total[sign], hop);
-                if (MEAN) total[sign] += other;
-                else if (!(total[sign] >= other)) total[sign] = other;
-            }
+            for (int hop = 4; hop > 0; hop /= 2)
+                join(total[sign], __shfl_xor_sync(~0u, total[sign], hop));
             if (mate == 0 && inside)
                 out[sign * GRID * GRID + o] =
-                    MEAN ? total[sign] / ((bottom - top) * (last - first)) : total[sign];
+                    MEAN ? total[sign] * __frcp_rn((bottom - top) * (last - first)) : total[sign];
         }
     }
 }
+
+#ifdef REGISTERS
+// Whether every patch lies in one cell of the grid.
+constexpr int GRID_ROWS = POOL > 0 ? H / POOL : 1, GRID_COLUMNS = POOL > 0 ? W / POOL : 1;
+constexpr bool ALIKE = POOL > 0 && GRID_ROWS * POOL == H && GRID_COLUMNS * POOL == W &&
+                       GRID_ROWS % R == 0 && GRID_COLUMNS % P == 0;
+
+// A cell of the grid, from the totals of the patches in it.
+__device__ __forceinline__ float joined(const float* totals, int cell) {
+    constexpr int DOWNWARD = ALIKE ? GRID_ROWS / R : 1, ACROSS = ALIKE ? GRID_COLUMNS / P : 1;
+    const float* first = totals + cell / (POOL + !POOL) * DOWNWARD * ROW_LANES +
+                         cell % (POOL + !POOL) * ACROSS;
+    float total = first[0];
+#pragma unroll
+    for (int n = 1; n < DOWNWARD * ACROSS; ++n)
+        join(total, first[n / ACROSS * ROW_LANES + n % ACROSS]);
+    return MEAN ? total * (1.0f / (GRID_ROWS * GRID_COLUMNS)) : total;
+}
+#endif
 
 constexpr int CHANNEL_FEATURES = SIGNS * (POOL > 0 ? POOL * POOL : H * W);
 constexpr long long SNAPSHOT_FEATURES = static_cast<long long>(READ) * CHANNEL_FEATURES;
@@ -345,9 +375,10 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
                 long long items) {
     const Inputs in = GIVEN;
     extern __shared__ float4 shared[];
-    float* exchange = reinterpret_cast<float*>(shared);
+    float* exchange = reinterpret_cast<float*>(shared) +
+                      (KEPT ? THREADS / 32 * STAGED * LINE_VECTORS * VECTOR : 0);
     const int lane = threadIdx.x % 32;
-    V* stage = reinterpret_cast<V*>(exchange + threadIdx.x / 32 * STAGE);
+    V* stage = reinterpret_cast<V*>(shared) + threadIdx.x / 32 * (STAGED * LINE_VECTORS);
     const int warp_row = lane / ROW_LANES;
     const int first_group = threadIdx.x / 32 * WARP_ROWS;
     const int slot_group = min(first_group + min(warp_row, WARP_ROWS - 1), SLOTS * GROUPS - 1);
@@ -379,20 +410,30 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
 #pragma unroll
     for (int j = 0; j < P; ++j) p.xs[j] = p.column * P + j;
 
+    if (STAGED_IN) {
+        const auto from = [&](int each) {
+            const long long of = SLOTS == 1 ? own : block_item + each;
+            const Value* texture = of >= items ? nullptr
+                                               : latents + of / MEMBERS * sample_stride +
+                                                     of % MEMBERS * member_stride;
+            return reinterpret_cast<const V*>(texture);
+        };
+#pragma unroll
+        for (int i = 0; i < R; ++i)
+            for_line(lane, first_group, i, from, [&](int v, const V* memory) {
+                copy_async(stage + i * LINE_VECTORS + v, memory);
+            });
+        copies_done();
+        __syncwarp();
+    }
 #pragma unroll
     for (int i = 0; i < R; ++i) {
         const int cell = p.ys[i] * W + p.xs[0];
-        if (IDENTITY && sizeof(Value) == 4) {
+        if (STAGED_IN) {
             float values[P * C];
-            move_row<false>(stage, values, lane, p.active, [&](int row) -> float* {
-                const int g = first_group + row;
-                const long long of = block_item + g / GROUPS;
-                if (g >= SLOTS * GROUPS || of >= items) return nullptr;
-                const Value* start = in.latents + of / MEMBERS * in.sample_stride +
-                                     of % MEMBERS * in.member_stride;
-                return reinterpret_cast<float*>(const_cast<Value*>(start)) +
-                       (g % GROUPS * R + i) * (W * C);
-            });
+#pragma unroll
+            for (int v = 0; v < LANE_VECTORS; ++v)
+                unpack(stage[i * LINE_VECTORS + swizzled(lane * LANE_VECTORS + v)], values, v);
 #pragma unroll
             for (int k = 0; k < K; ++k)
 #pragma unroll
@@ -409,75 +450,105 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
             for (int j = 0; j < P; ++j)
                 p.medium[q][i][j] = __ldg(item.media + q * (H * W) + cell + j);
     }
-    if (IDENTITY) __syncthreads();   // the stage lies in the exchange
+    if (STAGED_IN && !KEPT) __syncthreads();   // the stage lies in the exchange
 
+    const auto value_of = [&](int c, int i, int j) {
+        return held_as(c) >= 0 ? p.s[held_as(c)][i][j] : item.encoded(c, p.ys[i] * W + p.xs[j]);
+    };
     unsigned done = 0;
     for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
         for (const unsigned until = __ldg(times + snapshot); done < until; ++done)
             advance_patch(p, item, exchange, slot_group, above, below, done);
         float* features = out + own * size + snapshot * SNAPSHOT_FEATURES;
         if (PLAIN) {
-            __syncthreads();
+            const auto to = [&](int each) {
+                const long long of = SLOTS == 1 ? own : block_item + each;
+                return reinterpret_cast<V*>(of >= items ? nullptr : out + of * size);
+            };
+            if (!KEPT) __syncthreads();
 #pragma unroll
             for (int i = 0; i < R; ++i) {
+                V* line = stage + i % STAGED * LINE_VECTORS;
                 float values[P * C];
+#pragma unroll
+                for (int v = 0; KEPT && v < LANE_VECTORS; ++v)
+                    unpack(line[swizzled(lane * LANE_VECTORS + v)], values, v);
 #pragma unroll
                 for (int j = 0; j < P; ++j)
 #pragma unroll
                     for (int c = 0; c < C; ++c)
-                        values[j * C + c] = held_as(c) >= 0
-                            ? p.s[held_as(c)][i][j]
-                            : item.encoded(c, p.ys[i] * W + p.xs[j]);
-                move_row<true>(stage, values, lane, p.active, [&](int row) -> float* {
-                    const int g = first_group + row;
-                    const long long of = block_item + g / GROUPS;
-                    if (g >= SLOTS * GROUPS || of >= items) return nullptr;
-                    return out + of * size + (g % GROUPS * R + i) * (W * C);
-                });
+                        if (!KEPT || held_as(c) >= 0) values[j * C + c] = value_of(c, i, j);
+#pragma unroll
+                for (int v = 0; v < LANE_VECTORS; ++v)
+                    line[swizzled(lane * LANE_VECTORS + v)] = packed(values, v, V{});
+                if (i % STAGED != STAGED - 1) continue;
+                __syncwarp();
+#pragma unroll
+                for (int before = STAGED - 1; before >= 0; --before)
+                    for_line(lane, first_group, i - before, to, [&](int v, V* memory) {
+                        *memory = stage[(i - before) % STAGED * LINE_VECTORS + v];
+                    });
+                __syncwarp();
             }
-            __syncthreads();
+            if (!KEPT) __syncthreads();
             continue;
         }
 #pragma unroll
         for (int r = 0; r < READ; ++r) {
             const int c = read_channel(r);
-            float* plane = exchange + slot * (H * W);
-            if (POOL > 0) __syncthreads();
+            float* channel_features = features + r * CHANNEL_FEATURES;
+            if (POOL == 0) {
 #pragma unroll
-            for (int i = 0; i < R; ++i) {
-                float values[P];
-                const int cell = p.ys[i] * W + p.xs[0];
+                for (int i = 0; i < R; ++i)
 #pragma unroll
-                for (int j = 0; j < P; ++j)
-                    values[j] = held_as(c) >= 0 ? p.s[held_as(c)][i][j] : item.encoded(c, cell + j);
-                if (!p.active) continue;
-                if (POOL > 0) {
-                    put(plane + cell, values);
-                    continue;
-                }
+                    for (int sign = 0; sign < SIGNS; ++sign)
 #pragma unroll
-                for (int sign = 0; sign < SIGNS; ++sign)
-#pragma unroll
-                    for (int j = 0; j < P; ++j)
-                        features[r * CHANNEL_FEATURES + sign * (H * W) + cell + j] =
-                            rectified(values[j], sign, threshold);
+                        for (int j = 0; j < P; ++j)
+                            if (p.active)
+                                channel_features[sign * (H * W) + p.ys[i] * W + p.xs[j]] =
+                                    rectified(value_of(c, i, j), sign, threshold);
+                continue;
             }
-            if (POOL > 0) {
-                __syncthreads();
-                for (int each = 0; each < SLOTS; ++each) {
-                    const float* of = exchange + each * (H * W);
-                    if (block_item + each >= items) break;
-                    pooled([&](int y, int x) { return of[y * W + x]; },
-                           out + (block_item + each) * size + snapshot * SNAPSHOT_FEATURES +
-                               r * CHANNEL_FEATURES,
-                           threadIdx.x / 8, THREADS / 8, threadIdx.x % 8, threshold);
+            __syncthreads();
+            if (ALIKE) {   // every patch lies in one cell of the grid: its total stands for it
+#pragma unroll
+                for (int sign = 0; sign < SIGNS; ++sign) {
+                    float total = rectified(value_of(c, 0, 0), sign, threshold);
+#pragma unroll
+                    for (int n = 1; n < R * P; ++n)
+                        join(total, rectified(value_of(c, n / P, n % P), sign, threshold));
+                    if (p.active)
+                        exchange[((slot * SIGNS + sign) * GROUPS + p.group) * ROW_LANES +
+                                 p.column] = total;
+                }
+            } else if (p.active) {
+#pragma unroll
+                for (int i = 0; i < R; ++i) {
+                    float values[P];
+#pragma unroll
+                    for (int j = 0; j < P; ++j) values[j] = value_of(c, i, j);
+                    put(exchange + slot * (H * W) + p.ys[i] * W + p.xs[0], values);
+                }
+            }
+            __syncthreads();
+            const int each = ALIKE ? SIGNS * POOL * POOL : 1;
+            for (int n = ALIKE ? threadIdx.x : 0; n < SLOTS * each; n += ALIKE ? THREADS : 1) {
+                const long long of = block_item + n / each;
+                float* to = out + of * size + snapshot * SNAPSHOT_FEATURES + r * CHANNEL_FEATURES;
+                if (of >= items) break;
+                if (ALIKE) {
+                    to[n % each] = joined(exchange + n / (POOL * POOL + !POOL) * (GROUPS * ROW_LANES),
+                                          n % (POOL * POOL + !POOL));
+                } else {
+                    const float* plane = exchange + n * (H * W);
+                    pooled([&](int y, int x) { return plane[y * W + x]; }, to, threadIdx.x / 8,
+                           THREADS / 8, threadIdx.x % 8, threshold);
                 }
             }
         }
         if (POOL > 0) __syncthreads();
     }
 }
-
 #endif
 
 #ifdef TILES
