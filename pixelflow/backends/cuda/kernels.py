@@ -12,7 +12,7 @@ import numpy as np
 
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.encoders import PIXEL
-from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
@@ -20,6 +20,7 @@ TEMPLATE = (Path(__file__).parent / "texture.cu").read_text()
 BOUNDARIES = ("periodic", "reflect", "zero")
 MOST_WINDOW = 100  # registers for a patch and its surroundings
 MOST_PATCH = 16  # cells of a patch
+FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
 FEWEST_THREADS = 64  # of a block
 TILE = (64, 128)  # rows and columns of a tile of a large texture
 WARP, MOST_THREADS = 32, 1024
@@ -92,7 +93,10 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
     height, width, _ = plan.shape
     patches = list(_patches(plan, height, width, plan.shape[2]))
     if patches:
-        return max(patches, key=lambda p: (min(p.rows * p.columns, MOST_PATCH), p.columns % 4 == 0))
+        operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)
+        few = plan.times[-1] * operations < FEW_OPERATIONS
+        most = MOST_PATCH // 2 if few else MOST_PATCH  # smaller ones leave room for more loads
+        return max(patches, key=lambda p: (min(p.rows * p.columns, most), p.columns % 4 == 0))
     seen, radius = reach(plan.program), plan.program.radius
     cells = (height + 2 * radius) * (width + 2 * radius)
     shared = 4 * (2 * len(seen.held) * cells + plan.params.shape[1])
