@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pixelflow.backends.cuda.bounds import LARGEST, state_bound, stays_finite
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
@@ -18,13 +19,14 @@ from pixelflow.core.probes import Probe
 
 TEMPLATE = (Path(__file__).parent / "texture.cu").read_text()
 BOUNDARIES = ("periodic", "reflect", "zero")
-MOST_WINDOW = 100  # registers for a patch and its surroundings
+MOST_WINDOW = 120  # registers for a patch and its surroundings
 MOST_PATCH = 16  # cells of a patch
+MANY_CELLS = 4096  # of a texture: from here on larger patches still make enough threads
 FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
 FEWEST_THREADS = 64  # of a block
 TILE = (64, 128)  # rows and columns of a tile of a large texture
 WARP, MOST_THREADS = 32, 1024
-RESIDENT = 768  # threads of a multiprocessor: what they hold of its 65536 registers is 80 each
+REGISTERS = 80, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
     if patches:
         operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)
         few = plan.times[-1] * operations < FEW_OPERATIONS
-        most = MOST_PATCH // 2 if few else MOST_PATCH  # smaller ones leave room for more loads
+        many = height * width >= MANY_CELLS
+        most = MOST_PATCH // 2 if few else 2 * MOST_PATCH if many else MOST_PATCH
         return max(patches, key=lambda p: (min(p.rows * p.columns, most), p.columns % 4 == 0))
     seen, radius = reach(plan.program), plan.program.radius
     cells = (height + 2 * radius) * (width + 2 * radius)
@@ -162,7 +165,9 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
     height, width, channels = plan.shape
     probe, program = plan.probe, plan.program
     read = range(channels) if probe.channels is None else probe.channels
-    driven = driven_channels(plan)
+    driven, units = driven_channels(plan), unit_outputs(program)
+    registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
+    bound = min(state_bound(program), LARGEST)
     numbers = {
         "H": height,
         "W": width,
@@ -188,6 +193,8 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
         "STAGED": staged_rows(plan, chosen.rows),
         "STAGED_IN": int(is_identity(plan) and value == np.float32),
         "KEPT": int(is_kept(plan) and value == np.float32),
+        "STAYS_FINITE": int(bool(units) and stays_finite(plan)),
+        "UNROLLED": 2,
         "P": chosen.columns,
         "R": chosen.rows,
         "BH": chosen.tile[0],
@@ -196,7 +203,7 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
         "TILED_X": int(chosen.tile[1] < width),
         "SLOTS": chosen.slots,
         "THREADS": chosen.threads,
-        "BLOCKS": max(1, RESIDENT // chosen.threads),
+        "BLOCKS": max(1, 65536 // registers // chosen.threads),
     }
     sections = {"registers": "REGISTERS", "shared": "SHARED", "tiles": "TILES", "cells": "CELLS"}
     lines = [f"#define {sections[chosen.kind]}"]
@@ -207,6 +214,8 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
     lines += [
         f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
         f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
+        f"constexpr float STATE_BOUND = {float(np.float32(bound))!r}f;",
+        _table("unit", [int(c in units) for c in seen.held]),
         _table("held", seen.held),
         _table("held_as", _positions(seen.held, channels)),
         _table("written", [int(c in dict(program.outputs)) for c in seen.held]),
@@ -247,6 +256,16 @@ def is_identity(plan: Plan) -> bool:
     return bool(np.array_equal(index.ravel(), np.arange(index.size)))
 
 
+def unit_outputs(program: Program) -> dict[int, int]:
+    """The channels that are clipped to [0, 1], and their nodes."""
+    nodes = program.nodes
+    return {
+        c: i
+        for c, i in program.outputs
+        if nodes[i][0] == "clip_flush" and nodes[nodes[i][2]] == ("const", 1.0)
+    }
+
+
 @lru_cache(maxsize=256)
 def _rule(program: Program, seen: Reach) -> str:
     """The rule as a function of one cell."""
@@ -261,7 +280,8 @@ def _rule(program: Program, seen: Reach) -> str:
             leaves[i] = f"at.medium({program.media.index(operands[0])})"
         elif op in ("step", "cell", "key"):
             leaves[i] = f"at.{op}()"
-    lines = declared(program, CUDA, leaves | _scaled(program))
+    units = {i: f"at.unit(v{program.nodes[i][1]})" for i in unit_outputs(program).values()}
+    lines = declared(program, CUDA, leaves | _scaled(program) | units)
     lines += [f"next[{seen.held.index(channel)}] = v{i};" for channel, i in program.outputs]
     body = "\n".join(f"    {line}" for line in lines)
     head = (

@@ -111,13 +111,15 @@ struct Patch {
     bool active, first_column, last_column, first_row, last_row;
 };
 
-// One cell of a patch, as its rule sees it.
+// One cell of a patch, as its rule sees it. IN_RANGE: no number is NaN, or becomes so in this step.
+template <bool IN_RANGE>
 struct PatchCell {
     const float (&w)[K][UP + R + DOWN][LEFT + P + RIGHT];
     const Patch& patch;
     const Item& item;
     int i, j;
     unsigned done;
+    unsigned& least_bits;   // of numbers that are not 0, minus 1
 
     __device__ __forceinline__ float read(int k, int dy, int dx) const {
         return w[k][UP + i + dy][LEFT + j + dx];
@@ -127,6 +129,15 @@ struct PatchCell {
     __device__ __forceinline__ unsigned step() const { return done; }
     __device__ __forceinline__ unsigned cell() const { return patch.ys[i] * W + patch.xs[j]; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
+
+    // Clipped to [0, 1] and flushed; in range the clip comes with the addition before it, and the
+    // flush is left to the end of the step, where few steps have anything to flush.
+    __device__ __forceinline__ float unit(float x) const {
+        if (!IN_RANGE) return least(positive(x), 1.0f);
+        x = __saturatef(x);
+        least_bits = __viaddmin_u32(__float_as_uint(x), ~0u, least_bits);
+        return x;
+    }
 };
 
 template <int N>
@@ -174,7 +185,8 @@ __device__ __forceinline__ void sides(const Patch& p, float (&row)[N]) {
 }
 
 // One step; `exchange` alternates between two halves, so that one barrier a step is enough.
-__device__ __forceinline__ void advance_patch(Patch& p, const Item& item, float* exchange,
+template <bool IN_RANGE>
+__device__ __forceinline__ void step_patch(Patch& p, const Item& item, float* exchange,
                                               int slot_group, int above, int below,
                                               unsigned done) {
     float w[K][UP + R + DOWN][LEFT + P + RIGHT];
@@ -226,16 +238,50 @@ __device__ __forceinline__ void advance_patch(Patch& p, const Item& item, float*
                 if ((i >= UP && i < UP + R) || diagonal(k)) sides(p, w[k][i]);
         }
     }
+    unsigned least_bits = ~0u;
 #pragma unroll
     for (int i = 0; i < R; ++i)
 #pragma unroll
         for (int j = 0; j < P; ++j) {
             float next[K];
-            rule(PatchCell{w, p, item, i, j, done}, next);
+            rule(PatchCell<IN_RANGE>{w, p, item, i, j, done, least_bits}, next);
 #pragma unroll
             for (int k = 0; k < K; ++k)
                 if (written(k)) p.s[k][i][j] = next[k];
         }
+    if (IN_RANGE && least_bits < __float_as_uint(SMALLEST) - 1)
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+#pragma unroll
+            for (int n = 0; n < R * P; ++n)
+                if (unit(k)) p.s[k][n / P][n % P] = positive(p.s[k][n / P][n % P]);
+}
+
+__device__ __forceinline__ bool in_range(const Patch& p) {
+    bool inside = true;
+#pragma unroll
+    for (int k = 0; k < K; ++k)
+#pragma unroll
+        for (int n = 0; n < R * P; ++n)
+            inside = inside && fabsf(p.s[k][n / P][n % P]) <= STATE_BOUND;
+    return inside;
+}
+
+// Steps `done` to `until`, fast ones as soon as all numbers are in range.
+__device__ __forceinline__ void advance_patch(Patch& p, const Item& item, float* exchange,
+                                              int slot_group, int above, int below,
+                                              unsigned& done, unsigned until) {
+    if constexpr (STAYS_FINITE) {
+        while (done < until && !__syncthreads_and(in_range(p)))
+            step_patch<false>(p, item, exchange, slot_group, above, below, done++);
+#pragma unroll 1
+        for (; done < until; ++done)
+            step_patch<true>(p, item, exchange, slot_group, above, below, done);
+    } else {
+#pragma unroll UNROLLED
+        for (; done < until; ++done)
+            step_patch<false>(p, item, exchange, slot_group, above, below, done);
+    }
 }
 
 // Rows of interleaved cells (y, x, channel), moved between a warp's patches and memory through
@@ -460,8 +506,8 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
     };
     unsigned done = 0;
     for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
-        for (const unsigned until = __ldg(times + snapshot); done < until; ++done)
-            advance_patch(p, item, exchange, slot_group, above, below, done);
+        advance_patch(p, item, exchange, slot_group, above, below, done,
+                      __ldg(times + snapshot));
         float* features = out + own * size + snapshot * SNAPSHOT_FEATURES;
         if (PLAIN) {
             const auto to = [&](int each) {
@@ -611,8 +657,7 @@ advance(INPUTS, const float* from, float* to, unsigned first, unsigned steps, in
         for (int q = 0; q < MEDIA; ++q)
             get(p.medium[q][i], item.media + q * PLANE + p.ys[i] * W, p.xs);
     }
-    for (unsigned done = first; done < first + steps; ++done)
-        advance_patch(p, item, exchange, p.group, above, below, done);
+    advance_patch(p, item, exchange, p.group, above, below, first, first + steps);
     if (!p.active) return;
 #pragma unroll
     for (int i = 0; i < R; ++i) {
@@ -661,6 +706,7 @@ struct SharedCell {
     __device__ __forceinline__ unsigned step() const { return done; }
     __device__ __forceinline__ unsigned cell() const { return cell_number; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
+    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
 };
 
 __device__ __forceinline__ void refresh(float* plane) {   // the cells beyond the edge
@@ -809,6 +855,7 @@ struct PlaneCell {
     __device__ __forceinline__ unsigned step() const { return done; }
     __device__ __forceinline__ unsigned cell() const { return y * W + x; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
+    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
 };
 
 extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, unsigned done) {
