@@ -15,7 +15,7 @@ from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
 from pixelflow.core.config import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
-BACKENDS = ("cpu", "numba")
+BACKENDS = ("cpu", "numba", "moderngl")
 SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
 EXACT = ("diffusion_reaction", "life_like", "wave", "test_decay", "test_noise", "test_swap")
 GOLDEN = np.load(Path(__file__).parent / "golden" / "pixelflow_rc.npz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pixelflow.core.graph import LEAVES, Program
+from pixelflow.core.graph import LEAVES, OPERATIONS, SMALLEST, Program
 
 # Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
 NUMBA = {
@@ -43,6 +43,49 @@ NUMBA = {
     "float": "f32({0})",
 }
 
+# Ternaries, because GLSL leaves open what its min, max and clamp do with NaN and -0.
+TINY = f"{float(SMALLEST)!r}"
+GLSL = {
+    "f": "precise float",
+    "b": "precise bool",
+    "u": "uint",
+    "const": "{0!r}",
+    "uconst": "{0}u",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "neg": "-{0}",
+    "abs": "abs({0})",
+    "sqrt": "sqrt({0})",
+    "exp": "exp({0})",
+    "log": "log({0})",
+    "tanh": "tanh({0})",
+    "minimum": "{1} < {0} ? {1} : {0}",
+    "maximum": "{1} > {0} ? {1} : {0}",
+    "clip": "{2} < ({1} > {0} ? {1} : {0}) ? {2} : ({1} > {0} ? {1} : {0})",
+    "clip_flush": f"{{1}} < ({{0}} < {TINY} ? 0.0 : {{0}}) ? {{1}} "
+    f": ({{0}} < {TINY} ? 0.0 : {{0}})",
+    "flush": f"abs({{0}}) < {TINY} ? 0.0 : {{0}}",
+    "where": "{0} ? {1} : {2}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "{0} && {1}",
+    "or": "{0} || {1}",
+    "not": "!{0}",
+    "uadd": "{0} + {1}",
+    "umul": "{0} * {1}",
+    "uxor": "{0} ^ {1}",
+    "ushr": "{0} >> {1}",
+    "float": "float({0})",
+}
+# Before version 400, and where bits need not be the same, the compiler may contract.
+GLSL_LOOSE = {**GLSL, "f": "float", "b": "bool"}
+
 
 def statements(
     program: Program, language: Mapping[str, str], leaves: Mapping[int, str]
@@ -68,3 +111,13 @@ def statements(
             text = language[op].format(*(f"v{j}" for j in operands))
         lines.append(f"v{i} = {text}")
     return lines
+
+
+def declared(program: Program, language: Mapping[str, str], leaves: Mapping[int, str]) -> list[str]:
+    """`statements` for languages with types, "float v3 = v1 + v2;", one per node.
+
+    The language names the types of numbers, conditions and uint32 under "f", "b" and "u".
+    """
+    kinds = [LEAVES.get(op) or OPERATIONS[op][-1] for op, *_ in program.nodes]
+    lines = statements(program, language, leaves)
+    return [f"{language[kind]} {line};" for kind, line in zip(kinds, lines, strict=True)]
