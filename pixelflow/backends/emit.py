@@ -60,7 +60,9 @@ GLSL = {
     "sqrt": "sqrt({0})",
     "exp": "exp({0})",
     "log": "log({0})",
-    "tanh": "tanh({0})",
+    # Drivers make tanh of exponentials, which near 0 leaves few digits: there, its series.
+    "tanh": "abs({0}) < 0.1 ? {0} - {0} * {0} * {0} * (0.33333334 - {0} * {0} * (0.13333334 - "
+    "{0} * {0} * 0.053968254)) : tanh({0})",
     "minimum": "{1} < {0} ? {1} : {0}",
     "maximum": "{1} > {0} ? {1} : {0}",
     "clip": "{2} < ({1} > {0} ? {1} : {0}) ? {2} : ({1} > {0} ? {1} : {0})",
