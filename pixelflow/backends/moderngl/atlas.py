@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from pixelflow.backends.moderngl.context import Device, Scratch
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
 from pixelflow.backends.moderngl.glsl import ROW_BITS
+from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = {True: 4 * 2**20, False: 256 * 2**20}  # of an atlas: on software it stays in cache
@@ -21,27 +21,36 @@ class Atlas(Scratch):
     def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
         super().__init__(device)
         self.device, self.plan = device, plan
-        latents = inputs[:1] if inputs.dtype == np.uint8 else plan.encoder.latents(inputs[:1])
-        if plan.encoder.weight is not None:
-            latents = plan.encoder.latents(inputs[:1])
-        own = latents.ndim == 3 and latents.shape[1] > 1
-        self.as_bytes = latents.dtype == np.uint8
-        self.row = latents[0].size  # latents of a sample
-        self.shaders = Shaders(
-            plan, exact, device.version, device.largest, self.as_bytes, own, latents.shape[-1]
-        )
+        self.latents = Latents.of(plan, inputs)
+        self.shaders = Shaders(plan, exact, device.version, device.largest, self.latents)
+        self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
         self._allocate()
         self._compile()
+
+    def _refuse_what_does_not_fit(self) -> None:
+        height, width, _ = self.plan.shape
+        largest, limits = self.device.largest, self.device.limits
+        if max(height, width) > largest:
+            raise RuntimeError(
+                f"a texture of {height} x {width} is larger than {self.device.renderer} holds, "
+                f"{largest} x {largest}: take backend 'numba'"
+            )
+        channels = 4 * min(limits["GL_MAX_DRAW_BUFFERS"], limits["GL_MAX_TEXTURE_IMAGE_UNITS"] - 6)
+        if len(self.shaders.channels) > channels:
+            raise RuntimeError(
+                f"the rule reads and writes {len(self.shaders.channels)} channels, "
+                f"{self.device.renderer} draws {channels}: take backend 'numba'"
+            )
 
     def _most(self) -> int:
         """How many samples fit."""
         shaders, members, largest = self.shaders, self.plan.members, self.device.largest
         height, width, _ = self.plan.shape
-        tiles = _power_below(largest // width) * (largest // height)
+        tiles = _tiles(self.device, height, width)
         groups = min(tiles, CHUNK_BYTES[self.device.software] // (height * width * 16)) // members
         by_features = largest // (members * shaders.feature_rows[0])
-        by_latents = (largest << ROW_BITS) // self.row
+        by_latents = (largest << ROW_BITS) // self.latents.size
         return max(1, min(max(1, groups) * shaders.lanes, by_features, by_latents))
 
     def _allocate(self) -> None:
@@ -66,7 +75,8 @@ class Atlas(Scratch):
         self.read = [keep(context.texture(size, 4, dtype="f4")) for _ in plan.times]
         self.read_frames = [keep(context.framebuffer([texture])) for texture in self.read]
         self.back = keep(context.buffer(reserve=4 * 4 * size[0] * size[1]))
-        self.latents = self._table(np.empty(self.chunk * self.row, "u1" if self.as_bytes else "f4"))
+        numbers = np.empty(self.chunk * self.latents.size, "u1" if self.latents.as_bytes else "f4")
+        self.uploaded = self._table(numbers)
         self.tables = {
             "sources": self._table(plan.encoder.index.astype(np.int32)),
             "media": self._table(plan.media),
@@ -94,9 +104,8 @@ class Atlas(Scratch):
 
     def load(self, inputs: np.ndarray) -> None:
         """Upload a batch."""
-        latents = inputs if self.as_bytes else self.plan.encoder.latents(inputs)
         self.samples = len(inputs)
-        write_table(self.latents, np.ascontiguousarray(latents))
+        write_table(self.uploaded, self.latents.values(inputs))
 
     def run(self) -> None:
         """From latents to features, all on the device."""
@@ -151,13 +160,29 @@ class Atlas(Scratch):
                 program[name].value = value
 
     def _draw(self, drawn: tuple[Any, Any], target: Any, states: list[Any]) -> None:
-        program, triangle = drawn
+        _, triangle = drawn
         for k, texture in enumerate(states):
             texture.use(k)
-        for k, texture in enumerate([*self.tables.values(), self.latents]):
+        for k, texture in enumerate([*self.tables.values(), self.uploaded]):
             texture.use(self.shaders.layers + k)
         target.use()
         triangle.render(vertices=3)
+
+
+def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
+    """How many members of one sample fit at once, at least 1."""
+    height, width, _ = plan.shape
+    latents = Latents.of(plan, inputs)
+    shaders = Shaders(plan, True, device.version, device.largest, latents)
+    numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
+    by_tables = (device.largest << ROW_BITS) // numbers
+    by_features = device.largest // shaders.feature_rows[0]
+    return max(1, min(_tiles(device, height, width), by_features, by_tables))
+
+
+def _tiles(device: Device, height: int, width: int) -> int:
+    """How many tiles the largest atlas has."""
+    return _power_below(device.largest // width) * (device.largest // height)
 
 
 def write_table(texture: Any, numbers: np.ndarray) -> None:
@@ -169,20 +194,6 @@ def write_table(texture: Any, numbers: np.ndarray) -> None:
         texture.write(flat[: rows * columns], viewport=(0, 0, columns, rows))
     if rest:
         texture.write(flat[rows * columns :], viewport=(0, rows, rest, 1))
-
-
-def fill(device: Device, plan: Plan, inputs: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    """`out` (N, M, S, features of a snapshot) from inputs, chunk by chunk."""
-    with Atlas(device, plan, inputs, exact) as atlas:
-        for rows in _chunks(len(inputs), atlas.chunk):
-            atlas.load(inputs[rows])
-            atlas.run()
-            atlas.store(out[rows])
-
-
-def _chunks(n_samples: int, size: int) -> Iterator[slice]:
-    for start in range(0, n_samples, size):
-        yield slice(start, min(start + size, n_samples))
 
 
 def _power_below(number: int) -> int:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pixelflow.backends.moderngl import glsl
+from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
 VERTEX = """#version 330
 void main() { gl_Position = vec4((gl_VertexID & 1) * 4 - 1, (gl_VertexID & 2) * 2 - 1, 0, 1); }
 """
+
+# Where a texture is: its sample and member, the lane of its texels and the corner of its tile.
+TYPES = "int item, int member, int lane, ivec2 corner"
+GIVEN = "item, member, lane, corner"
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,7 @@ class Shaders:
     exact: bool
     version: int
     largest: int
-    as_bytes: bool
-    own: bool
-    length: int
+    latents: Latents
 
     @cached_property
     def channels(self) -> tuple[int, ...]:
@@ -106,7 +109,7 @@ class Shaders:
                     value = f"encoded(item, member, cell, {channel})"
                     lines.append(f"target{layer}.{component} = {value};")
         body = "\n".join(f"    {line}" for line in lines)
-        gather = glsl.gather(self.plan, self.as_bytes, self.own, self.length)
+        gather = glsl.gather(self.latents)
         return f"""{self._head()}{gather}{self._targets()}uniform int samples;
 void main() {{
 {self._place()}
@@ -182,14 +185,14 @@ void main() {{
         for axis, number, length in (("y", 0, height), ("x", 1, width)):
             for offset in sorted({read[number] for read in reads}):
                 position = glsl.moved(axis, offset, length, self.plan.boundary)
-                lines.append(f"int {_name(axis, offset)} = {position};")
+                lines.append(f"int {glsl.name(axis, offset)} = {position};")
         names: dict[tuple[int, int, int], str] = {}
         for dy, dx, channel in reads:
             layer = self.texel(channel)[0]
             if (dy, dx, layer) in names:
                 continue
-            name = names[dy, dx, layer] = f"{_name('t', dy)}{_name('_', dx)}_{layer}"
-            at_y, at_x = _name("y", dy), _name("x", dx)
+            name = names[dy, dx, layer] = f"{glsl.name('t', dy)}{glsl.name('_', dx)}_{layer}"
+            at_y, at_x = glsl.name("y", dy), glsl.name("x", dx)
             texel = f"texelFetch(now{layer}, corner + ivec2({at_x}, {at_y}), 0)"
             if self.plan.boundary == "zero" and (dy or dx):
                 texel = f"({at_x} | {at_y}) < 0 ? vec4(0.0) : {texel}"
@@ -201,7 +204,7 @@ void main() {{
         rows, columns = self.feature_rows
         members = self.plan.members
         states = "".join(f"uniform sampler2D now{k};\n" for k in range(self.layers))
-        gather = glsl.gather(self.plan, self.as_bytes, self.own, self.length)
+        gather = glsl.gather(self.latents)
         return f"""{self._head()}uniform int tile_bits;
 {states}{gather}{self._values()}out vec4 target;
 {self._features()}
@@ -222,53 +225,89 @@ void main() {{
 
     def _values(self) -> str:
         """``float value(channel, x, y, ...)``: what a texture holds."""
-        width, driven = self.plan.shape[1], glsl.driven(self.plan)
-        cases = []
-        for channel in range(self.plan.shape[2]):
-            if channel in self.channels:
-                layer, component = self.texel(channel)
-                texel = f"texelFetch(now{layer}, corner + ivec2(x, y), 0)"
-                text = f"{texel}.{component}"
-                if self.lanes > 1:
-                    parts = [f"t.{self.texel(channel, k)[1]}" for k in range(self.lanes)]
-                    picked = parts[-1]
-                    for k in reversed(range(self.lanes - 1)):
-                        picked = f"lane == {k} ? {parts[k]} : {picked}"
-                    cases.append(f"if (channel == {channel}) {{ vec4 t = {texel}; "
-                                 f"return {picked}; }}")
-                    continue
-            elif channel in driven:
-                text = f"encoded(item, member, y * {width} + x, {channel})"
-            else:
-                continue
-            cases.append(f"if (channel == {channel}) return {text};")
-        body = "\n".join(f"    {case}" for case in cases)
+        cases = (
+            f"if (channel == {channel}) {self._channel(channel)}"
+            for channel in range(self.plan.shape[2])
+            if channel in self.channels or channel in glsl.driven(self.plan)
+        )
         return f"""
-float value(int channel, int x, int y, int item, int member, int lane, ivec2 corner) {{
-{body}
+float value(int channel, int x, int y, {TYPES}) {{
+{glsl.indented(cases)}
     return 0.0;
 }}
 """
 
+    def _channel(self, channel: int) -> str:
+        """The statement of `value` that returns a channel."""
+        if channel not in self.channels:
+            return f"return encoded(item, member, y * {self.plan.shape[1]} + x, {channel});"
+        places = [self.texel(channel, k) for k in range(self.lanes)]
+        picked = f"t.{places[-1][1]}"
+        for k in reversed(range(self.lanes - 1)):
+            picked = f"lane == {k} ? t.{places[k][1]} : {picked}"
+        texel = f"texelFetch(now{places[0][0]}, corner + ivec2(x, y), 0)"
+        return f"{{ vec4 t = {texel}; return {picked}; }}"
+
     def _features(self) -> str:
         """``vec4 features(first, ...)``: the features from 4 * first on."""
-        given = "item, member, lane, corner"
         height, width, channels = self.plan.shape
         if self.plan.probe == Probe() and channels == 4:
-            y = glsl.quotient("first", width, height * width)
-            parts = ", ".join(f"value({c}, x, y, {given})" for c in range(4))
-            body = f"int y = {y}, x = first - y * {width};\n    return vec4({parts});"
-            extra = ""
+            parts = (f"value({c}, x, y, {GIVEN})" for c in range(4))
+            extra, lines = (
+                "",
+                [
+                    f"int y = {glsl.quotient('first', width, height * width)};",
+                    f"int x = first - y * {width};",
+                ],
+            )
         else:
-            extra = glsl.feature_function(self.plan, "value", given, self.block)
-            parts = ", ".join(f"feature(4 * first + {k}, {given})" for k in range(4))
-            body = f"return vec4({parts});"
-        return f"""{extra}
-vec4 features(int first, int item, int member, int lane, ivec2 corner) {{
-    {body}
+            parts = (f"feature(4 * first + {k}, {GIVEN})" for k in range(4))
+            extra, lines = self._feature(), []
+        lines.append(f"return vec4({', '.join(parts)});")
+        return f"{extra}\nvec4 features(int first, {TYPES}) {{\n{glsl.indented(lines)}\n}}\n"
+
+    def _feature(self) -> str:
+        """``float feature(number, ...)``: one feature of a member's snapshot."""
+        _, width, channels = self.plan.shape
+        lines = [f"if (number >= {self.block}) return 0.0;"]
+        if self.plan.probe == Probe():
+            lines += [
+                f"int cell = {glsl.quotient('number', channels, self.block + 4)};",
+                f"int channel = number - cell * {channels};",
+                f"int y = {glsl.quotient('cell', width, self.block)}, x = cell - y * {width};",
+                f"return value(channel, x, y, {GIVEN});",
+            ]
+            return f"float feature(int number, {TYPES}) {{\n{glsl.indented(lines)}\n}}\n"
+        lines += self._probed()
+        value = f"value(channel, x, y, {GIVEN})"
+        sign = (
+            f"sign == 0 ? {glsl.signed(self.plan, value, 0)} : {glsl.signed(self.plan, value, 1)}"
+        )
+        return f"""{glsl.rectified_function(self.plan, self.precise)}
+float seen(int channel, int sign, int x, int y, {TYPES}) {{
+    return {sign if self.plan.probe.rectify else value};
+}}
+float feature(int number, {TYPES}) {{
+{glsl.indented(lines)}
 }}
 """
 
-
-def _name(axis: str, offset: int) -> str:
-    return f"{axis}_{'m' if offset < 0 else ''}{abs(offset)}"
+    def _probed(self) -> list[str]:
+        """The lines of `feature` where the probe is not the default one."""
+        height, width, channels = self.plan.shape
+        probe = self.plan.probe
+        rows, columns = (probe.pool, probe.pool) if probe.pool else (height, width)
+        read = tuple(range(channels)) if probe.channels is None else probe.channels
+        signs = 1 + probe.rectify
+        seen = f"seen(channel, sign, x, y, {GIVEN})"
+        lines = [
+            f"int image = {glsl.quotient('number', rows * columns, self.block + 4)};",
+            f"int cell = number - image * {rows * columns};",
+            f"int j = {glsl.quotient('cell', columns, rows * columns)}, i = cell - j * {columns};",
+            f"int order = {glsl.quotient('image', signs, self.block)};",
+            f"int sign = image - order * {signs};",
+            f"int channel = int[{len(read)}]({', '.join(map(str, read))})[order];",
+        ]
+        if probe.pool:
+            return lines + glsl.pooled_lines(self.plan, seen)
+        return [*lines, f"return {seen.replace('x, y', 'i, j')};"]

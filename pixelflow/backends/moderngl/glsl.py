@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 
 from pixelflow.backends.emit import GLSL, GLSL_LOOSE, declared
+from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
-from pixelflow.core.probes import Probe
 
 ROW_BITS = 12  # tables of numbers are textures of 2**ROW_BITS columns, read by one index
 FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
@@ -67,8 +68,10 @@ def moved(axis: str, offset: int, length: int, boundary: str) -> str:
     if boundary == "zero":
         if abs(offset) >= length:
             return "-1"
-        return f"{axis} < {length - offset} ? {axis} + {offset} : -1" if offset > 0 else (
-            f"{axis} + {offset}"
+        return (
+            f"{axis} < {length - offset} ? {axis} + {offset} : -1"
+            if offset > 0
+            else (f"{axis} + {offset}")
         )
     period = length if boundary == "periodic" else 2 * length
     offset = (offset + period // 2) % period - period // 2
@@ -106,95 +109,63 @@ ivec2 table_cell(int i) {{ return ivec2(i & {2**ROW_BITS - 1}, i >> {ROW_BITS});
 """
 
 
-def gather(plan: Plan, as_bytes: bool, own: bool, length: int) -> str:
-    """``float encoded(sample, member, cell, channel)``: the encoder's value in a table's texture.
-
-    Parameters
-    ----------
-    as_bytes : bool
-        The latents are uint8.
-    own : bool
-        Each member has its own.
-    length : int
-        How many of them an input has.
-    """
-    channels = plan.shape[2]
-    kind, scale = ("usampler2D", f"* {float(PIXEL)!r}") if as_bytes else ("sampler2D", "")
-    row = f"(item * {plan.members} + member)" if own else "item"
-    latent = table_lookup("latents", f"{row} * {length} + source")
+def gather(latents: Latents) -> str:
+    """``float encoded(item, member, cell, channel)``: the encoder's value, from tables."""
+    plan = latents.plan
+    kind, scale = ("usampler2D", f"* {float(PIXEL)!r}") if latents.as_bytes else ("sampler2D", "")
+    row = f"(item * {plan.members} + member)" if latents.own else "item"
+    latent = table_lookup("latents", f"{row} * {latents.length} + source")
     return f"""
 uniform {kind} latents;
 uniform isampler2D sources;
 float encoded(int item, int member, int cell, int channel) {{
-    int source = {table_lookup("sources", f"cell * {channels} + channel")};
+    int source = {table_lookup("sources", f"cell * {plan.shape[2]} + channel")};
     return source < 0 ? 0.0 : float({latent}) {scale};
 }}
 """
 
 
-def feature_function(plan: Plan, value: str, given: str, block: int) -> str:
-    """``float feature(number, ...)``: one feature of a member's snapshot, by the plan's probe."""
-    height, width, channels = plan.shape
-    probe = plan.probe
-    types = "int item, int member, int lane, ivec2 corner"
-    if probe == Probe():
-        cells, width_of = height * width, f"{width}"
-        return f"""
-float feature(int number, {types}) {{
-    if (number >= {block}) return 0.0;
-    int cell = {quotient("number", channels, block + 4)}, channel = number - cell * {channels};
-    int y = {quotient("cell", width, cells)}, x = cell - y * {width_of};
-    return {value}(channel, x, y, {given});
-}}
-"""
-    rows, columns = (probe.pool, probe.pool) if probe.pool else (height, width)
-    read = tuple(range(channels)) if probe.channels is None else probe.channels
-    signs = 1 + probe.rectify
-    chosen = f"int[{len(read)}]({', '.join(map(str, read))})[image]"
-    sign = f"image - image / {signs} * {signs}" if signs > 1 else "0"
-    return f"""
-float seen(int channel, int sign, int x, int y, {types}) {{
-    float found = {value}(channel, x, y, {given});
-    {_rectified(plan)}
-}}
-float feature(int number, {types}) {{
-    if (number >= {block}) return 0.0;
-    int image = {quotient("number", rows * columns, block + 4)};
-    int cell = number - image * {rows * columns};
-    int j = {quotient("cell", columns, rows * columns)}, i = cell - j * {columns};
-    int sign = {sign};
-    image = {quotient("image", signs, block)};
-    int channel = {chosen};
-{_pooled(plan, rows, columns, given)}
-}}
-"""
-
-
-def _rectified(plan: Plan) -> str:
+def rectified_function(plan: Plan, precise: bool) -> str:
+    """``float rectified(x)``: what is above the probe's threshold."""
     if not plan.probe.rectify:
-        return "return found;"
-    level = repr(float(np.float32(plan.probe.level)))
-    return f"""precise float above = (sign == 0 ? found : -found) - {level};
-    return above <= 0.0 ? 0.0 : above;"""
+        return ""
+    level = float(np.float32(plan.probe.level))
+    return f"""
+float rectified(float x) {{
+    {"precise " if precise else ""}float above = x - {level!r};
+    return above <= 0.0 ? 0.0 : above;
+}}
+"""
 
 
-def _pooled(plan: Plan, rows: int, columns: int, given: str) -> str:
-    """The end of `feature`: cell (j, i) of the grid."""
+def signed(plan: Plan, value: str, sign: int) -> str:
+    """A value as the probe reads it, or with sign 1 its negative."""
+    return f"rectified({'-' * sign}({value}))" if plan.probe.rectify else value
+
+
+def pooled_lines(plan: Plan, value: str) -> list[str]:
+    """Lines that return cell (j, i) of the probe's grid, made of ``value`` at (x, y)."""
     height, width, _ = plan.shape
-    if not plan.probe.pool:
-        return f"    return seen(channel, sign, i, j, {given});"
-    mean = plan.probe.pool_op == "mean"
-    start, joined = ("0.0", "total + found") if mean else (
-        "uintBitsToFloat(0xff800000u)", "isnan(found) || found > total ? found : total"
-    )
-    end = "total / float((bottom - top) * (right - left))" if mean else "total"
-    return f"""    int top = j * {height} / {rows}, bottom = ((j + 1) * {height} + {rows - 1}) / {rows};
-    int left = i * {width} / {columns}, right = ((i + 1) * {width} + {columns - 1}) / {columns};
-    float total = {start};
-    for (int y = top; y < bottom; y++) {{
-        for (int x = left; x < right; x++) {{
-            float found = seen(channel, sign, x, y, {given});
-            total = {joined};
-        }}
-    }}
-    return {end};"""
+    grid, mean = plan.probe.pool or 1, plan.probe.pool_op == "mean"
+    joined = "total + found" if mean else "isnan(found) || found > total ? found : total"
+    return [
+        f"int top = j * {height} / {grid}, bottom = ((j + 1) * {height} + {grid - 1}) / {grid};",
+        f"int left = i * {width} / {grid}, right = ((i + 1) * {width} + {grid - 1}) / {grid};",
+        f"float total = {'0.0' if mean else 'uintBitsToFloat(0xff800000u)'};",
+        "for (int y = top; y < bottom; y++) {",
+        "    for (int x = left; x < right; x++) {",
+        f"        float found = {value};",
+        f"        total = {joined};",
+        "    }",
+        "}",
+        f"return total{' / float((bottom - top) * (right - left))' if mean else ''};",
+    ]
+
+
+def name(axis: str, offset: int) -> str:
+    """A variable of the cells that many rows or columns away."""
+    return f"{axis}_{'m' if offset < 0 else ''}{abs(offset)}"
+
+
+def indented(lines: Iterable[str], spaces: int = 4) -> str:
+    return "\n".join(" " * spaces + line for line in lines)
