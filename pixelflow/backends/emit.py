@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pixelflow.core.graph import LEAVES, OPERATIONS, Program
+from pixelflow.core.graph import LEAVES, OPERATIONS, SMALLEST, Program
 
 # Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
 NUMBA = {
@@ -43,6 +43,75 @@ NUMBA = {
     "float": "f32({0})",
 }
 
+# What GLSL and CUDA write alike.
+C_LIKE = {
+    "uconst": "{0}u",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "neg": "-{0}",
+    "where": "{0} ? {1} : {2}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "{0} && {1}",
+    "or": "{0} || {1}",
+    "not": "!{0}",
+    "uadd": "{0} + {1}",
+    "umul": "{0} * {1}",
+    "uxor": "{0} ^ {1}",
+    "ushr": "{0} >> {1}",
+    "float": "float({0})",
+}
+
+# Ternaries, because GLSL leaves open what its min, max and clamp do with NaN and -0.
+TINY = f"{float(SMALLEST)!r}"
+GLSL = {
+    **C_LIKE,
+    "f": "precise float",
+    "b": "precise bool",
+    "u": "uint",
+    "const": "{0!r}",
+    "abs": "abs({0})",
+    "sqrt": "sqrt({0})",
+    "exp": "exp({0})",
+    "log": "log({0})",
+    # Drivers make tanh of exponentials, which near 0 leaves few digits: there, its series.
+    "tanh": "abs({0}) < 0.1 ? {0} - {0} * {0} * {0} * (0.33333334 - {0} * {0} * (0.13333334 - "
+    "{0} * {0} * 0.053968254)) : tanh({0})",
+    "minimum": "{1} < {0} ? {1} : {0}",
+    "maximum": "{1} > {0} ? {1} : {0}",
+    "clip": "{2} < ({1} > {0} ? {1} : {0}) ? {2} : ({1} > {0} ? {1} : {0})",
+    "clip_flush": f"{{1}} < ({{0}} < {TINY} ? 0.0 : {{0}}) ? {{1}} "
+    f": ({{0}} < {TINY} ? 0.0 : {{0}})",
+    "flush": f"abs({{0}}) < {TINY} ? 0.0 : {{0}}",
+}
+# Before version 400, and where bits need not be the same, the compiler may contract.
+GLSL_LOOSE = {**GLSL, "f": "float", "b": "bool"}
+
+# Contraction is off where bits count; least, most, flushed and positive stand in cuda/texture.cu.
+CUDA = {
+    **C_LIKE,
+    "f": "const float",
+    "b": "const bool",
+    "u": "const unsigned",
+    "const": "{0!r}f",
+    "abs": "fabsf({0})",
+    "sqrt": "sqrtf({0})",
+    "exp": "expf({0})",
+    "log": "logf({0})",
+    "tanh": "tanhf({0})",
+    "minimum": "least({0}, {1})",
+    "maximum": "most({0}, {1})",
+    "clip": "least(most({0}, {1}), {2})",
+    "clip_flush": "least(positive({0}), {1})",
+    "flush": "flushed({0})",
+}
+
 
 def statements(
     program: Program, language: Mapping[str, str], leaves: Mapping[int, str]
@@ -70,48 +139,11 @@ def statements(
     return lines
 
 
-# Contraction is off where bits count; least, most, flushed and positive stand in cuda/texture.cu.
-CUDA = {
-    "f": "float",
-    "b": "bool",
-    "u": "unsigned",
-    "const": "{0!r}f",
-    "uconst": "{0}u",
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "neg": "-{0}",
-    "abs": "fabsf({0})",
-    "sqrt": "sqrtf({0})",
-    "exp": "expf({0})",
-    "log": "logf({0})",
-    "tanh": "tanhf({0})",
-    "minimum": "least({0}, {1})",
-    "maximum": "most({0}, {1})",
-    "clip": "least(most({0}, {1}), {2})",
-    "clip_flush": "least(positive({0}), {1})",
-    "flush": "flushed({0})",
-    "where": "{0} ? {1} : {2}",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "and": "{0} && {1}",
-    "or": "{0} || {1}",
-    "not": "!{0}",
-    "uadd": "{0} + {1}",
-    "umul": "{0} * {1}",
-    "uxor": "{0} ^ {1}",
-    "ushr": "{0} >> {1}",
-    "float": "static_cast<float>({0})",
-}
-
-
 def declared(program: Program, language: Mapping[str, str], leaves: Mapping[int, str]) -> list[str]:
-    """`statements` where variables have types: ``const float v3 = v1 + v2;``."""
-    kinds = [LEAVES[op] if op in LEAVES else OPERATIONS[op][-1] for op, *_ in program.nodes]
+    """`statements` for languages with types, "float v3 = v1 + v2;", one per node.
+
+    The language names the types of numbers, conditions and uint32 under "f", "b" and "u".
+    """
+    kinds = [LEAVES.get(op) or OPERATIONS[op][-1] for op, *_ in program.nodes]
     lines = statements(program, language, leaves)
-    return [f"const {language[k]} {line};" for k, line in zip(kinds, lines, strict=True)]
+    return [f"{language[kind]} {line};" for kind, line in zip(kinds, lines, strict=True)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pixelflow")
 
-BACKENDS = ("cuda", "numba", "cpu")  # "auto" takes the first that can run here
+BACKENDS = ("cuda", "moderngl", "numba", "cpu")  # "auto" takes the first that can run here
 SOFTWARE = "(software)"  # ends what a backend says of a renderer that "auto" passes over
 
 

@@ -1,0 +1,201 @@
+"""The fragment path: a batch's textures as tiles of an atlas, one draw a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelflow.backends.moderngl.context import Device, Scratch
+from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
+from pixelflow.backends.moderngl.glsl import ROW_BITS
+from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.core.plan import Plan
+
+CHUNK_BYTES = {True: 4 * 2**20, False: 256 * 2**20}  # of an atlas: on software it stays in cache
+
+
+class Atlas(Scratch):
+    """All that one plan needs on a device, for batches up to a number of samples."""
+
+    def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
+        super().__init__(device)
+        self.device, self.plan = device, plan
+        self.latents = Latents.of(plan, inputs)
+        self.shaders = Shaders(plan, exact, device.version, device.largest, self.latents)
+        self._refuse_what_does_not_fit()
+        self.chunk = min(len(inputs), self._most())
+        self._allocate()
+        self._compile()
+
+    def _refuse_what_does_not_fit(self) -> None:
+        height, width, _ = self.plan.shape
+        largest, limits = self.device.largest, self.device.limits
+        if max(height, width) > largest:
+            raise RuntimeError(
+                f"a texture of {height} x {width} is larger than {self.device.renderer} holds, "
+                f"{largest} x {largest}: take backend 'numba'"
+            )
+        channels = 4 * min(limits["GL_MAX_DRAW_BUFFERS"], limits["GL_MAX_TEXTURE_IMAGE_UNITS"] - 6)
+        if len(self.shaders.channels) > channels:
+            raise RuntimeError(
+                f"the rule reads and writes {len(self.shaders.channels)} channels, "
+                f"{self.device.renderer} draws {channels}: take backend 'numba'"
+            )
+
+    def _most(self) -> int:
+        """How many samples fit."""
+        shaders, members, largest = self.shaders, self.plan.members, self.device.largest
+        height, width, _ = self.plan.shape
+        tiles = _tiles(self.device, height, width)
+        groups = min(tiles, CHUNK_BYTES[self.device.software] // (height * width * 16)) // members
+        by_features = largest // (members * shaders.feature_rows[0])
+        by_latents = (largest << ROW_BITS) // self.latents.size
+        return max(1, min(max(1, groups) * shaders.lanes, by_features, by_latents))
+
+    def _allocate(self) -> None:
+        plan, shaders, keep = self.plan, self.shaders, self.keep
+        height, width, _ = plan.shape
+        tiles = -(-self.chunk // shaders.lanes) * plan.members
+        columns = 1
+        while columns * width < (-(-tiles // columns)) * height and (
+            2 * columns * width <= self.device.largest
+        ):
+            columns *= 2
+        self.tile_bits = columns.bit_length() - 1
+        size = (min(columns, tiles) * width, -(-tiles // columns) * height)
+        context = self.context
+        self.states, self.frames = [], []
+        for _ in range(2):
+            atlases = [keep(context.texture(size, 4, dtype="f4")) for _ in range(shaders.layers)]
+            self.states.append(atlases)
+            self.frames.append(keep(context.framebuffer(atlases)))
+        rows, texels = shaders.feature_rows
+        size = (texels, self.chunk * plan.members * rows)
+        self.read = [keep(context.texture(size, 4, dtype="f4")) for _ in plan.times]
+        self.read_frames = [keep(context.framebuffer([texture])) for texture in self.read]
+        self.back = keep(context.buffer(reserve=4 * 4 * size[0] * size[1]))
+        numbers = np.empty(self.chunk * self.latents.size, "u1" if self.latents.as_bytes else "f4")
+        self.uploaded = self._table(numbers)
+        self.tables = {
+            "sources": self._table(plan.encoder.index.astype(np.int32)),
+            "media": self._table(plan.media),
+            "params": self._table(plan.params),
+            "keys": self._table(plan.keys),
+        }
+
+    def _table(self, numbers: np.ndarray) -> Any:
+        """Numbers as a texture of one component, to be read by `table_cell`."""
+        columns = 2**ROW_BITS
+        size = (min(columns, max(1, numbers.size)), max(1, -(-numbers.size // columns)))
+        dtype = {"f": "f4", "i": "i4", "u": f"u{numbers.itemsize}"}[numbers.dtype.kind]
+        texture = self.keep(self.context.texture(size, 1, dtype=dtype))
+        texture.filter = (0x2600, 0x2600)  # nearest: whole numbers have no other
+        write_table(texture, numbers)
+        return texture
+
+    def _compile(self) -> None:
+        def made(fragment: str) -> tuple[Any, Any]:
+            program = self.device.program(vertex_shader=VERTEX, fragment_shader=fragment)
+            return program, self.keep(self.context.vertex_array(program, []))
+
+        self.encode, self.step = made(self.shaders.encode()), made(self.shaders.step())
+        self.probe = made(self.shaders.probe())
+
+    def load(self, inputs: np.ndarray) -> None:
+        """Upload a batch."""
+        self.samples = len(inputs)
+        write_table(self.uploaded, self.latents.values(inputs))
+
+    def run(self) -> None:
+        """From latents to features, all on the device."""
+        plan, now, after = self.plan, 0, 1
+        self._set(self.encode[0], samples=self.samples)
+        self._draw(self.encode, self.frames[now], [])
+        self._set(self.probe[0])
+        self._set(self.step[0], **self._of_one_member())
+        done_once = self.step[0].get("done", None)
+        for done in range(plan.times[-1] + 1):
+            if done in plan.times:
+                target = self.read_frames[plan.times.index(done)]
+                self._draw(self.probe, target, self.states[now])
+            if done < plan.times[-1]:
+                if done_once is not None:
+                    done_once.value = done
+                self._draw(self.step, self.frames[after], self.states[now])
+                now, after = after, now
+
+    def store(self, out: np.ndarray) -> None:
+        """Fill `out` (n, M, S, features of a snapshot)."""
+        rows, texels = self.shaders.feature_rows
+        height = self.samples * self.plan.members * rows
+        for k, frame in enumerate(self.read_frames):
+            view = (0, 0, texels, height)
+            frame.read_into(self.back, view, components=4, dtype="f4", clamp=False)
+            size = 4 * rows * texels
+            whole = out.flags.c_contiguous and len(self.read) == 1 and size == out.shape[-1]
+            if whole:
+                self.back.read_into(out, size=out.nbytes)
+                continue
+            got = np.frombuffer(self.back.read(size=16 * texels * height), np.float32)
+            got = got.reshape(self.samples, self.plan.members, size)
+            out[:, :, k] = got[..., : out.shape[-1]]
+
+    def _of_one_member(self) -> dict[str, Any]:
+        plan = self.plan
+        if plan.members > 1:
+            return {}
+        params = {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
+        return {**params, "key": int(plan.keys[0])}
+
+    def _set(self, program: Any, **uniforms: Any) -> None:
+        """Set what a program uses of these uniforms and of the tables' places."""
+        uniforms["tile_bits"] = self.tile_bits
+        for k in range(self.shaders.layers):
+            uniforms[f"now{k}"] = k
+        places = [*self.tables, "latents"]
+        uniforms |= {name: self.shaders.layers + k for k, name in enumerate(places)}
+        for name, value in uniforms.items():
+            if name in program:
+                program[name].value = value
+
+    def _draw(self, drawn: tuple[Any, Any], target: Any, states: list[Any]) -> None:
+        _, triangle = drawn
+        for k, texture in enumerate(states):
+            texture.use(k)
+        for k, texture in enumerate([*self.tables.values(), self.uploaded]):
+            texture.use(self.shaders.layers + k)
+        target.use()
+        triangle.render(vertices=3)
+
+
+def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
+    """How many members of one sample fit at once, at least 1."""
+    height, width, _ = plan.shape
+    latents = Latents.of(plan, inputs)
+    shaders = Shaders(plan, True, device.version, device.largest, latents)
+    numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
+    by_tables = (device.largest << ROW_BITS) // numbers
+    by_features = device.largest // shaders.feature_rows[0]
+    return max(1, min(_tiles(device, height, width), by_features, by_tables))
+
+
+def _tiles(device: Device, height: int, width: int) -> int:
+    """How many tiles the largest atlas has."""
+    return _power_below(device.largest // width) * (device.largest // height)
+
+
+def write_table(texture: Any, numbers: np.ndarray) -> None:
+    """Fill the start of a table."""
+    flat = numbers.reshape(-1)
+    columns = texture.size[0]
+    rows, rest = divmod(flat.size, columns)
+    if rows:
+        texture.write(flat[: rows * columns], viewport=(0, 0, columns, rows))
+    if rest:
+        texture.write(flat[rows * columns :], viewport=(0, rows, rest, 1))
+
+
+def _power_below(number: int) -> int:
+    """The largest power of two that is not above a number, or 0."""
+    return 1 << (number.bit_length() - 1) if number else 0

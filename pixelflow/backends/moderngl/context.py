@@ -1,0 +1,175 @@
+"""OpenGL contexts: one for each GPU and process, each on a thread of its own that alone uses it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+from pixelflow.backends.registry import SOFTWARE
+
+RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
+MOST_PROGRAMS = 256  # kept compiled
+PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
+LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
+
+
+class Device:
+    """One GPU: its context, the thread that the context belongs to, and what was compiled there."""
+
+    def __init__(self, number: int) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
+        self._programs: OrderedDict[Any, Any] = OrderedDict()
+        try:
+            self.context, self.limits = self.submit(_create, number).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
+        self.renderer: str = self.limits["GL_RENDERER"]
+        self.software = bool(RENDERED_BY_SOFTWARE.search(self.renderer))
+
+    @property
+    def version(self) -> int:
+        """OpenGL's version: 330, 400 ..."""
+        return self.context.version_code
+
+    @property
+    def largest(self) -> int:
+        """The largest width and height of a texture."""
+        return self.limits["GL_MAX_TEXTURE_SIZE"]
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future:
+        """Have a function called on the context's thread."""
+        return self._thread.submit(function, *args)
+
+    def program(self, **sources: str) -> Any:
+        """A compiled program or compute shader, the same one for the same sources."""
+        key = tuple(sources.values())
+        if key not in self._programs:
+            compute = sources.get("compute")
+            self._programs[key] = (
+                self.context.compute_shader(compute) if compute else self.context.program(**sources)
+            )
+        self._programs.move_to_end(key)
+        while len(self._programs) > MOST_PROGRAMS:
+            self._programs.popitem(last=False)[1].release()
+        return self._programs[key]
+
+    def close(self) -> None:
+        """Give the context back, and the thread."""
+        self.submit(_destroy, self.context).result()
+        self._thread.shutdown()
+
+
+class Scratch(ExitStack):
+    """What one run creates on a device, released when it ends; of the device's thread."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self.context = device.context
+
+    def keep(self, made: Any) -> Any:
+        self.callback(made.release)
+        return made
+
+
+_devices: dict[int, Device] = {}
+_making = threading.RLock()
+
+
+def _on(device: int | None) -> Device:
+    number = 0 if device is None else int(device)
+    if number not in _devices:
+        _devices[number] = Device(number)
+    return _devices[number]
+
+
+def call(device: int | None, function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function(device, *args)`` on the thread of a GPU, None being the first."""
+    with _making:  # so that no fork comes between
+        found = _on(device)
+        future = found.submit(function, found, *args)
+    return future.result()
+
+
+def describe(device: int | None = None) -> str:
+    """The renderer's name, which ends in "(software)" where no GPU draws.
+
+    ImportError or RuntimeError, with the remedy, without OpenGL; ValueError without that GPU.
+    """
+    with _making:
+        found = _on(device)
+    return f"{found.renderer} {SOFTWARE}" if found.software else found.renderer
+
+
+def _create(number: int) -> tuple[Any, dict[str, Any]]:
+    """A context without a window: by EGL, then by what else the platform offers."""
+    try:
+        import glcontext  # noqa: F401
+        import moderngl
+    except ImportError as error:
+        raise ImportError(f"backend 'moderngl' needs {error.name}: {PACKAGES}") from error
+    failures = []
+    ways = [{"backend": "egl", "device_index": number}] if sys.platform == "linux" else []
+    for settings in [*ways, {}] if number == 0 else ways:
+        try:
+            context = moderngl.create_context(standalone=True, **settings)
+            return context, dict(context.info)
+        except Exception as error:  # that is the type that glcontext raises
+            _refuse_absent(number, str(error))
+            failures.append(f"{settings.get('backend', 'the platform')}: {error}")
+    if not failures:
+        raise ValueError(f"device {number}: OpenGL on {sys.platform} offers one, leave it None")
+    raise RuntimeError(
+        f"backend 'moderngl' found no OpenGL 3.3 ({'; '.join(failures)}): {LIBRARIES}"
+    )
+
+
+def _refuse_absent(number: int, message: str) -> None:
+    found = re.search(r"requested device index \d+, but found (\d+) devices", message)
+    if found and number >= 1:
+        raise ValueError(f"there is no GPU {number}: OpenGL finds {found[1]}, counted from 0")
+
+
+def _destroy(context: Any) -> None:
+    """End the context, and EGL's display: its threads would be missing in a forked process."""
+    if sys.platform != "linux":
+        context.release()
+        return
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:  # another way made the context
+        context.release()
+        return
+    egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
+    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
+    egl.eglTerminate.argtypes = [ctypes.c_void_p]
+    display = egl.eglGetCurrentDisplay()
+    if display:
+        egl.eglMakeCurrent(display, None, None, None)
+    context.release()
+    egl.eglReleaseThread()
+    if display:
+        egl.eglTerminate(display)
+
+
+def _before_fork() -> None:
+    """Contexts don't survive a fork: parent and child make new ones when they need them."""
+    _making.acquire()
+    while _devices:
+        _devices.popitem()[1].close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_making.release,
+        after_in_child=_making.release,
+    )

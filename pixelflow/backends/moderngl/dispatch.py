@@ -1,0 +1,95 @@
+"""The compute path, OpenGL 4.3: one dispatch takes every texture of a batch through all steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelflow.backends.moderngl.context import Device, Scratch
+from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.backends.moderngl.workgroup import BUFFERS, Workgroup
+from pixelflow.core.plan import Plan
+
+CHUNK_BYTES = 256 * 2**20  # of features or latents
+MOST_GROUPS = 65535  # of a dispatch, on every device
+
+
+class Dispatch(Scratch):
+    """All that one plan needs on a device, for batches up to a number of samples."""
+
+    def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
+        super().__init__(device)
+        self.plan, self.latents = plan, Latents.of(plan, inputs)
+        self.program = device.program(compute=shader(device, plan, inputs, exact).source())
+        self.chunk = min(len(inputs), self._most(device))
+        self.buffers = {
+            "latents": self._reserve(self.chunk * self.latents.size * self.latents.itemsize),
+            "sources": self._filled(plan.encoder.index.astype(np.int32)),
+            "params": self._filled(plan.params),
+            "media": self._filled(plan.media),
+            "keys": self._filled(plan.keys),
+            "features": self._reserve(4 * self.chunk * plan.feature_dim),
+        }
+
+    def _most(self, device: Device) -> int:
+        """How many samples fit."""
+        plan = self.plan
+        each = max(4 * plan.feature_dim, self.latents.size * self.latents.itemsize)
+        limit = min(CHUNK_BYTES, _largest_buffer(device))
+        return max(1, min(MOST_GROUPS // plan.members, limit // each))
+
+    def _reserve(self, n_bytes: int) -> Any:
+        return self.keep(self.context.buffer(reserve=max(4, -(-n_bytes // 4) * 4)))
+
+    def _filled(self, numbers: np.ndarray) -> Any:
+        buffer = self._reserve(numbers.nbytes)
+        if numbers.size:
+            buffer.write(np.ascontiguousarray(numbers))
+        return buffer
+
+    def load(self, inputs: np.ndarray) -> None:
+        """Upload a batch."""
+        self.samples = len(inputs)
+        self.buffers["latents"].write(self.latents.values(inputs))
+
+    def run(self) -> None:
+        """From latents to features, all on the device."""
+        times = self.plan.times
+        self.program["times"].value = times if len(times) > 1 else times[0]
+        for binding, name in enumerate(BUFFERS):
+            self.buffers[name].bind_to_storage_buffer(binding)
+        self.program.run(self.samples * self.plan.members)
+        self.context.memory_barrier()
+
+    def store(self, out: np.ndarray) -> None:
+        """Fill `out` (n, M, S, features of a snapshot)."""
+        features = self.buffers["features"]
+        if out.flags.c_contiguous:
+            features.read_into(out, size=out.nbytes)
+        else:  # some of the members
+            out[...] = np.frombuffer(features.read(out.nbytes), np.float32).reshape(out.shape)
+
+
+def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workgroup:
+    """How a plan would run in workgroups; `fits` says whether it can."""
+    limits = device.limits
+    return Workgroup(
+        plan,
+        exact,
+        Latents.of(plan, inputs),
+        limits.get("GL_MAX_COMPUTE_SHARED_MEMORY_SIZE", 2**15),
+        limits.get("GL_MAX_COMPUTE_WORK_GROUP_INVOCATIONS", 1024),
+    )
+
+
+def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
+    """How many members of one sample fit at once; 0 where not even one does."""
+    features = plan.feature_dim // plan.members
+    latents = Latents.of(plan, inputs).length
+    numbers = max(features, latents, plan.media[0].size, plan.params[0].size)
+    return min(MOST_GROUPS, _largest_buffer(device) // (4 * numbers))
+
+
+def _largest_buffer(device: Device) -> int:
+    return device.limits["GL_MAX_SHADER_STORAGE_BLOCK_SIZE"]

@@ -1,0 +1,171 @@
+"""What every shader shares, as source: the rule, cells beyond the edge, the encoder's gather."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+
+from pixelflow.backends.emit import GLSL, GLSL_LOOSE, declared
+from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.core.encoders import PIXEL
+from pixelflow.core.graph import Program
+from pixelflow.core.plan import Plan
+
+ROW_BITS = 12  # tables of numbers are textures of 2**ROW_BITS columns, read by one index
+FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
+
+
+def touched(program: Program) -> tuple[int, ...]:
+    """The channels that the rule reads or writes: the others stay as encoded."""
+    reads = {node[3] for node in program.nodes if node[0] == "read"}
+    return tuple(sorted(reads | {channel for channel, _ in program.outputs}))
+
+
+def driven(plan: Plan) -> tuple[int, ...]:
+    """The channels in which the encoder writes; the others start as 0."""
+    index = plan.encoder.index
+    return tuple(c for c in range(plan.shape[2]) if (index[..., c] >= 0).any())
+
+
+def header(version: int, exact: bool) -> str:
+    """`precise` came with version 400."""
+    return f"#version {430 if version >= 430 else 400 if exact and version >= 400 else 330}\n"
+
+
+@lru_cache(maxsize=256)
+def rule_function(program: Program, exact: bool) -> str:
+    """``void rule(read, parameter and medium leaves, cell, key, done, out next values)``.
+
+    Its arguments stand in the order of `leaves`, its results in that of the program's outputs.
+    """
+    names = {i: f"r{i}" for i in leaves(program)}
+    given = [f"float {name}" for name in names.values()]
+    given += ["uint cell", "uint key", "uint done"]
+    precision = "precise " if exact else ""
+    given += [f"out {precision}float next{c}" for c, _ in program.outputs]
+    counters = {i: n[0] for i, n in enumerate(program.nodes) if n[0] in ("cell", "key")}
+    counters |= {i: "done" for i, n in enumerate(program.nodes) if n[0] == "step"}
+    lines = declared(program, GLSL if exact else GLSL_LOOSE, {**names, **counters})
+    lines += [f"next{c} = v{i};" for c, i in program.outputs]
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"void rule({', '.join(given)}) {{\n{body}\n}}\n"
+
+
+def leaves(program: Program) -> list[int]:
+    """The nodes that a shader has to look up: reads, parameters and media."""
+    looked_up = ("read", "param", "medium")
+    return [i for i, node in enumerate(program.nodes) if node[0] in looked_up]
+
+
+def uses(program: Program, leaf: str) -> bool:
+    return any(node[0] == leaf for node in program.nodes)
+
+
+def moved(axis: str, offset: int, length: int, boundary: str) -> str:
+    """The position `offset` cells beside `axis`, inside the texture; negative where it is zero."""
+    if boundary == "zero":
+        if abs(offset) >= length:
+            return "-1"
+        return (
+            f"{axis} < {length - offset} ? {axis} + {offset} : -1"
+            if offset > 0
+            else (f"{axis} + {offset}")
+        )
+    period = length if boundary == "periodic" else 2 * length
+    offset = (offset + period // 2) % period - period // 2
+    if offset == 0:
+        return axis
+    inside = f"{axis} + {offset}"
+    if boundary == "periodic":
+        if length & (length - 1) == 0:
+            return f"({inside}) & {length - 1}"
+        over, back = (f">= {length - offset}", -length) if offset > 0 else (f"< {-offset}", length)
+        return f"{axis} {over} ? {axis} + {offset + back} : {inside}"
+    if offset > 0:
+        return f"{axis} >= {length - offset} ? {2 * length - 1 - offset} - {axis} : {inside}"
+    return f"{axis} < {-offset} ? {-offset - 1} - {axis} : {inside}"
+
+
+def quotient(number: str, divisor: int, limit: int) -> str:
+    """number / divisor for 0 <= number < limit, without a division where that is exact."""
+    if divisor == 1:
+        return number
+    if divisor & (divisor - 1) == 0:
+        return f"({number} >> {divisor.bit_length() - 1})"
+    if limit <= FLOATS_COUNT:
+        return f"int((float({number}) + 0.5) * {1 / divisor!r})"
+    return f"({number} / {divisor})"
+
+
+def table_lookup(sampler: str, index: str) -> str:
+    """A number of a table."""
+    return f"texelFetch({sampler}, table_cell({index}), 0).x"
+
+
+TABLES = f"""
+ivec2 table_cell(int i) {{ return ivec2(i & {2**ROW_BITS - 1}, i >> {ROW_BITS}); }}
+"""
+
+
+def gather(latents: Latents) -> str:
+    """``float encoded(item, member, cell, channel)``: the encoder's value, from tables."""
+    plan = latents.plan
+    kind, scale = ("usampler2D", f"* {float(PIXEL)!r}") if latents.as_bytes else ("sampler2D", "")
+    row = f"(item * {plan.members} + member)" if latents.own else "item"
+    latent = table_lookup("latents", f"{row} * {latents.length} + source")
+    return f"""
+uniform {kind} latents;
+uniform isampler2D sources;
+float encoded(int item, int member, int cell, int channel) {{
+    int source = {table_lookup("sources", f"cell * {plan.shape[2]} + channel")};
+    return source < 0 ? 0.0 : float({latent}) {scale};
+}}
+"""
+
+
+def rectified_function(plan: Plan, precise: bool) -> str:
+    """``float rectified(x)``: what is above the probe's threshold."""
+    if not plan.probe.rectify:
+        return ""
+    level = float(np.float32(plan.probe.level))
+    return f"""
+float rectified(float x) {{
+    {"precise " if precise else ""}float above = x - {level!r};
+    return above <= 0.0 ? 0.0 : above;
+}}
+"""
+
+
+def signed(plan: Plan, value: str, sign: int) -> str:
+    """A value as the probe reads it, or with sign 1 its negative."""
+    return f"rectified({'-' * sign}({value}))" if plan.probe.rectify else value
+
+
+def pooled_lines(plan: Plan, value: str) -> list[str]:
+    """Lines that return cell (j, i) of the probe's grid, made of ``value`` at (x, y)."""
+    height, width, _ = plan.shape
+    grid, mean = plan.probe.pool or 1, plan.probe.pool_op == "mean"
+    joined = "total + found" if mean else "isnan(found) || found > total ? found : total"
+    return [
+        f"int top = j * {height} / {grid}, bottom = ((j + 1) * {height} + {grid - 1}) / {grid};",
+        f"int left = i * {width} / {grid}, right = ((i + 1) * {width} + {grid - 1}) / {grid};",
+        f"float total = {'0.0' if mean else 'uintBitsToFloat(0xff800000u)'};",
+        "for (int y = top; y < bottom; y++) {",
+        "    for (int x = left; x < right; x++) {",
+        f"        float found = {value};",
+        f"        total = {joined};",
+        "    }",
+        "}",
+        f"return total{' / float((bottom - top) * (right - left))' if mean else ''};",
+    ]
+
+
+def name(axis: str, offset: int) -> str:
+    """A variable of the cells that many rows or columns away."""
+    return f"{axis}_{'m' if offset < 0 else ''}{abs(offset)}"
+
+
+def indented(lines: Iterable[str], spaces: int = 4) -> str:
+    return "\n".join(" " * spaces + line for line in lines)

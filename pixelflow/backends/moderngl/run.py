@@ -1,0 +1,76 @@
+"""What the backend offers: features of inputs, on the path that suits plan and device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from pixelflow.backends import compose
+from pixelflow.backends.moderngl import atlas, dispatch
+from pixelflow.backends.moderngl.context import Device, call
+from pixelflow.core.plan import Plan
+
+PATHS = ("compute", "fragment")  # in the order of preference on a GPU
+
+
+def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
+    """`Backend.features`."""
+    if len(X):
+        call(device, _features, plan, X, out, exact)
+
+
+batches = partial(compose.batches, features)
+
+
+def _features(device: Device, plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool) -> None:
+    by_snapshot = out.reshape(len(out), plan.members, len(plan.times), -1)
+    for part, inputs, members in parts(device, plan, X):
+        with path(device, part, inputs, exact) as prepared:
+            for start in range(0, len(inputs), prepared.chunk):
+                rows = slice(start, start + prepared.chunk)
+                prepared.load(inputs[rows])
+                prepared.run()
+                prepared.store(by_snapshot[rows, members])
+
+
+def path(device: Device, plan: Plan, X: np.ndarray, exact: bool) -> atlas.Atlas | dispatch.Dispatch:
+    """What runs a plan here."""
+    if computes(device, plan, X):
+        return dispatch.Dispatch(device, plan, X, exact)
+    return atlas.Atlas(device, plan, X, exact)
+
+
+def computes(device: Device, plan: Plan, X: np.ndarray) -> bool:
+    """Whether a workgroup takes a texture: software renders fragments faster."""
+    if "compute" not in PATHS or device.version < 430:
+        return False
+    if device.software and "fragment" in PATHS:
+        return False
+    fits = dispatch.shader(device, plan, X, exact=True).fits
+    return fits and dispatch.most_members(device, plan, X) > 0
+
+
+def parts(device: Device, plan: Plan, X: np.ndarray) -> Iterator[tuple[Plan, np.ndarray, slice]]:
+    """The plan, or where not all members fit at once, plans of some, with their inputs."""
+    most = dispatch.most_members if computes(device, plan, X) else atlas.most_members
+    count = most(device, plan, X)
+    if count >= plan.members:
+        yield plan, X, slice(None)
+        return
+    for start in range(0, plan.members, count):
+        some = slice(start, start + count)
+        encoder = plan.encoder
+        if encoder.weight is not None and encoder.bias is not None:
+            encoder = replace(encoder, weight=encoder.weight[some], bias=encoder.bias[some])
+        part = replace(
+            plan,
+            encoder=encoder,
+            params=plan.params[some],
+            media=plan.media[some],
+            keys=plan.keys[some],
+        )
+        own = X.ndim == 3 and X.shape[1] > 1
+        yield part, np.ascontiguousarray(X[:, some]) if own else X, some

@@ -1,0 +1,279 @@
+"""Backend moderngl: both its paths to the same bits, its limits, and life without OpenGL."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+from reference import evolve, same_bits
+from test_parity import EXACT, check_random_rule, random_rules, reservoir, textures
+
+from pixelflow import Probe, Reservoir, ReservoirConfig
+from pixelflow.backends import get_backend
+from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
+from pixelflow.core import clip, get_rule, rule
+from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.plan import compile_plan
+
+PATHS = ("fragment", "compute")
+PROBES = (
+    Probe(snapshots=(0, 2, 3)),
+    Probe(channels=(2, 0), rectify=True, threshold=0.25),
+    Probe(snapshots=(1, 3), rectify=True, pool=3),
+    Probe(snapshots=(0, 3), channels=(1,), pool=2, pool_op="max"),
+    Probe(snapshots=(3,), pool=12),
+    Probe(rectify=True, threshold=0.1, pool=1, pool_op="max"),
+)
+
+
+@pytest.fixture(params=PATHS)
+def path(request, monkeypatch):
+    """Each way of running a plan, whichever the renderer would take."""
+    monkeypatch.setattr(run, "PATHS", (request.param,))
+    return request.param
+
+
+def both(config, X, method="transform"):
+    """What the reference and OpenGL make of inputs."""
+    return [getattr(Reservoir(config, backend=b), method)(X) for b in ("cpu", "moderngl")]
+
+
+def test_a_path_is_the_one_that_runs(path):
+    made = {"fragment": atlas.Atlas, "compute": dispatch.Dispatch}[path]
+    plan = compile_plan(ReservoirConfig(8, 8, 4, 1, "wave"), (64,))
+    X = np.zeros((1, 64), np.float32)
+    assert type(context.call(None, run.path, plan, X, True)) is made
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("name", EXACT)
+def test_both_paths_give_the_specifications_bits(name, boundary, path):
+    params = {"noise": 0.3} if name == "life_like" else {}
+    for shape in ((1, 1), (1, 7), (5, 3), (16, 32), (33, 17)):
+        states = textures(5, *shape, 4)
+        made = reservoir(name, "moderngl", shape, boundary=boundary, rule_params=params)
+        key = int(made.config.generator("noise", 0).integers(2**32))
+        for before, after in zip(states, made.evolve(states), strict=True):
+            expected = evolve(get_rule(name), before, 6, params, boundary=boundary, key=key)
+            assert same_bits(after, expected), shape
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("shape", [(4, 8), (1, 3)])
+def test_members_media_and_noise(shape, boundary, path, registry):
+    @rule("test_all", ("a", "b"), {"rate": 0.1}, medium=("speed",))
+    def everything(at, p):
+        far = at(-3, 0, "a") * at.medium("speed") + at(1, 2, "b") + at.step()
+        return {"b": clip(far + p.rate * at.noise(), -2, 2), "a": at(0, 0, "b")}
+
+    config = ReservoirConfig(
+        *shape[::-1],
+        3,
+        4,
+        "test_all",
+        members=5,
+        boundary=boundary,
+        rule_params={"rate": {"uniform": [0, 1]}},
+        medium={"speed": {"uniform": [-1, 1]}},
+    )
+    assert same_bits(*both(config, textures(3, 5, *shape, 3), "evolve"))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 9])
+def test_any_number_of_channels(channels, path, registry):
+    names = tuple("abcdefghi"[:channels])
+
+    @rule("test_wide", names)
+    def wide(at, p):
+        reads = {n: at(0, 1 + i % 2, n) - at(i % 3 - 1, 0, n) for i, n in enumerate(names)}
+        around = [*names[1:], names[0]]
+        return {n: 0.5 * reads[n] + at(0, 0, m) for n, m in zip(names, around, strict=True)}
+
+    @rule("test_last", names)
+    def last(at, p):
+        return {names[-1]: at(0, 1, names[0]) - 0.5 * at(0, 0, names[-1])}
+
+    for name in ("test_wide", "test_last"):
+        for n in (1, 7):
+            config = ReservoirConfig(5, 4, channels + 1, 3, name)
+            assert same_bits(*both(config, textures(n, 4, 5, channels + 1), "evolve"))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@random_rules
+def test_random_rules(path, functions, boundary):
+    check_random_rule("moderngl", functions, boundary)
+
+
+@pytest.mark.parametrize("encoding", ["tile", "project"])
+@pytest.mark.parametrize("probe", PROBES)
+def test_probes(probe, encoding, path):
+    config = ReservoirConfig(
+        9,
+        6,
+        4,
+        3,
+        "wave",
+        members=2,
+        probe=probe,
+        input_encoding=encoding,
+        rule_params={"c": {"uniform": [0.1, 0.6]}},
+    )
+    X = np.random.default_rng(0).standard_normal((5, 30), dtype=np.float32)
+    expected, got = both(config, X)
+    if probe.pool and probe.pool_op == "mean":
+        assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    else:
+        assert same_bits(got, expected)
+
+
+def test_not_a_number_is_pooled_like_numpy_does(path):
+    states = np.full((1, 4, 4, 2), 1e38, np.float32)
+    rule("test_blow", ("a",))(lambda at, p: {"a": at(0, 0, "a") * 10 - at(0, 1, "a") * 10})
+    probe = Probe(channels=(0,), pool=2, pool_op="max")
+    config = ReservoirConfig(4, 4, 2, 2, "test_blow", input_encoding="image", probe=probe)
+    expected, got = both(config, states[..., 0])
+    assert np.isnan(expected).all() and np.isnan(got).all()
+
+
+def test_bytes_are_scaled_to_the_same_bits(path):
+    X = np.random.default_rng(0).integers(0, 256, (7, 9, 9), np.uint8)
+    config = ReservoirConfig(10, 10, 4, 2, "wave", input_encoding="image", members=2)
+    assert same_bits(*both(config, X))
+    assert same_bits(*both(config.with_params(input_encoding="project"), X))
+
+
+@pytest.mark.parametrize("members", [1, 3, 40])
+def test_a_batch_that_does_not_fit_is_run_in_parts(members, path, monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 32)
+    monkeypatch.setattr(dispatch, "CHUNK_BYTES", 2**14)
+    monkeypatch.setattr(dispatch, "MOST_GROUPS", 13)
+    config = ReservoirConfig(
+        5,
+        9,
+        4,
+        3,
+        "wave",
+        members=members,
+        input_encoding="image",
+        rule_params={"c": {"uniform": [0.1, 0.6]}},
+        probe=Probe(snapshots=(1, 3)),
+    )
+    assert same_bits(*both(config, np.random.default_rng(0).random((50, 49), np.float32)))
+    config = config.with_params(probe=Probe(), input_encoding="project")
+    expected, got = both(config, np.random.default_rng(0).random((9, 49), np.float32))
+    assert np.abs(got - expected).max() <= 1e-5  # a product of other sizes is rounded otherwise
+    states = textures(4, members, 9, 5, 4)
+    assert same_bits(*both(config, states, "evolve"))
+
+
+def test_what_no_part_fits_says_so(monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 32)
+    with pytest.raises(RuntimeError, match=r"2 x 2000 is larger than .* 32 x 32"):
+        reservoir("wave", "moderngl", (2, 2000)).transform(np.ones((1, 4)))
+
+
+def test_a_large_texture():
+    states = textures(1, 300, 517, 2)
+    config = ReservoirConfig(517, 300, 2, 3, "wave", boundary="reflect")
+    assert same_bits(*both(config, states, "evolve"))
+
+
+def test_fast_code_stays_near(path):
+    states = np.abs(textures(2, 16, 16, 4))
+    exact, fast = (
+        Reservoir(ReservoirConfig(16, 16, 4, 6), backend="moderngl", exact=exact).evolve(states)
+        for exact in (True, False)
+    )
+    assert np.abs(exact - fast).max() < 1e-5
+
+
+def test_threads_and_processes(path):
+    X = np.random.default_rng(0).random((40, 20))
+    made = [reservoir("wave", "moderngl", (4, 5 + i)) for i in range(4)]
+    expected = [reservoir("wave", "cpu", (4, 5 + i)).transform(X) for i in range(4)]
+    for how in ({"prefer": "threads"}, {"backend": "loky"}):
+        with joblib.Parallel(n_jobs=4, **how) as parallel:
+            got = parallel(joblib.delayed(r.transform)(X) for r in made * 2)
+        assert all(map(same_bits, got, expected * 2))
+
+
+def test_a_forked_process_makes_its_own_context():
+    made, X = reservoir("wave", "moderngl", (6, 6)), np.ones((2, 36))
+    expected = made.transform(X)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert all(same_bits(got, expected) for got in pool.map(made.transform, [X] * 4))
+    assert same_bits(made.transform(X), expected)
+
+
+def test_many_reservoirs_leave_nothing_behind(path):
+    def resident_after(count):
+        for i in range(count):
+            made = reservoir("wave", "moderngl", (64, 64), members=8 + i % 3)
+            made.transform(np.ones((4, 4)))
+        return psutil.Process().memory_info().rss
+
+    before = resident_after(20)
+    assert resident_after(200) < before + 30e6  # of 200 times a few MB
+    assert len(context._devices) == 1
+
+
+def test_device_time_is_of_all_the_work(path, monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 64)
+    plan = compile_plan(ReservoirConfig(16, 16, 4, 2, "wave", members=3), (9,))
+    held = resident(plan, np.ones((40, 9), np.float32), True, None)
+    few, many = held.times(3), held.times(5)
+    held.release()
+    assert (len(few), len(many)) == (3, 5) and 0 < min(few + many) and max(few + many) < 10
+
+
+def test_programs_are_kept_but_not_for_ever(monkeypatch):
+    monkeypatch.setattr(context, "MOST_PROGRAMS", 4)
+    for i in (0, 1, 2, 0):
+        made = reservoir("wave", "moderngl", (4, 4 + i))
+        assert same_bits(made.transform(np.ones((1, 4))), both(made.config, np.ones((1, 4)))[0])
+    assert context.call(None, lambda device: len(device._programs)) <= 4
+
+
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(ValueError, match=r"no GPU 7: OpenGL finds \d"):
+        get_backend("moderngl", 7)
+    assert get_backend("moderngl", 0).describe(0) == get_backend("moderngl").describe()
+
+
+@pytest.mark.parametrize("package", ["moderngl", "glcontext"])
+def test_a_missing_package_is_named(package):
+    script = f"""
+import sys
+sys.modules[{package!r}] = None
+from pixelflow import Reservoir, ReservoirConfig
+Reservoir(ReservoirConfig(), backend="moderngl")
+"""
+    assert f"ImportError: backend 'moderngl' needs {package}: pip install" in failing(script)
+
+
+def test_missing_libraries_are_named():
+    said = failing(
+        """
+from pixelflow import Reservoir, ReservoirConfig, available_backends
+assert "moderngl" not in available_backends()
+Reservoir(ReservoirConfig(), backend="moderngl")
+""",
+        GLCONTEXT_LINUX_LIBEGL="libabsent.so",
+        GLCONTEXT_LINUX_LIBX11="libabsent.so",
+    )
+    assert "RuntimeError: backend 'moderngl' found no OpenGL 3.3" in said
+    assert "libabsent.so" in said and "apt-get install libegl1 libgl1-mesa-dri" in said
+
+
+def failing(script, **variables):
+    """The last line of a script's error."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    return done.stderr.strip().splitlines()[-1]
