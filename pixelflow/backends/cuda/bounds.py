@@ -1,33 +1,38 @@
-"""How large the numbers of a rule can become: whether, once in range, they stay finite for good."""
+"""How large a rule's numbers can be, once every channel that it clips is within its limits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from pixelflow.core.graph import OPERATIONS, Node, Program
 from pixelflow.core.plan import Plan
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max) / 2  # leaves room for what rounding adds
 
 
-def state_bound(program: Program) -> float:
-    """The largest magnitude that a rule writes; infinite where a channel isn't clipped."""
-    limits = [_clip_limits(program, i) for _, i in program.outputs]
-    return max((max(map(abs, each)) if each else math.inf for each in limits), default=math.inf)
+def channel_bounds(program: Program) -> dict[int, float]:
+    """The largest magnitude of each channel that the rule clips between two literals."""
+    limits = {channel: _clip_limits(program, i) for channel, i in program.outputs}
+    return {channel: max(map(abs, each)) for channel, each in limits.items() if each}
 
 
-def stays_finite(plan: Plan) -> bool:
-    """Whether no operation overflows, from any texture within `state_bound` on."""
-    program, bound = plan.program, state_bound(plan.program)
+def sizes(plan: Plan) -> list[float]:
+    """The largest magnitude of each node; infinite where none is known.
+
+    It holds for textures whose clipped channels are within `channel_bounds`.
+    """
+    program = plan.program
     largest = dict(zip(program.params, np.abs(plan.params).max(0, initial=0), strict=True))
     media = np.abs(plan.media).max((0, 2, 3), initial=0)
     largest |= dict(zip(program.media, media, strict=True))
-    sizes: list[float] = []
+    bounds = channel_bounds(program)
+    found: list[float] = []
     for i, node in enumerate(program.nodes):
-        sizes.append(_size(program, i, node, sizes, bound, largest))
-    return max(sizes, default=0) < LARGEST / 2  # room for what rounding adds
+        found.append(_size(program, i, node, found, bounds, largest))
+    return found
 
 
 def _clip_limits(program: Program, i: int) -> tuple[float, float] | None:
@@ -44,27 +49,31 @@ def _clip_limits(program: Program, i: int) -> tuple[float, float] | None:
 
 
 def _size(
-    program: Program, i: int, node: Node, sizes: list[float], bound: float, largest: dict
+    program: Program,
+    i: int,
+    node: Node,
+    found: list[float],
+    bounds: Mapping[int, float],
+    largest: Mapping[str, float],
 ) -> float:
-    """The largest magnitude of a node's value."""
     op, *operands = node
     if op == "const":
         return abs(operands[0])
     if op in ("param", "medium"):
         return float(largest[operands[0]])
     if op == "read":
-        return bound
+        return bounds.get(operands[2], math.inf)
     if op not in OPERATIONS or OPERATIONS[op][-1] != "f":
         return 0.0  # a condition or an integer
-    inner = [sizes[j] for j in operands]
     if op == "float":
         return 2.0**32
+    if limits := _clip_limits(program, i):
+        return max(map(abs, limits))
+    inner = [found[j] for j in operands]
     if op in ("add", "sub"):
         return inner[0] + inner[1]
     if op == "mul":
-        return inner[0] * inner[1]
-    if limits := _clip_limits(program, i):
-        return max(map(abs, limits))
+        return inner[0] * inner[1] if min(inner) > 0 else 0.0 if max(inner) < math.inf else math.inf
     if op in ("where", "minimum", "maximum", "clip", "clip_flush", "flush", "neg", "abs"):
         return max(inner)
     return math.inf  # a quotient, a logarithm

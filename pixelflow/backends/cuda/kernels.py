@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from pixelflow.backends.cuda.bounds import LARGEST, state_bound, stays_finite
+from pixelflow.backends.cuda.bounds import LARGEST, channel_bounds, sizes
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
@@ -158,16 +158,17 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     Two plans with the same source differ in numbers alone: parameters, media, keys, index, steps.
     """
     seen = reach(plan.program)
-    return "\n".join([_constants(plan, chosen, seen, value), TEMPLATE, _rule(plan.program, seen)])
+    short = shortcuts(plan)
+    constants = _constants(plan, chosen, seen, short, value)
+    return "\n".join([constants, TEMPLATE, _rule(plan.program, seen, short)])
 
 
-def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
+def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
     height, width, channels = plan.shape
     probe, program = plan.probe, plan.program
     read = range(channels) if probe.channels is None else probe.channels
-    driven, units = driven_channels(plan), unit_outputs(program)
+    driven, written = driven_channels(plan), dict(program.outputs)
     registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
-    bound = min(state_bound(program), LARGEST)
     numbers = {
         "H": height,
         "W": width,
@@ -193,8 +194,7 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
         "STAGED": staged_rows(plan, chosen.rows),
         "STAGED_IN": int(is_identity(plan) and value == np.float32),
         "KEPT": int(is_kept(plan) and value == np.float32),
-        "STAYS_FINITE": int(bool(units) and stays_finite(plan)),
-        "UNROLLED": 2,
+        "SHORTCUTS": int(bool(short.bounds)),
         "P": chosen.columns,
         "R": chosen.rows,
         "BH": chosen.tile[0],
@@ -214,11 +214,11 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
     lines += [
         f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
         f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
-        f"constexpr float STATE_BOUND = {float(np.float32(bound))!r}f;",
-        _table("unit", [int(c in units) for c in seen.held]),
+        _table("unit", [int(written.get(c) in short.units) for c in seen.held]),
+        _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in seen.held], "float"),
         _table("held", seen.held),
         _table("held_as", _positions(seen.held, channels)),
-        _table("written", [int(c in dict(program.outputs)) for c in seen.held]),
+        _table("written", [int(c in written) for c in seen.held]),
         _table("neighboured", [int(c in program.neighboured) for c in seen.held]),
         _table("vertical", [_position(seen.vertical, c) for c in seen.held]),
         _table("horizontal", [int(c in seen.horizontal) for c in seen.held]),
@@ -230,10 +230,10 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, value: type) -> str:
     return "\n".join(lines)
 
 
-def _table(name: str, values: Sequence[int]) -> str:
+def _table(name: str, values: Iterable[object], kind: str = "int") -> str:
     """A function from 0, 1 ... to values, that the compiler sees through."""
     chosen = "".join(f"i == {i} ? {value} : " for i, value in enumerate(values))
-    return f"__device__ constexpr int {name}(int i) {{ return {chosen}-1; }}"
+    return f"__device__ constexpr {kind} {name}(int i) {{ return {chosen}-1; }}"
 
 
 def _position(items: Sequence[int], item: int) -> int:
@@ -256,60 +256,51 @@ def is_identity(plan: Plan) -> bool:
     return bool(np.array_equal(index.ravel(), np.arange(index.size)))
 
 
-def unit_outputs(program: Program) -> dict[int, int]:
-    """The channels that are clipped to [0, 1], and their nodes."""
-    nodes = program.nodes
-    return {
-        c: i
-        for c, i in program.outputs
-        if nodes[i][0] == "clip_flush" and nodes[nodes[i][2]] == ("const", 1.0)
-    }
+@dataclass(frozen=True)
+class Shortcuts:
+    """What computes the same bits in fewer operations once all numbers are in range.
 
-
-@lru_cache(maxsize=256)
-def _rule(program: Program, seen: Reach) -> str:
-    """The rule as a function of one cell."""
-    leaves = {}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op == "read":
-            dy, dx, channel = operands
-            leaves[i] = f"at.read({seen.held.index(channel)}, {dy}, {dx})"
-        elif op == "param":
-            leaves[i] = f"at.param({program.params.index(operands[0])})"
-        elif op == "medium":
-            leaves[i] = f"at.medium({program.media.index(operands[0])})"
-        elif op in ("step", "cell", "key"):
-            leaves[i] = f"at.{op}()"
-    units = {i: f"at.unit(v{program.nodes[i][1]})" for i in unit_outputs(program).values()}
-    lines = declared(program, CUDA, leaves | _scaled(program) | units)
-    lines += [f"next[{seen.held.index(channel)}] = v{i};" for channel, i in program.outputs]
-    body = "\n".join(f"    {line}" for line in lines)
-    head = (
-        "template <class Cell> __device__ __forceinline__ void rule(const Cell& at, float* next) {"
-    )
-    return f"{head}\n{body}\n}}"
-
-
-def _scaled(program: Program) -> dict[int, str]:
-    """Sums of a number and 2, 4, ... times another, as one fused operation.
-
-    The product is exact, so that the sum is rounded once either way.
+    Attributes
+    ----------
+    bounds : dict of int to float
+        In range are textures whose channels are no larger than this.
+    units : tuple of int
+        Nodes that clip to [0, 1] what is finite.
+    scaled : dict of int to tuple
+        Sums, as (scale, node, other node, sign of the other): the product with a power of two is
+        exact, so that the sum is rounded once either way, if the product does not overflow.
     """
-    found = {}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op not in ("add", "sub"):
+
+    bounds: dict[int, float]
+    units: tuple[int, ...]
+    scaled: dict[int, tuple[float, int, int, str]]
+
+
+def shortcuts(plan: Plan) -> Shortcuts:
+    """The shortcuts of a plan's rule; without any, nothing need be in range."""
+    program, size = plan.program, sizes(plan)
+    nodes = program.nodes
+    units = tuple(
+        i
+        for _, i in program.outputs
+        if nodes[i][0] == "clip_flush"
+        and nodes[nodes[i][2]] == ("const", 1.0)
+        and size[nodes[i][1]] < LARGEST
+    )
+    scaled = {i: s for i in range(len(nodes)) if (s := _scaled(program, i, size))}
+    return Shortcuts(channel_bounds(program) if units or scaled else {}, units, scaled)
+
+
+def _scaled(program: Program, i: int, size: list[float]) -> tuple[float, int, int, str] | None:
+    op, *operands = program.nodes[i]
+    for place, j in enumerate(operands if op in ("add", "sub") else ()):
+        factor = _power_of_two(program, j)
+        if factor is None or size[j] >= LARGEST:
             continue
-        for place, j in enumerate(operands):
-            factor = _power_of_two(program, j)
-            if factor is None:
-                continue
-            scale, inner = factor
-            other = operands[1 - place]
-            sign = "-" if op == "sub" and place == 0 else ""
-            scale = -scale if op == "sub" and place == 1 else scale
-            found[i] = f"__fmaf_rn({scale!r}f, v{inner}, {sign}v{other})"
-            break
-    return found
+        sign = "-" if op == "sub" and place == 0 else ""
+        scale = -factor[0] if op == "sub" and place == 1 else factor[0]
+        return scale, factor[1], operands[1 - place], sign
+    return None
 
 
 def _power_of_two(program: Program, i: int) -> tuple[float, int] | None:
@@ -320,3 +311,25 @@ def _power_of_two(program: Program, i: int) -> tuple[float, int] | None:
         if kind == "const" and value[0] >= 1 and math.frexp(value[0])[0] == 0.5:
             return value[0], operands[1 - place]
     return None
+
+
+def _rule(program: Program, seen: Reach, short: Shortcuts) -> str:
+    """The rule as a function of one cell."""
+    texts = {i: f"at.unit(v{program.nodes[i][1]})" for i in short.units}
+    for i, (scale, j, other, sign) in short.scaled.items():
+        texts[i] = f"at.scaled({scale!r}f, v{j}, {sign}v{other})"
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "read":
+            dy, dx, channel = operands
+            texts[i] = f"at.read({seen.held.index(channel)}, {dy}, {dx})"
+        elif op == "param":
+            texts[i] = f"at.param({program.params.index(operands[0])})"
+        elif op == "medium":
+            texts[i] = f"at.medium({program.media.index(operands[0])})"
+        elif op in ("step", "cell", "key"):
+            texts[i] = f"at.{op}()"
+    lines = declared(program, CUDA, texts)
+    lines += [f"next[{seen.held.index(channel)}] = v{i};" for channel, i in program.outputs]
+    body = "\n".join(f"    {line}" for line in lines)
+    head = "__device__ __forceinline__ void rule(const Cell& at, float* next)"
+    return f"template <class Cell>\n{head} {{\n{body}\n}}"

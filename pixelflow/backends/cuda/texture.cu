@@ -111,7 +111,8 @@ struct Patch {
     bool active, first_column, last_column, first_row, last_row;
 };
 
-// One cell of a patch, as its rule sees it. IN_RANGE: no number is NaN, or becomes so in this step.
+// One cell of a patch, as its rule sees it. IN_RANGE: every channel that has a `bound` is within it,
+// so that the shortcuts give the same bits.
 template <bool IN_RANGE>
 struct PatchCell {
     const float (&w)[K][UP + R + DOWN][LEFT + P + RIGHT];
@@ -130,6 +131,9 @@ struct PatchCell {
     __device__ __forceinline__ unsigned cell() const { return patch.ys[i] * W + patch.xs[j]; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
 
+    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
+        return IN_RANGE ? __fmaf_rn(scale, x, other) : scale * x + other;
+    }
     // Clipped to [0, 1] and flushed; in range the clip comes with the addition before it, and the
     // flush is left to the end of the step, where few steps have anything to flush.
     __device__ __forceinline__ float unit(float x) const {
@@ -263,22 +267,22 @@ __device__ __forceinline__ bool in_range(const Patch& p) {
     for (int k = 0; k < K; ++k)
 #pragma unroll
         for (int n = 0; n < R * P; ++n)
-            inside = inside && fabsf(p.s[k][n / P][n % P]) <= STATE_BOUND;
+            if (bound(k) >= 0.0f) inside = inside && fabsf(p.s[k][n / P][n % P]) <= bound(k);
     return inside;
 }
 
-// Steps `done` to `until`, fast ones as soon as all numbers are in range.
+// Steps `done` to `until`, with shortcuts as soon as all numbers are in range.
 __device__ __forceinline__ void advance_patch(Patch& p, const Item& item, float* exchange,
                                               int slot_group, int above, int below,
                                               unsigned& done, unsigned until) {
-    if constexpr (STAYS_FINITE) {
+    if constexpr (SHORTCUTS) {
         while (done < until && !__syncthreads_and(in_range(p)))
             step_patch<false>(p, item, exchange, slot_group, above, below, done++);
 #pragma unroll 1
         for (; done < until; ++done)
             step_patch<true>(p, item, exchange, slot_group, above, below, done);
     } else {
-#pragma unroll UNROLLED
+#pragma unroll 1
         for (; done < until; ++done)
             step_patch<false>(p, item, exchange, slot_group, above, below, done);
     }
@@ -707,6 +711,9 @@ struct SharedCell {
     __device__ __forceinline__ unsigned cell() const { return cell_number; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
     __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
+    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
+        return scale * x + other;
+    }
 };
 
 __device__ __forceinline__ void refresh(float* plane) {   // the cells beyond the edge
@@ -856,6 +863,9 @@ struct PlaneCell {
     __device__ __forceinline__ unsigned cell() const { return y * W + x; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
     __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
+    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
+        return scale * x + other;
+    }
 };
 
 extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, unsigned done) {
