@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from pixelflow.backends.cuda import kernels
 from pixelflow.backends.cuda.device import on, shared_limit, the_cupy
+from pixelflow.backends.cuda.layouts import layout, reach
+from pixelflow.backends.cuda.source import driven_channels, source
 from pixelflow.core.plan import Plan
 
 WIDE = 256  # threads of a block of the kernels for large textures
@@ -40,14 +41,14 @@ class Loaded:
     """A plan's arrays on a GPU and its kernels."""
 
     def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
-        self.layout = kernels.layout(plan, shared_limit(device))
-        text = kernels.source(plan, self.layout, dtype.type, exact)
+        self.layout = layout(plan, shared_limit(device))
+        text = source(plan, self.layout, dtype.type, exact)
         self.module = _module(text, EXACT if exact else FAST, device)
         self.shape, self.times, self.members = plan.shape, plan.times, plan.members
         self.feature_dim, self.threshold = plan.feature_dim, np.float32(plan.probe.level)
-        self.held = len(kernels.reach(plan.program).held)
+        self.held = len(reach(plan.program).held)
         self.radius = max(1, plan.program.radius)
-        driven = plan.encoder.index[..., list(kernels.driven_channels(plan))]
+        driven = plan.encoder.index[..., list(driven_channels(plan))]
         with on(device) as cupy:
             index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
             arrays = (index, plan.params, plan.media, plan.keys)

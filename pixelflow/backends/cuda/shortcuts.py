@@ -1,9 +1,10 @@
-"""How large a rule's numbers can be, once every channel that it clips is within its limits."""
+"""What gives the same bits in fewer operations, once all numbers are in range."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -77,3 +78,60 @@ def _size(
     if op in ("where", "minimum", "maximum", "clip", "clip_flush", "flush", "neg", "abs"):
         return max(inner)
     return math.inf  # a quotient, a logarithm
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """What computes the same bits in fewer operations once all numbers are in range.
+
+    Attributes
+    ----------
+    bounds : dict of int to float
+        In range are textures whose channels are no larger than this.
+    units : tuple of int
+        Nodes that clip to [0, 1] what is finite.
+    scaled : dict of int to tuple
+        Sums, as (scale, node, other node, sign of the other): the product with a power of two is
+        exact, so that the sum is rounded once either way, if the product does not overflow.
+    """
+
+    bounds: dict[int, float]
+    units: tuple[int, ...]
+    scaled: dict[int, tuple[float, int, int, str]]
+
+
+def shortcuts(plan: Plan) -> Shortcuts:
+    """The shortcuts of a plan's rule; without any, nothing need be in range."""
+    program, size = plan.program, sizes(plan)
+    nodes = program.nodes
+    units = tuple(
+        i
+        for _, i in program.outputs
+        if nodes[i][0] == "clip_flush"
+        and nodes[nodes[i][2]] == ("const", 1.0)
+        and size[nodes[i][1]] < LARGEST
+    )
+    scaled = {i: s for i in range(len(nodes)) if (s := _scaled(program, i, size))}
+    return Shortcuts(channel_bounds(program) if units or scaled else {}, units, scaled)
+
+
+def _scaled(program: Program, i: int, size: list[float]) -> tuple[float, int, int, str] | None:
+    op, *operands = program.nodes[i]
+    for place, j in enumerate(operands if op in ("add", "sub") else ()):
+        factor = _power_of_two(program, j)
+        if factor is None or size[j] >= LARGEST:
+            continue
+        sign = "-" if op == "sub" and place == 0 else ""
+        scale = -factor[0] if op == "sub" and place == 1 else factor[0]
+        return scale, factor[1], operands[1 - place], sign
+    return None
+
+
+def _power_of_two(program: Program, i: int) -> tuple[float, int] | None:
+    """The scale and the node of a multiplication by 2, 4, ..."""
+    op, *operands = program.nodes[i]
+    for place, j in enumerate(operands if op == "mul" else ()):
+        kind, *value = program.nodes[j]
+        if kind == "const" and value[0] >= 1 and math.frexp(value[0])[0] == 0.5:
+            return value[0], operands[1 - place]
+    return None

@@ -1,0 +1,94 @@
+// What every kernel needs. Before this stand the constants of one plan (namespace `plan`: shape,
+// encoder, probe, layout), after it the plan's rule as a function of one cell; source.py writes both.
+//
+// An item is one member's texture for one sample. `K` channels are held: those that the rule reads
+// or writes. All others stay as the encoder left them.
+
+using namespace plan;
+
+template <class Cell> __device__ __forceinline__ void rule(const Cell& at, float* next);
+
+constexpr long long PLANE = static_cast<long long>(H) * W;
+
+struct Inputs {
+    const Value* latents;       // (n, 1 or M, D_in)
+    long long sample_stride;
+    long long member_stride;    // 0 where members share the latents
+    const int* index;           // (driven channels, H, W): which latent, or -1
+    const float* params;        // (M, parameters)
+    const float* media;         // (M, media, H, W)
+    const unsigned* keys;       // (M)
+};
+
+#define INPUTS                                                                          \
+    const Value *latents, long long sample_stride, long long member_stride, const int *index, \
+        const float *params, const float *media, const unsigned *keys
+#define GIVEN Inputs { latents, sample_stride, member_stride, index, params, media, keys }
+
+__device__ __forceinline__ float loaded(const float* p) { return __ldg(p); }
+__device__ __forceinline__ float loaded(const unsigned char* p) {
+    return static_cast<float>(__ldg(p)) * PIXEL;
+}
+
+// What one item sees of the inputs.
+struct Item {
+    const Value* latents;
+    const int* index;
+    const float* params;
+    const float* media;
+    unsigned key;
+
+    __device__ __forceinline__ Item(const Inputs& in, long long item) {
+        const long long sample = item / MEMBERS, member = item % MEMBERS;
+        latents = in.latents + sample * in.sample_stride + member * in.member_stride;
+        index = in.index;
+        params = in.params + member * PARAMETERS;
+        media = in.media + member * (MEDIA * H * W);
+        key = __ldg(in.keys + member);
+    }
+
+    // The encoded value of a channel's cell.
+    __device__ __forceinline__ float encoded(int channel, int cell) const {
+        if (IDENTITY) return loaded(latents + cell * C + channel);
+        if (driven(channel) < 0) return 0.0f;
+        const int source = __ldg(index + driven(channel) * (H * W) + cell);
+        return source >= 0 ? loaded(latents + source) : 0.0f;
+    }
+};
+
+// The smaller and the larger of two, NaN where the first is; the second is finite.
+__device__ __forceinline__ float least(float a, float b) {
+#if __CUDA_ARCH__ >= 800
+    float c;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return b < a ? b : a;
+#endif
+}
+__device__ __forceinline__ float most(float a, float b) {
+#if __CUDA_ARCH__ >= 800
+    float c;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return b > a ? b : a;
+#endif
+}
+// x * 1 + 0 is x, to the bit; it balances the pipelines better than a second selection.
+__device__ __forceinline__ float flushed(float x) {
+    return __fmaf_rn(x, fabsf(x) < SMALLEST ? 0.0f : 1.0f, 0.0f);
+}
+__device__ __forceinline__ float positive(float x) { return x < SMALLEST ? 0.0f : x; }
+
+// Where a cell beyond an edge is; -1 where there is none.
+__device__ __forceinline__ int folded(int at, int length) {
+    if (BOUNDARY == PERIODIC) {
+        while (at < 0) at += length;
+        while (at >= length) at -= length;
+        return at;
+    }
+    if (BOUNDARY == ZERO) return at < 0 || at >= length ? -1 : at;
+    while (at < 0 || at >= length) at = at < 0 ? -1 - at : 2 * length - 1 - at;
+    return at;
+}

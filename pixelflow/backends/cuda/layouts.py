@@ -1,0 +1,151 @@
+"""How a texture is spread over the threads of a GPU: the fastest way that it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from pixelflow.core.graph import OPERATIONS, Program
+from pixelflow.core.plan import Plan
+from pixelflow.core.probes import Probe
+
+MOST_WINDOW = 120  # registers for a patch and its surroundings
+MOST_PATCH = 16  # cells of a patch
+MANY_CELLS = 4096  # of a texture: from here on larger patches still make enough threads
+FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
+FEWEST_THREADS = 64  # of a block
+REGISTERS = 80, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
+TILE = (64, 128)  # rows and columns of a tile of a large texture
+WARP, MOST_THREADS = 32, 1024
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a texture, or a tile of one, is spread over the threads of a block.
+
+    Attributes
+    ----------
+    kind : str
+        "registers" or "shared": all in one launch. "tiles": a launch for several steps. "cells": a
+        launch for each step.
+    rows, columns : int
+        Cells of a thread's patch.
+    tile : tuple of int
+        Rows and columns of what a block holds; the texture's own, but for "tiles".
+    slots : int
+        Textures of a block.
+    threads : int
+        Threads of a block.
+    shared_bytes : int
+        Shared memory of a block.
+    """
+
+    kind: str
+    rows: int = 1
+    columns: int = 1
+    tile: tuple[int, int] = (1, 1)
+    slots: int = 1
+    threads: int = 256
+    shared_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a program reads, in each direction, and which channels it reads or writes."""
+
+    up: int
+    down: int
+    left: int
+    right: int
+    held: tuple[int, ...]
+    vertical: tuple[int, ...]  # channels of which other rows are read
+    horizontal: tuple[int, ...]
+    diagonal: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def reach(program: Program) -> Reach:
+    """What a program reads beside its own cell."""
+    reads = [node[1:] for node in program.nodes if node[0] == "read"]
+    held = {c for _, _, c in reads} | {c for c, _ in program.outputs}
+    return Reach(
+        up=max((-dy for dy, _, _ in reads), default=0) if reads else 0,
+        down=max((dy for dy, _, _ in reads), default=0),
+        left=max((-dx for _, dx, _ in reads), default=0),
+        right=max((dx for _, dx, _ in reads), default=0),
+        held=tuple(sorted(held)),
+        vertical=tuple(sorted({c for dy, _, c in reads if dy})),
+        horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
+        diagonal=tuple(sorted({c for dy, dx, c in reads if dx and dy})),
+    )
+
+
+def layout(plan: Plan, shared_limit: int) -> Layout:
+    """The fastest layout that a plan's texture fits, on a device of so much memory a block."""
+    height, width, _ = plan.shape
+    patches = list(_patches(plan, height, width, plan.shape[2]))
+    if patches:
+        operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)
+        few = plan.times[-1] * operations < FEW_OPERATIONS
+        many = height * width >= MANY_CELLS
+        most = MOST_PATCH // 2 if few else 2 * MOST_PATCH if many else MOST_PATCH
+        return max(patches, key=lambda p: (min(p.rows * p.columns, most), p.columns % 4 == 0))
+    seen, radius = reach(plan.program), plan.program.radius
+    cells = (height + 2 * radius) * (width + 2 * radius)
+    shared = 4 * (2 * len(seen.held) * cells + plan.params.shape[1])
+    if shared <= shared_limit:
+        strips = -(-height // 4) * width
+        threads = min(256, -(-strips // WARP) * WARP)
+        return Layout("shared", tile=(height, width), threads=threads, shared_bytes=shared)
+    rows = TILE[0] if height > TILE[0] else height
+    columns = TILE[1] if width > TILE[1] else width
+    if width % 4 == 0 and radius <= 4:
+        tiles = [p for p in _patches(plan, rows, columns, 0) if p.columns == 4]
+        if tiles:
+            best = max(tiles, key=lambda p: min(p.rows * p.columns, MOST_PATCH))
+            return replace(best, kind="tiles")
+    return Layout("cells", tile=(height, width))
+
+
+def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Layout]:
+    """Layouts in registers of a texture of that size, of which so many channels are written out."""
+    seen, media = reach(plan.program), plan.media.shape[1]
+    for columns in (c for c in (1, 2, 3, 4, 5, 6, 7, 8) if width % c == 0 and width // c <= WARP):
+        for rows in (r for r in range(1, MOST_PATCH + 1) if height % r == 0):
+            window = (rows + seen.up + seen.down) * (columns + seen.left + seen.right)
+            registers = len(seen.held) * window + media * rows * columns
+            far = rows < max(seen.up, seen.down) or columns < max(seen.left, seen.right)
+            lanes, groups = width // columns, height // rows
+            warp_rows = WARP // lanes
+            if far or registers > MOST_WINDOW or rows * columns > 2 * MOST_PATCH:
+                continue
+            if -(-groups // warp_rows) * WARP > MOST_THREADS:
+                continue
+            slots = max(1, FEWEST_THREADS // WARP * warp_rows // groups) if channels else 1
+            threads = -(-slots * groups // warp_rows) * WARP
+            edges = 2 * len(seen.vertical) * slots * groups * (seen.up + seen.down) * width
+            staged = staged_rows(plan, rows)
+            stage = staged * threads * columns * channels
+            pooled = slots * height * width if plan.probe.pool and channels else 0
+            shared = stage + edges if is_kept(plan) else max(edges, stage, pooled)
+            yield Layout("registers", rows, columns, (height, width), slots, threads, 4 * shared)
+
+
+def staged_rows(plan: Plan, rows: int) -> int:
+    """How many rows of its patch a thread moves through shared memory at once."""
+    return rows if is_identity(plan) else 1
+
+
+def is_kept(plan: Plan) -> bool:
+    """Whether the texture as it came stays in shared memory, for the channels not held."""
+    held = reach(plan.program).held
+    return is_identity(plan) and plan.probe == Probe() and len(held) < plan.shape[2]
+
+
+def is_identity(plan: Plan) -> bool:
+    """Whether the latents are the texture itself."""
+    index = plan.encoder.index
+    return bool(np.array_equal(index.ravel(), np.arange(index.size)))

@@ -1,0 +1,65 @@
+// Large textures, in several launches: encode, steps, probe. Planes are (items, K, H, W).
+
+constexpr int WIDE = 256;   // threads of a block of the kernels below
+
+extern "C" __global__ void encode(INPUTS, float* to) {
+    const Inputs in = GIVEN;
+    const long long cell = blockIdx.x * static_cast<long long>(WIDE) + threadIdx.x;
+    if (cell >= PLANE) return;
+    const Item item(in, blockIdx.y);
+    for (int k = 0; k < K; ++k)
+        to[(blockIdx.y * static_cast<long long>(K) + k) * PLANE + cell] =
+            item.encoded(held(k), static_cast<int>(cell));
+}
+
+struct PlaneCell {
+    const float* planes;
+    const Item& item;
+    int y, x;
+    unsigned done;
+
+    __device__ __forceinline__ float read(int k, int dy, int dx) const {
+        const int from_y = dy == 0 ? y : folded(y + dy, H), from_x = dx == 0 ? x : folded(x + dx, W);
+        if (BOUNDARY == ZERO && (from_y < 0 || from_x < 0)) return 0.0f;
+        return planes[k * PLANE + from_y * W + from_x];
+    }
+    __device__ __forceinline__ float param(int n) const { return __ldg(item.params + n); }
+    __device__ __forceinline__ float medium(int q) const {
+        return __ldg(item.media + q * PLANE + y * W + x);
+    }
+    __device__ __forceinline__ unsigned step() const { return done; }
+    __device__ __forceinline__ unsigned cell() const { return y * W + x; }
+    __device__ __forceinline__ unsigned key() const { return item.key; }
+    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
+    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
+        return scale * x + other;
+    }
+};
+
+extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, unsigned done) {
+    const Inputs in = GIVEN;
+    const long long cell = blockIdx.x * static_cast<long long>(WIDE) + threadIdx.x;
+    if (cell >= PLANE) return;
+    const Item item(in, blockIdx.y);
+    const long long planes = blockIdx.y * (K * PLANE);
+    float next[K];
+    const int y = static_cast<int>(cell / W), x = static_cast<int>(cell % W);
+    rule(PlaneCell{from + planes, item, y, x, done}, next);
+#pragma unroll
+    for (int k = 0; k < K; ++k)
+        to[planes + k * PLANE + cell] = written(k) ? next[k] : from[planes + k * PLANE + cell];
+}
+
+extern "C" __global__ void probe(INPUTS, const float* planes, int snapshot, int snapshots,
+                                 float threshold, float* out) {
+    const Inputs in = GIVEN;
+    const Item item(in, blockIdx.y);
+    const float* own = planes + blockIdx.y * (K * PLANE);
+    features_of(
+        [&](int c, int y, int x) {
+            return held_as(c) >= 0 ? own[held_as(c) * PLANE + y * W + x]
+                                   : item.encoded(c, y * W + x);
+        },
+        out + (blockIdx.y * static_cast<long long>(snapshots) + snapshot) * SNAPSHOT_FEATURES,
+        threshold, blockIdx.x * WIDE + threadIdx.x, gridDim.x * WIDE);
+}

@@ -1,0 +1,82 @@
+// What is read from a texture, and how it is pooled.
+
+constexpr int GRID = POOL > 0 ? POOL : 1;
+constexpr int CHANNEL_FEATURES = SIGNS * (POOL > 0 ? POOL * POOL : H * W);
+constexpr long long SNAPSHOT_FEATURES = static_cast<long long>(READ) * CHANNEL_FEATURES;
+
+__device__ __forceinline__ float rectified(float value, int sign, float threshold) {
+    if (SIGNS == 1) return value;
+    const float over = (sign == 0 ? value : -value) - threshold;
+    return over <= 0.0f ? 0.0f : over;   // NaN stays
+}
+
+__device__ __forceinline__ void join(float& total, float value) {
+    if (MEAN) total += value;
+    else if (!(total >= value)) total = value;   // NaN wins
+}
+
+// Means or maxima of one channel's plane (row pitch W) over a POOL x POOL grid, by the threads of a
+// team of 8 for each cell of the grid; features of one sign follow those of the other.
+template <class Plane>
+__device__ __forceinline__ void pooled(Plane plane, float* out, int team, int teams, int mate,
+                                       float threshold) {
+    for (int o = team; o - team < GRID * GRID; o += teams) {
+        const bool inside = o < GRID * GRID;
+        const int a = inside ? o / GRID : 0, b = inside ? o % GRID : 0;
+        const int top = a * H / GRID, bottom = ((a + 1) * H + GRID - 1) / GRID;
+        const int first = b * W / GRID, last = ((b + 1) * W + GRID - 1) / GRID;
+        float total[SIGNS];
+#pragma unroll
+        for (int sign = 0; sign < SIGNS; ++sign)
+            total[sign] = MEAN ? 0.0f : -__int_as_float(0x7f800000);
+        for (int y = top; y < bottom; ++y)
+            for (int x = first + mate; x < last; x += 8) {
+                const float value = plane(y, x);
+#pragma unroll
+                for (int sign = 0; sign < SIGNS; ++sign)
+                    join(total[sign], rectified(value, sign, threshold));
+            }
+#pragma unroll
+        for (int sign = 0; sign < SIGNS; ++sign) {
+#pragma unroll
+            for (int hop = 4; hop > 0; hop /= 2)
+                join(total[sign], __shfl_xor_sync(~0u, total[sign], hop));
+            if (mate == 0 && inside)
+                out[sign * GRID * GRID + o] =
+                    MEAN ? total[sign] * __frcp_rn((bottom - top) * (last - first)) : total[sign];
+        }
+    }
+}
+
+// Features of one snapshot, by many threads, of values that `value(channel, y, x)` gives.
+template <class Values>
+__device__ __forceinline__ void features_of(Values value, float* features, float threshold,
+                                            int thread, int threads) {
+    if (PLAIN) {
+        if (C == 4 && ALIGNED) {
+            for (int cell = thread; cell < H * W; cell += threads) {
+                const int y = cell / W, x = cell % W;
+                reinterpret_cast<float4*>(features)[cell] = make_float4(
+                    value(0, y, x), value(1, y, x), value(2, y, x), value(3, y, x));
+            }
+        } else {
+            for (int n = thread; n < H * W * C; n += threads)
+                features[n] = value(n % C, n / C / W, n / C % W);
+        }
+        return;
+    }
+    for (int r = 0; r < READ; ++r) {
+        const int c = read_channel(r);
+        float* out = features + static_cast<long long>(r) * CHANNEL_FEATURES;
+        if (POOL > 0) {
+            pooled([&](int y, int x) { return value(c, y, x); }, out, thread / 8, threads / 8,
+                   thread % 8, threshold);
+            continue;
+        }
+        for (int cell = thread; cell < H * W; cell += threads) {
+            const float seen = value(c, cell / W, cell % W);
+            for (int sign = 0; sign < SIGNS; ++sign)
+                out[sign * PLANE + cell] = rectified(seen, sign, threshold);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+"""The CUDA source of a plan: its constants, the template of its layout, its rule's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pixelflow.backends.cuda.layouts import (
+    MOST_PATCH,
+    REGISTERS,
+    Layout,
+    Reach,
+    is_identity,
+    is_kept,
+    reach,
+    staged_rows,
+)
+from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
+from pixelflow.backends.emit import CUDA, declared
+from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.encoders import PIXEL
+from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.plan import Plan
+from pixelflow.core.probes import Probe
+
+PARTS = {
+    "registers": ("common", "probe", "patch", "stage", "registers"),
+    "shared": ("common", "probe", "shared"),
+    "tiles": ("common", "probe", "patch", "planes", "tiles"),
+    "cells": ("common", "probe", "planes"),
+}
+FOLDER = Path(__file__).parent
+
+
+def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
+    """The module of a plan in a layout, for inputs of a type.
+
+    Two plans with the same source differ in numbers alone: parameters, media, keys, index, steps.
+    """
+    seen = reach(plan.program)
+    short = shortcuts(plan)
+    constants = _constants(plan, chosen, seen, short, value)
+    parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
+    return "\n".join([constants, *parts, _rule(plan.program, seen, short)])
+
+
+def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
+    height, width, channels = plan.shape
+    probe, program = plan.probe, plan.program
+    read = range(channels) if probe.channels is None else probe.channels
+    driven, written = driven_channels(plan), dict(program.outputs)
+    registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
+    numbers = {
+        "H": height,
+        "W": width,
+        "C": channels,
+        "K": len(seen.held),
+        "REACH": program.radius,
+        "UP": seen.up,
+        "DOWN": seen.down,
+        "LEFT": seen.left,
+        "RIGHT": seen.right,
+        "VERTICALS": len(seen.vertical),
+        "MEMBERS": plan.members,
+        "PARAMETERS": plan.params.shape[1],
+        "MEDIA": plan.media.shape[1],
+        "BOUNDARY": BOUNDARIES.index(plan.boundary),
+        "IDENTITY": int(is_identity(plan)),
+        "PLAIN": int(probe == Probe()),
+        "READ": len(read),
+        "SIGNS": 1 + probe.rectify,
+        "POOL": probe.pool or 0,
+        "MEAN": int(probe.pool_op == "mean"),
+        "ALIGNED": int(plan.feature_dim % 4 == 0 and height * width * channels % 4 == 0),
+        "STAGED": staged_rows(plan, chosen.rows),
+        "STAGED_IN": int(is_identity(plan) and value == np.float32),
+        "KEPT": int(is_kept(plan) and value == np.float32),
+        "SHORTCUTS": int(bool(short.bounds)),
+        "P": chosen.columns,
+        "R": chosen.rows,
+        "BH": chosen.tile[0],
+        "BW": chosen.tile[1],
+        "TILED_Y": int(chosen.tile[0] < height),
+        "TILED_X": int(chosen.tile[1] < width),
+        "SLOTS": chosen.slots,
+        "THREADS": chosen.threads,
+        "BLOCKS": max(1, 65536 // registers // chosen.threads),
+    }
+    lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
+    lines += [f"constexpr int {name} = {number};" for name, number in numbers.items()]
+    lines += [
+        f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
+        f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
+        _table("unit", [int(written.get(c) in short.units) for c in seen.held]),
+        _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in seen.held], "float"),
+        _table("held", seen.held),
+        _table("held_as", _positions(seen.held, channels)),
+        _table("written", [int(c in written) for c in seen.held]),
+        _table("neighboured", [int(c in program.neighboured) for c in seen.held]),
+        _table("vertical", [_position(seen.vertical, c) for c in seen.held]),
+        _table("horizontal", [int(c in seen.horizontal) for c in seen.held]),
+        _table("diagonal", [int(c in seen.diagonal) for c in seen.held]),
+        _table("driven", _positions(driven, channels)),
+        _table("read_channel", read),
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _table(name: str, values: Iterable[object], kind: str = "int") -> str:
+    """A function from 0, 1 ... to values, that the compiler sees through."""
+    chosen = "".join(f"i == {i} ? {value} : " for i, value in enumerate(values))
+    return f"__device__ constexpr {kind} {name}(int i) {{ return {chosen}-1; }}"
+
+
+def _position(items: Sequence[int], item: int) -> int:
+    return items.index(item) if item in items else -1
+
+
+def _positions(items: Sequence[int], count: int) -> list[int]:
+    return [_position(items, i) for i in range(count)]
+
+
+def driven_channels(plan: Plan) -> tuple[int, ...]:
+    """The channels into which the encoder writes."""
+    driven = (plan.encoder.index >= 0).any(axis=(0, 1))
+    return tuple(int(c) for c in np.flatnonzero(driven))
+
+
+def _rule(program: Program, seen: Reach, short: Shortcuts) -> str:
+    """The rule as a function of one cell."""
+    texts = {i: f"at.unit(v{program.nodes[i][1]})" for i in short.units}
+    for i, (scale, j, other, sign) in short.scaled.items():
+        texts[i] = f"at.scaled({scale!r}f, v{j}, {sign}v{other})"
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "read":
+            dy, dx, channel = operands
+            texts[i] = f"at.read({seen.held.index(channel)}, {dy}, {dx})"
+        elif op == "param":
+            texts[i] = f"at.param({program.params.index(operands[0])})"
+        elif op == "medium":
+            texts[i] = f"at.medium({program.media.index(operands[0])})"
+        elif op in ("step", "cell", "key"):
+            texts[i] = f"at.{op}()"
+    lines = declared(program, CUDA, texts)
+    lines += [f"next[{seen.held.index(channel)}] = v{i};" for channel, i in program.outputs]
+    body = "\n".join(f"    {line}" for line in lines)
+    head = "__device__ __forceinline__ void rule(const Cell& at, float* next)"
+    return f"template <class Cell>\n{head} {{\n{body}\n}}"

@@ -1,0 +1,38 @@
+// Several steps of a tile of a large texture, the cells in registers (temporal blocking). A tile's
+// margin goes stale by the rule's reach a step, except at the texture's own edge; what is written
+// back is what is not.
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+advance(INPUTS, const float* from, float* to, unsigned first, unsigned steps, int margin) {
+    const Inputs in = GIVEN;
+    extern __shared__ float4 shared[];
+    float* exchange = reinterpret_cast<float*>(shared);
+    const Item item(in, blockIdx.z);
+    const int core_y = BH - (TILED_Y ? 2 * margin : 0), core_x = BW - (TILED_X ? 2 * margin : 0);
+    // A tile lies inside the texture, but a periodic one may reach over its edge.
+    int top = TILED_Y ? blockIdx.y * core_y - margin : 0;
+    int start = TILED_X ? blockIdx.x * core_x - margin : 0;
+    const int from_y = blockIdx.y * core_y, from_x = blockIdx.x * core_x;
+    if (BOUNDARY != PERIODIC) {
+        top = max(0, min(top, H - BH));
+        start = max(0, min(start, W - BW));
+    }
+    Patch p = placed(top, start);
+    load_fixed(p, item);
+    const long long plane = blockIdx.z * (K * PLANE);
+#pragma unroll
+    for (int i = 0; i < R; ++i)
+#pragma unroll
+        for (int k = 0; k < K; ++k) get(p.s[k][i], from + plane + k * PLANE + p.ys[i] * W, p.xs);
+    advance_patch(p, item, exchange, first, first + steps);
+    if (!p.active) return;
+#pragma unroll
+    for (int i = 0; i < R; ++i) {
+        const int y = top + p.group * R + i;
+        if (TILED_Y && (y < from_y || y >= min(from_y + core_y, H))) continue;
+        const int x = start + p.column * P;   // cores begin and end between patches
+        if (TILED_X && (x < from_x || x >= min(from_x + core_x, W))) continue;
+#pragma unroll
+        for (int k = 0; k < K; ++k) put(to + plane + k * PLANE + y * W + x, p.s[k][i]);
+    }
+}
