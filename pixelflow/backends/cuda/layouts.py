@@ -105,7 +105,7 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
     if width % 4 == 0 and radius <= 4:
         tiles = [p for p in _patches(plan, rows, columns, 0) if p.columns == 4]
         if tiles:
-            best = max(tiles, key=lambda p: min(p.rows * p.columns, MOST_PATCH))
+            best = max(tiles, key=lambda p: min(p.rows * p.columns, 2 * MOST_PATCH))
             return replace(best, kind="tiles")
     return Layout("cells", tile=(height, width))
 
