@@ -152,8 +152,10 @@ class Atlas(Scratch):
         plan = self.plan
         if plan.members > 1:
             return {}
-        params = {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
-        return {**params, "key": int(plan.keys[0])}
+        key = {"key": int(plan.keys[0])}
+        if not self.shaders.as_uniforms:
+            return key
+        return key | {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
 
     def _set(self, program: Any, **uniforms: Any) -> None:
         """Set what a program uses of these uniforms and of the tables' places."""

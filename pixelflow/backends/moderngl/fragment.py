@@ -9,6 +9,7 @@ from pixelflow.backends.moderngl import glsl
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
+MOST_UNIFORMS = 64  # parameters; every device takes some hundreds
 VERTEX = """#version 330
 void main() { gl_Position = vec4((gl_VertexID & 1) * 4 - 1, (gl_VertexID & 2) * 2 - 1, 0, 1); }
 """
@@ -56,6 +57,11 @@ class Shaders:
         while texels % rows and rows < 64:  # no padding, where that is easily had
             rows += 1
         return rows, -(-texels // rows)
+
+    @property
+    def as_uniforms(self) -> bool:
+        """Whether parameters are uniforms and not a table."""
+        return self.plan.members == 1 and len(self.plan.program.params) <= MOST_UNIFORMS
 
     def texel(self, channel: int, lane: int) -> tuple[int, str]:
         """Which atlas holds a touched channel of a sample, and which component of a texel."""
@@ -137,11 +143,11 @@ void main() {{
     def _uniforms(self) -> str:
         names = self.plan.program.params
         lines = ["uniform uint done;", "uniform sampler2D media;"]
-        if self.plan.members == 1:
+        if self.as_uniforms:
             lines += [f"uniform float param{i};" for i in range(len(names))]
-            lines += ["uniform uint key;"]
         else:
-            lines += ["uniform sampler2D params;", "uniform usampler2D keys;"]
+            lines += ["uniform sampler2D params;"]
+        lines += ["uniform uint key;" if self.plan.members == 1 else "uniform usampler2D keys;"]
         return "\n".join(lines) + "\n"
 
     def _key(self) -> str:
@@ -162,7 +168,7 @@ void main() {{
             plane = f"member * {len(program.media)} + {program.media.index(operands[0])}"
             return glsl.table_lookup("media", f"({plane}) * {height * width} + cell")
         number = program.params.index(operands[0])
-        if self.plan.members == 1:
+        if self.as_uniforms:
             return f"param{number}"
         return glsl.table_lookup("params", f"member * {len(program.params)} + {number}")
 
