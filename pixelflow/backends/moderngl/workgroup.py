@@ -14,7 +14,8 @@ from pixelflow.core.probes import Probe
 
 INVOCATIONS = 256  # of a workgroup, where that gives each few enough rows
 MOST_ROWS = 8  # of a strip: more don't fit into registers
-MOST_NODES = 3000  # of all rows of a strip: what a compiler takes in well under two seconds
+MOST_NODES = 2000  # of all rows of a strip: what a compiler takes in well under two seconds
+MOST_PARAMS = 32  # kept in registers
 BUFFERS = ("latents", "sources", "params", "media", "keys", "features")  # by binding
 
 
@@ -168,9 +169,9 @@ float encoded(int group, int cell, int channel) {{
         for column in sorted({dx for _, dx in shared_reads}):
             position = glsl.moved("x", column, width, self.plan.boundary)
             lines += self._offset(glsl.name("column", column), position, 1)
-        for i, name in enumerate(program.params):
-            if ("param", name) in program.nodes:
-                lines.append(f"float param{i} = params[member * {len(program.params)} + {i}];")
+        lines.append(f"int first_param = member * {len(program.params)};")
+        if len(program.params) <= MOST_PARAMS:
+            lines += (f"float param{i} = params[first_param + {i}];" for i in self._params_used())
         lines += self._cells_as_encoded()
         return lines
 
@@ -233,7 +234,13 @@ float encoded(int group, int cell, int channel) {{
             return names[dy + row, dx, channel]
         if op == "medium":
             return f"medium{program.media.index(operands[0])}_{row}"
-        return f"param{program.params.index(operands[0])}"
+        number = program.params.index(operands[0])
+        few = len(program.params) <= MOST_PARAMS
+        return f"param{number}" if few else f"params[first_param + {number}]"
+
+    def _params_used(self) -> list[int]:
+        params = self.plan.program.params
+        return [i for i, name in enumerate(params) if ("param", name) in self.plan.program.nodes]
 
     def _reads(self) -> tuple[dict[tuple[int, int, int], str], list[str]]:
         """What each cell around the strip is called, and lines that look it up."""
