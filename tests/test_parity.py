@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import evolve, same_bits
 
-from pixelflow import Reservoir, ReservoirConfig
+from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import numba as numba_backend
 from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
 from pixelflow.core.config import BOUNDARIES
@@ -18,6 +18,14 @@ from pixelflow.core.plan import compile_plan
 BACKENDS = ("cpu", "numba", "moderngl")
 SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
 EXACT = ("diffusion_reaction", "life_like", "wave", "test_decay", "test_noise", "test_swap")
+PROBES = (
+    Probe(snapshots=(0, 2, 3)),
+    Probe(channels=(2, 0), rectify=True, threshold=0.25),
+    Probe(snapshots=(1, 3), rectify=True, pool=3),
+    Probe(snapshots=(0, 3), channels=(1,), pool=2, pool_op="max"),
+    Probe(snapshots=(3,), pool=12),
+    Probe(rectify=True, threshold=0.1, pool=1, pool_op="max"),
+)
 GOLDEN = np.load(Path(__file__).parent / "golden" / "pixelflow_rc.npz")
 
 
@@ -140,6 +148,28 @@ def test_features_of_every_encoder_are_the_same_on_every_backend(encoding, bound
         for backend in BACKENDS
     )
     assert all(same_bits(got, expected) for got in others)
+
+
+def check_probe(backend, probe, encoding):
+    """The same bits as the reference, but for the order in which a mean is summed."""
+    params = {"c": {"uniform": [0.1, 0.6]}}
+    options = {"members": 2, "input_encoding": encoding, "rule_params": params}
+    X = np.random.default_rng(0).standard_normal((5, 30), dtype=np.float32)
+    expected, got = (
+        reservoir("wave", name, (6, 9), steps=3, probe=probe, **options).transform(X)
+        for name in ("cpu", backend)
+    )
+    if probe.pool and probe.pool_op == "mean":
+        assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    else:
+        assert same_bits(got, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("encoding", ["tile", "project"])
+@pytest.mark.parametrize("probe", PROBES)
+def test_every_probe_reads_the_same_on_every_backend(probe, encoding, backend):
+    check_probe(backend, probe, encoding)
 
 
 def test_exact_false_stays_near():

@@ -8,11 +8,15 @@ import numpy as np
 
 from pixelflow.backends.moderngl.context import Device, Scratch
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
-from pixelflow.backends.moderngl.glsl import ROW_BITS
+from pixelflow.backends.moderngl.fragment_probe import probe
+from pixelflow.backends.moderngl.glsl import ROW_BITS, touched
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
-CHUNK_BYTES = {True: 4 * 2**20, False: 256 * 2**20}  # of an atlas: on software it stays in cache
+CHUNK_BYTES = {
+    True: 4 * 2**20,
+    False: 256 * 2**20,
+}  # of an atlas' layers: in software they stay in cache
 
 
 class Atlas(Scratch):
@@ -22,7 +26,9 @@ class Atlas(Scratch):
         super().__init__(device)
         self.device, self.plan = device, plan
         self.latents = Latents.of(plan, inputs)
-        self.shaders = Shaders(plan, exact, device.version, device.largest, self.latents)
+        self.shaders = Shaders(
+            plan, exact, device.version, device.largest, _lanes(device, plan, inputs), self.latents
+        )
         self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
         self._allocate()
@@ -30,13 +36,13 @@ class Atlas(Scratch):
 
     def _refuse_what_does_not_fit(self) -> None:
         height, width, _ = self.plan.shape
-        largest, limits = self.device.largest, self.device.limits
+        largest = self.device.largest
         if max(height, width) > largest:
             raise RuntimeError(
                 f"a texture of {height} x {width} is larger than {self.device.renderer} holds, "
                 f"{largest} x {largest}: take backend 'numba'"
             )
-        channels = 4 * min(limits["GL_MAX_DRAW_BUFFERS"], limits["GL_MAX_TEXTURE_IMAGE_UNITS"] - 6)
+        channels = 4 * _most_layers(self.device)
         if len(self.shaders.channels) > channels:
             raise RuntimeError(
                 f"the rule reads and writes {len(self.shaders.channels)} channels, "
@@ -48,7 +54,8 @@ class Atlas(Scratch):
         shaders, members, largest = self.shaders, self.plan.members, self.device.largest
         height, width, _ = self.plan.shape
         tiles = _tiles(self.device, height, width)
-        groups = min(tiles, CHUNK_BYTES[self.device.software] // (height * width * 16)) // members
+        tile_bytes = height * width * 16 * shaders.layers
+        groups = min(tiles, CHUNK_BYTES[self.device.software] // tile_bytes) // members
         by_features = largest // (members * shaders.feature_rows[0])
         by_latents = (largest << ROW_BITS) // self.latents.size
         return max(1, min(max(1, groups) * shaders.lanes, by_features, by_latents))
@@ -100,7 +107,7 @@ class Atlas(Scratch):
             return program, self.keep(self.context.vertex_array(program, []))
 
         self.encode, self.step = made(self.shaders.encode()), made(self.shaders.step())
-        self.probe = made(self.shaders.probe())
+        self.probe = made(probe(self.shaders))
 
     def load(self, inputs: np.ndarray) -> None:
         """Upload a batch."""
@@ -145,8 +152,10 @@ class Atlas(Scratch):
         plan = self.plan
         if plan.members > 1:
             return {}
-        params = {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
-        return {**params, "key": int(plan.keys[0])}
+        key = {"key": int(plan.keys[0])}
+        if not self.shaders.as_uniforms:
+            return key
+        return key | {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
 
     def _set(self, program: Any, **uniforms: Any) -> None:
         """Set what a program uses of these uniforms and of the tables' places."""
@@ -169,11 +178,25 @@ class Atlas(Scratch):
         triangle.render(vertices=3)
 
 
+def _lanes(device: Device, plan: Plan, inputs: np.ndarray) -> int:
+    """How many samples a fragment computes."""
+    lanes = min(4, 1 << (len(inputs) - 1).bit_length())
+    while lanes > 1 and lanes * len(touched(plan.program)) > 4 * _most_layers(device):
+        lanes //= 2
+    return lanes
+
+
+def _most_layers(device: Device) -> int:
+    """Atlases that a draw can write, and read beside its other textures."""
+    limits = device.limits
+    return min(limits["GL_MAX_DRAW_BUFFERS"], limits["GL_MAX_TEXTURE_IMAGE_UNITS"] - 6)
+
+
 def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many members of one sample fit at once, at least 1."""
     height, width, _ = plan.shape
     latents = Latents.of(plan, inputs)
-    shaders = Shaders(plan, True, device.version, device.largest, latents)
+    shaders = Shaders(plan, True, device.version, device.largest, 1, latents)
     numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
     by_tables = (device.largest << ROW_BITS) // numbers
     by_features = device.largest // shaders.feature_rows[0]

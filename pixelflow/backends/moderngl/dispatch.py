@@ -55,8 +55,8 @@ class Dispatch(Scratch):
 
     def run(self) -> None:
         """From latents to features, all on the device."""
-        times = self.plan.times
-        self.program["times"].value = times if len(times) > 1 else times[0]
+        times = self.program["times"]
+        times.value = self.plan.times if times.array_length > 1 else self.plan.times[-1]
         for binding, name in enumerate(BUFFERS):
             self.buffers[name].bind_to_storage_buffer(binding)
         self.program.run(self.samples * self.plan.members)

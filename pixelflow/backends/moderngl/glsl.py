@@ -43,8 +43,7 @@ def rule_function(program: Program, exact: bool) -> str:
     names = {i: f"r{i}" for i in leaves(program)}
     given = [f"float {name}" for name in names.values()]
     given += ["uint cell", "uint key", "uint done"]
-    precision = "precise " if exact else ""
-    given += [f"out {precision}float next{c}" for c, _ in program.outputs]
+    given += [f"out float next{c}" for c, _ in program.outputs]
     counters = {i: n[0] for i, n in enumerate(program.nodes) if n[0] in ("cell", "key")}
     counters |= {i: "done" for i, n in enumerate(program.nodes) if n[0] == "step"}
     lines = declared(program, GLSL if exact else GLSL_LOOSE, {**names, **counters})

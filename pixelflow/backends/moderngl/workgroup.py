@@ -7,13 +7,15 @@ from functools import cached_property
 
 from pixelflow.backends.moderngl import glsl
 from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.backends.moderngl.workgroup_probe import pool_functions, probe_lines
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
 INVOCATIONS = 256  # of a workgroup, where that gives each few enough rows
 MOST_ROWS = 8  # of a strip: more don't fit into registers
-MOST_NODES = 3000  # of all rows of a strip: what a compiler takes in well under two seconds
+MOST_NODES = 2000  # of all rows of a strip: what a compiler takes in well under two seconds
+MOST_PARAMS = 32  # kept in registers
 BUFFERS = ("latents", "sources", "params", "media", "keys", "features")  # by binding
 
 
@@ -95,13 +97,13 @@ layout(local_size_x = {size}) in;
 {self._buffers()}
 uniform int times[{len(self.plan.times)}];
 shared float plane[{self._values(self.buffers)}];
-{self._gather()}{self._pool_functions()}{glsl.rule_function(self.plan.program, self.exact)}
+{self._gather()}{pool_functions(self)}{glsl.rule_function(self.plan.program, self.exact)}
 void main() {{
 {glsl.indented(self._start(), 4)}
     barrier();
     for (int done = 0; ; done++) {{
         if (done == times[snapshot]) {{
-{glsl.indented(self._probe(), 12)}
+{glsl.indented(probe_lines(self), 12)}
             snapshot++;
         }}
         if (done == times[{len(self.plan.times) - 1}]) break;
@@ -167,9 +169,9 @@ float encoded(int group, int cell, int channel) {{
         for column in sorted({dx for _, dx in shared_reads}):
             position = glsl.moved("x", column, width, self.plan.boundary)
             lines += self._offset(glsl.name("column", column), position, 1)
-        for i, name in enumerate(program.params):
-            if ("param", name) in program.nodes:
-                lines.append(f"float param{i} = params[member * {len(program.params)} + {i}];")
+        lines.append(f"int first_param = member * {len(program.params)};")
+        if len(program.params) <= MOST_PARAMS:
+            lines += (f"float param{i} = params[first_param + {i}];" for i in self._params_used())
         lines += self._cells_as_encoded()
         return lines
 
@@ -232,7 +234,13 @@ float encoded(int group, int cell, int channel) {{
             return names[dy + row, dx, channel]
         if op == "medium":
             return f"medium{program.media.index(operands[0])}_{row}"
-        return f"param{program.params.index(operands[0])}"
+        number = program.params.index(operands[0])
+        few = len(program.params) <= MOST_PARAMS
+        return f"param{number}" if few else f"params[first_param + {number}]"
+
+    def _params_used(self) -> list[int]:
+        params = self.plan.program.params
+        return [i for i, name in enumerate(params) if ("param", name) in self.plan.program.nodes]
 
     def _reads(self) -> tuple[dict[tuple[int, int, int], str], list[str]]:
         """What each cell around the strip is called, and lines that look it up."""
@@ -246,7 +254,7 @@ float encoded(int group, int cell, int channel) {{
                     names[row, dx, channel] = f"now{channel}_{row}"
                     continue
                 name = names[row, dx, channel] = (
-                    f"{glsl.name('t', row)}{glsl.name('_', dx)}_{channel}"
+                    f"{glsl.name('t', row)}{glsl.name('_x', dx)}_{channel}"
                 )
                 at = f"{glsl.name('row', row)} + {glsl.name('column', dx)}"
                 start = self.planes.index(channel) * self.cells
@@ -255,80 +263,3 @@ float encoded(int group, int cell, int channel) {{
                     value = f"{at} < 0 ? 0.0 : {value}"
                 lines.append(f"float {name} = {value};")
         return names, lines
-
-    # -- the probe -----------------------------------------------------------------------------
-
-    def _value(self, channel: int, row: int) -> str:
-        """A cell of the strip, in any channel."""
-        if channel in self.channels:
-            return f"now{channel}_{row}"
-        if channel in glsl.driven(self.plan):
-            return f"encoded(group, own + {row * self.plan.shape[1]}, {channel})"
-        return "0.0"
-
-    def _probe(self) -> list[str]:
-        probe, (_, width, channels) = self.plan.probe, self.plan.shape
-        if probe.pool:
-            return self._pooled()
-        stores = []
-        for k in range(self.rows):
-            cell = f"own + {k * width}"
-            if self.whole_texels:
-                values = ", ".join(self._value(c, k) for c in range(4))
-                stores.append(f"features[group * {self.cells} + {cell}] = vec4({values});")
-                continue
-            for image, (channel, sign) in enumerate(self._images()):
-                value = glsl.signed(self.plan, self._value(channel, k), sign)
-                place = f"{self._first(image)} + {cell}"
-                if probe == Probe():
-                    place = f"(group * {self.cells} + {cell}) * {channels} + {channel}"
-                stores.append(f"features[{place}] = {value};")
-        return ["if (here) {", *(f"    {store}" for store in stores), "}"]
-
-    def _images(self) -> list[tuple[int, int]]:
-        """Channel and sign of each image that the probe reads, in order."""
-        probe = self.plan.probe
-        read = range(self.plan.shape[2]) if probe.channels is None else probe.channels
-        return [(channel, sign) for channel in read for sign in range(1 + probe.rectify)]
-
-    def _first(self, image: int) -> str:
-        """Where an image starts among the features."""
-        images = len(self._images())
-        place = f"(group * {len(self.plan.times)} + snapshot) * {images} + {image}"
-        return f"({place}) * {self.block // images}"
-
-    def _pooled(self) -> list[str]:
-        """Each channel through shared memory: an invocation reads the cells that it pools."""
-        width, grid = self.plan.shape[1], self.plan.probe.pool or 1
-        size = -(-self.strips // 32) * 32
-        used = len(self.planes) * self.cells
-        spare = f"{used} - now" if self.buffers == 2 and self.planes else f"{used}"
-        lines = []
-        for image, (channel, sign) in enumerate(self._images()):
-            if channel in self.planes:
-                start = f"now + {self.planes.index(channel) * self.cells}"
-            else:
-                start = spare
-                if sign == 0:
-                    cells = (
-                        f"plane[{spare} + own + {k * width}] = {self._value(channel, k)};"
-                        for k in range(self.rows)
-                    )
-                    lines += ["barrier();", f"if (here) {{ {' '.join(cells)} }}", "barrier();"]
-            lines += [
-                f"for (int cell = id; cell < {grid * grid}; cell += {size}) {{",
-                f"    features[{self._first(image)} + cell] = pooled{sign}(cell, {start});",
-                "}",
-            ]
-        return [*lines, "barrier();"]
-
-    def _pool_functions(self) -> str:
-        """``pooled0`` and ``pooled1``: a cell of the grid, of x and of -x in shared memory."""
-        probe, width = self.plan.probe, self.plan.shape[1]
-        text = glsl.rectified_function(self.plan, self.exact)
-        for sign in range(1 + probe.rectify) if probe.pool else ():
-            value = glsl.signed(self.plan, f"plane[start + y * {width} + x]", sign)
-            lines = [f"int j = cell / {probe.pool}, i = cell - j * {probe.pool};"]
-            lines += glsl.pooled_lines(self.plan, value)
-            text += f"float pooled{sign}(int cell, int start) {{\n{glsl.indented(lines)}\n}}\n"
-        return text
