@@ -14,6 +14,7 @@ import numpy as np
 HEADER = Path(__file__).parent / "device.h"
 KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^()]*\)\s*)?(\w+)\(")
 FLAGS = ("-O1", "-std=c++17", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
+FLAGS += ("-fvisibility=hidden",)  # a kernel may be called as a function of the C library is
 FLAGS += ("-U_FORTIFY_SOURCE",)  # its longjmp takes a change of stacks for an attack
 FOLDER = tempfile.TemporaryDirectory(prefix="pixelflow-cuda-on-cpu-")
 MOST_SHARED = 48 * 1024  # bytes that a block may have unless a kernel asks for more

@@ -191,10 +191,10 @@ static const char* launch(void (*)(Args...), void** values, const int* sizes, in
 #define __shfl_xor_sync(mask, value, hop) \
     device::exchange(mask, value, (threadIdx.x % 32) ^ (hop), __LINE__)
 
-#define LAUNCHED(name)                                                                             \
-    extern "C" const char* launch_##name(void** values, const int* sizes, int given,               \
-                                         const int* grid, int n_threads, int shared_bytes,         \
-                                         int backward) {                                           \
-        return device::launch<name>(name, values, sizes, given, grid, n_threads, shared_bytes,     \
-                                    backward);                                                     \
+#define LAUNCHED(name)                                                                            \
+    extern "C" __attribute__((visibility("default"))) const char* launch_##name(                  \
+        void** values, const int* sizes, int given, const int* grid, int n_threads,               \
+        int shared_bytes, int backward) {                                                         \
+        return device::launch<name>(name, values, sizes, given, grid, n_threads, shared_bytes,    \
+                                    backward);                                                    \
     }
