@@ -1,7 +1,11 @@
-"""Rules of the tests' own: between them they use every part of the rule language."""
+"""Rules of the tests' own, which use every part of the rule language, and the backends they run on."""
+
+import sys
 
 import pytest
 
+from pixelflow.backends.cuda import device, launch
+from pixelflow.backends.registry import _fastest, _probe
 from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
 
@@ -46,3 +50,45 @@ def registry():
     yield _REGISTRY
     _REGISTRY.clear()
     _REGISTRY.update(before)
+
+
+@pytest.fixture
+def backend(request):
+    """A backend by its name, able to run."""
+    if request.param == "cuda":
+        request.getfixturevalue("cuda")
+    return request.param
+
+
+@pytest.fixture
+def forgetful():
+    """Backend cuda, which remembers neither CuPy nor a GPU before and after the test."""
+
+    def forget():
+        for cached in (device._description, launch._module, _probe, _fastest):
+            cached.cache_clear()
+        device._USED_BY.clear()
+        launch._LOADED.clear()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def cuda(forgetful, monkeypatch):
+    """CuPy; without a GPU the tests' own, which runs the kernels on the CPU."""
+    if not finds_a_gpu():
+        from cuda_on_cpu import cupy
+
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+    return sys.modules["cupy"]
+
+
+def finds_a_gpu():
+    try:
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except (ImportError, RuntimeError):
+        return False

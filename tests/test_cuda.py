@@ -1,0 +1,301 @@
+"""Backend cuda: every layout of its kernels, streams, short memory, and life without a GPU.
+
+Without a GPU the kernels run on the CPU: see cuda_on_cpu.
+"""
+
+import multiprocessing
+import sys
+from types import SimpleNamespace
+
+import joblib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import same_bits
+from test_parity import textures
+
+from pixelflow import Probe, Reservoir, ReservoirConfig
+from pixelflow.backends import get_backend
+from pixelflow.backends.cuda import device, kernels, launch, stream
+from pixelflow.core import rule
+from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.plan import compile_plan
+
+SHARED = 227 * 1024  # bytes that a block may have on an H100
+
+
+@rule("test_far", channels=("a", "b"), params={"rate": 0.25}, medium=("speed",))
+def far(at, p):
+    """Reads two cells up, one down, two to the left: unlike in every direction."""
+    moved = at(-2, 0, "a") + p.rate * at(1, -2, "b") - at.medium("speed") * at(0, 0, "a")
+    return {"a": moved * p.rate, "b": at(0, -1, "a")}
+
+
+def config_of(rule_name, shape, channels=4, steps=3, **options):
+    height, width = shape
+    medium = {"test_media": ("speed", "source"), "test_far": ("speed",)}.get(rule_name, ())
+    options["medium"] = {name: {"uniform": [-1, 1]} for name in medium}
+    return ReservoirConfig(width, height, channels, steps, rule_name, **options)
+
+
+def layout(config, limit=SHARED, input_shape=None):
+    return kernels.layout(compile_plan(config, input_shape), limit)
+
+
+def check(config, X, method="fit_transform"):
+    """The same bits as the reference's, or within rounding where features are sums."""
+    expected, got = (getattr(Reservoir(config, backend=b), method)(X) for b in ("cpu", "cuda"))
+    if (config.probe.pool and config.probe.pool_op == "mean") or config.input_encoding == "project":
+        assert np.allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    else:
+        assert same_bits(got, expected)
+
+
+CELLS = st.sampled_from([1, 2, 3, 5, 7, 8, 12, 16, 20, 28, 32])
+PROBES = st.builds(
+    lambda rectified, **options: Probe(**rectified, **options),
+    st.sampled_from([{}, {"rectify": True}, {"rectify": True, "threshold": 0.25}]),
+    snapshots=st.sampled_from([None, (0, 3), (1, 2, 3), (0,)]),
+    channels=st.sampled_from([None, (0,), (1, 0)]),
+    pool=st.sampled_from([None, None, 1, 2, 4, 5]),
+    pool_op=st.sampled_from(["mean", "max"]),
+)
+CONFIGS = st.builds(
+    config_of,
+    st.sampled_from(["wave", "test_media", "test_far", "test_noise", "test_swap", "test_decay"]),
+    st.tuples(CELLS, CELLS) | st.tuples(st.integers(1, 40), st.sampled_from([37, 41, 74])),
+    channels=st.sampled_from([3, 4, 5, 8, 9]),
+    boundary=st.sampled_from(BOUNDARIES),
+    members=st.sampled_from([1, 1, 3]),
+    input_encoding=st.sampled_from(["tile", "image", "project"]),
+    probe=st.just(Probe()) | PROBES,
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(CONFIGS, st.integers(1, 7), st.booleans(), st.sampled_from([SHARED, 0]))
+def test_random_plans_give_the_references_features(cuda, config, n, bytes_in, limit):
+    rng = np.random.default_rng(n)
+    X = rng.integers(0, 256, (n, 36)).astype(np.uint8) if bytes_in else rng.random((n, 36))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "shared_limit", lambda device: limit)
+        check(config, X)
+        launch._LOADED.clear()
+
+
+WHOLE = [
+    ("registers", (28, 28), {}),
+    ("registers", (64, 64), {}),
+    ("registers", (33, 17), {}),
+    ("shared", (20, 37), {}),
+    ("shared", (7, 74), {"probe": Probe(snapshots=(0, 3), rectify=True, pool=3)}),
+]
+LARGE = [
+    ("tiles", (300, 260), {"steps": 17}),  # cores of tiles that don't divide the texture
+    ("tiles", (512, 128), {"steps": 9}),  # as wide as a tile
+    ("tiles", (40, 1024), {"steps": 9, "probe": Probe(snapshots=(1, 9), pool=4, pool_op="max")}),
+    ("cells", (181, 183), {"probe": Probe(snapshots=(0, 3), channels=(1,), rectify=True)}),
+]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("kind", "shape", "options"), WHOLE + LARGE)
+def test_every_layout_gives_the_references_features(kind, shape, options, boundary, cuda):
+    config = config_of("wave", shape, boundary=boundary, **options)
+    assert layout(config).kind == kind
+    check(config, np.random.default_rng(0).random((2, 30)))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("rule_name", "members"), [("test_media", 2), ("test_far", 1)])
+def test_tiles_go_stale_by_the_rules_reach(rule_name, members, boundary, cuda):
+    config = config_of(rule_name, (280, 264), steps=6, boundary=boundary, members=members)
+    assert layout(config).kind == "tiles"
+    check(config, np.random.default_rng(0).random((1, 30)))
+
+
+@pytest.mark.parametrize("probe", [Probe(), Probe(pool=2), Probe(pool=3, pool_op="max")])
+def test_a_block_of_several_textures_may_not_be_full(probe, cuda):
+    config = config_of("test_media", (4, 8), members=3, probe=probe)
+    slots = layout(config).slots
+    assert slots > 1 and 5 * 3 % slots
+    check(config, np.random.default_rng(0).random((5, 20)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("shape", [(5, 3), (8, 8)])
+def test_any_number_of_channels(shape, channels, cuda):
+    config = config_of("life_like", shape, channels, rule_params={"noise": 0.25})
+    check(config, textures(5, *shape, channels), "evolve")
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(pool=4),  # patches lie in one cell of the grid
+        Probe(pool=4, pool_op="max", rectify=True, threshold=0.1, snapshots=(0, 1, 3)),
+        Probe(pool=5, pool_op="max", rectify=True, channels=(3, 0)),  # patches and grid overlap
+        Probe(pool=28, pool_op="max"),
+        Probe(pool=40, pool_op="max", snapshots=(0, 3)),  # finer than the texture
+        Probe(channels=(2, 1), snapshots=(2, 3), rectify=True),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_probes_of_images(dtype, probe, cuda):
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(dtype)
+    check(config_of("wave", (28, 28), input_encoding="image", probe=probe), images)
+
+
+# -- streams, memory, processes --------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_bytes(monkeypatch):
+    """Chunks of 4 inputs of `CONFIG`."""
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 4 * (30 + CONFIG.width * CONFIG.height * 4) * 4)
+
+
+CONFIG = config_of("wave", (8, 8), probe=Probe(snapshots=(3,)))
+INPUTS = np.random.default_rng(0).random((31, 30), dtype=np.float32)
+
+
+def expected():
+    return Reservoir(CONFIG, backend="cpu").fit(INPUTS).transform(INPUTS)
+
+
+@pytest.fixture
+def failing(cuda, monkeypatch):
+    """Makes allocations fail from now on: those of the numbers given, or all."""
+    allocate = cuda.empty
+
+    def fail(*numbers):
+        left = iter(range(10**6))
+
+        def empty(shape, dtype):
+            if (number := next(left)) in numbers or not numbers:
+                raise cuda.cuda.memory.OutOfMemoryError(number, 0, 0)
+            return allocate(shape, dtype)
+
+        monkeypatch.setattr(cuda, "empty", empty)
+
+    return fail
+
+
+def test_chunks_and_threads_share_a_gpu(cuda, few_bytes):
+    reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
+    with joblib.Parallel(n_jobs=4, prefer="threads") as parallel:
+        found = parallel(joblib.delayed(reservoir.transform)(INPUTS) for _ in range(6))
+    assert all(same_bits(got, expected()) for got in found)
+    assert reservoir.transform(INPUTS[:0]).shape == (0, reservoir.feature_dim)
+
+
+def test_batches_stay_on_the_device(cuda):
+    reservoir = Reservoir(CONFIG, backend="cuda", device=1 if several(cuda) else None).fit(INPUTS)
+    batches = list(reservoir.iter_features(INPUTS, 12))
+    assert [len(b) for b in batches] == [12, 12, 7]
+    assert all(isinstance(b, cuda.ndarray) for b in batches)
+    assert same_bits(np.concatenate([b.get() for b in batches]), expected())
+
+
+def several(cuda):
+    return cuda.cuda.runtime.getDeviceCount() > 1
+
+
+def test_short_memory_halves_the_batch_and_says_so(cuda, few_bytes, failing, monkeypatch):
+    monkeypatch.setattr(stream, "SLOTS", 1)
+    reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
+    reservoir.transform(INPUTS[:1])
+    failing(1, 2)  # the chunk's features, then the inputs of half of it
+    with pytest.warns(RuntimeWarning, match="memory does not hold") as seen:
+        assert same_bits(reservoir.transform(INPUTS), expected())
+    assert [str(w.message).split("hold ")[1] for w in seen] == [
+        "4 inputs at once: going on with 2",
+        "2 inputs at once: going on with 1",
+    ]
+    failing(0)
+    with pytest.warns(RuntimeWarning, match="going on with 6"):
+        batches = list(reservoir.iter_features(INPUTS, 12))
+    assert [len(b) for b in batches] == [6] * 5 + [1]
+    assert same_bits(np.concatenate([b.get() for b in batches]), expected())
+
+
+def test_memory_too_short_for_one_input_is_an_error(cuda, failing):
+    reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
+    reservoir.transform(INPUTS[:1])
+    failing()
+    with pytest.raises(MemoryError, match=r"one input .*Probe\(pool="):
+        reservoir.transform(INPUTS[:1])
+    with pytest.raises(MemoryError, match="one input"):
+        next(reservoir.iter_features(INPUTS, 1))
+
+
+def test_a_forked_process_is_told_to_start_afresh(cuda):
+    get_backend("cuda")
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        with pytest.raises(RuntimeError, match="forked .*spawn"):
+            pool.apply(get_backend, ("cuda",))
+
+
+def test_two_kernels_serve_what_differs_in_numbers_alone(cuda):
+    """One module for all parameters and steps: it is compiled once."""
+    launch._module.cache_clear()
+    for steps, c in ((2, 0.3), (3, 0.3), (3, 0.4)):
+        check(config_of("wave", (6, 6), steps=steps, rule_params={"c": c}), INPUTS[:, :16])
+    check(config_of("wave", (6, 6), boundary="zero"), INPUTS[:, :16])
+    assert launch._module.cache_info().misses == 2
+
+
+# -- no GPU ----------------------------------------------------------------------------------------
+
+
+def fake(count=1, compiler=(12, 9), error=RuntimeError):
+    """A CuPy that finds so many GPUs, and a compiler; either may be an error."""
+
+    def found(what):
+        def call(*_):
+            if isinstance(what, Exception):
+                raise what
+            return what
+
+        return call
+
+    runtime = SimpleNamespace(
+        CUDARuntimeError=error,
+        getDeviceCount=found(count),
+        getDeviceProperties=found({"name": b"GPU X"}),
+    )
+    nvrtc = SimpleNamespace(getVersion=found(compiler))
+    return SimpleNamespace(__version__="13.6", cuda=SimpleNamespace(runtime=runtime, nvrtc=nvrtc))
+
+
+@pytest.mark.parametrize(
+    ("cupy", "error", "message"),
+    [
+        (fake(RuntimeError("driver too old")), RuntimeError, r"CuPy 13\.6 .*driver too old.*12x"),
+        (fake(2), ValueError, "device 2 is not there: CUDA sees 2"),
+        (fake(3, RuntimeError("no libnvrtc")), RuntimeError, r"NVRTC \(no libnvrtc\).*12x\[ctk\]"),
+        (fake(3, ImportError("libnvrtc.so")), RuntimeError, r"NVRTC \(libnvrtc\.so\)"),
+        (None, ImportError, "needs CuPy .*pip install cupy-cuda12x"),
+    ],
+)
+def test_what_is_missing_is_said(cupy, error, message, forgetful, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(error, match=message):
+        get_backend("cuda", 2)
+
+
+def test_a_library_that_cupy_misses_is_named(forgetful, monkeypatch, tmp_path):
+    """Its own message has many lines: the first tells which."""
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.12: not found\\n\\nLong')")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"CuPy \(libcudart\.so\.12: not found\): pip install"):
+        get_backend("cuda")
+    assert "cuda" not in __import__("pixelflow").available_backends()
+
+
+def test_what_runs_is_named(forgetful, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake())
+    assert device.describe() == "GPU X (CuPy 13.6, CUDA 12.9)"
+    assert get_backend("auto").describe() == device.describe()
