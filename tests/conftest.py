@@ -1,4 +1,4 @@
-"""Rules of the tests' own, which use every part of the rule language, and the backends they run on."""
+"""Rules of the tests' own, which use every part of the rule language; the backends they run on."""
 
 import sys
 

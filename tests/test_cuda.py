@@ -17,7 +17,7 @@ from test_parity import textures
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
-from pixelflow.backends.cuda import device, kernels, launch, stream
+from pixelflow.backends.cuda import device, launch, layouts, stream
 from pixelflow.core import rule
 from pixelflow.core.config import BOUNDARIES
 from pixelflow.core.plan import compile_plan
@@ -40,7 +40,7 @@ def config_of(rule_name, shape, channels=4, steps=3, **options):
 
 
 def layout(config, limit=SHARED, input_shape=None):
-    return kernels.layout(compile_plan(config, input_shape), limit)
+    return layouts.layout(compile_plan(config, input_shape), limit)
 
 
 def check(config, X, method="fit_transform"):
@@ -233,7 +233,7 @@ def test_memory_too_short_for_one_input_is_an_error(cuda, failing):
 def test_a_forked_process_is_told_to_start_afresh(cuda):
     get_backend("cuda")
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        with pytest.raises(RuntimeError, match="forked .*spawn"):
+        with pytest.raises(RuntimeError, match=r"forked .*spawn"):
             pool.apply(get_backend, ("cuda",))
 
 

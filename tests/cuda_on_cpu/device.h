@@ -33,6 +33,15 @@ static inline float __int_as_float(int bits) {
     __builtin_memcpy(&x, &bits, sizeof x);
     return x;
 }
+static inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+static inline float __saturatef(float x) { return x >= 1 ? 1.0f : x > 0 ? x : 0.0f; }
+static inline unsigned __viaddmin_u32(unsigned a, unsigned b, unsigned c) {
+    return a + b < c ? a + b : c;
+}
 
 namespace device {
 enum { WARP = 32, MOST_THREADS = 1024, STACK = 1 << 17, SHARED_WORDS = 1 << 16, GUARD_WORDS = 1024 };
@@ -45,9 +54,11 @@ struct Thread {
     State state;
     int line;        // of the barrier where it waits
     unsigned turn;   // of the two sets of words that shuffles pass through
+    unsigned votes;  // how often it has voted, likewise
 };
 static Thread threads[MOST_THREADS];
 static float exchanged[2][MOST_THREADS];
+static bool voted[2][MOST_THREADS];
 static int count, current;
 static jmp_buf scheduler;
 static void (*body)();
@@ -82,6 +93,14 @@ static float exchange(unsigned mask, float value, int lane, int line) {
     words[current] = value;
     wait(AT_WARP, mask == ~0u ? line : -line);   // a part of a warp is not emulated
     return words[current / WARP * WARP + lane % WARP];
+}
+
+static bool all(bool yes, int line) {
+    bool* votes = voted[threads[current].votes++ & 1];
+    votes[current] = yes;
+    wait(AT_BLOCK, line);
+    for (int i = 0; i < count; ++i) yes = yes && votes[i];
+    return yes;
 }
 
 // Whether threads from `first` to `last` all wait for each other at one place; they go on then.
@@ -129,7 +148,7 @@ static bool run_block(char* stacks, int shared_bytes, bool backward) {
     uint32_t* const memory = reinterpret_cast<uint32_t*>(shared);
     for (int i = 0; i < words + GUARD_WORDS; ++i) memory[i] = POISON;
     for (int i = 0; i < count; ++i) {
-        threads[i].state = FRESH, threads[i].line = 0, threads[i].turn = 0;
+        threads[i].state = FRESH, threads[i].line = 0, threads[i].turn = threads[i].votes = 0;
         getcontext(&threads[i].start);
         threads[i].start.uc_stack.ss_sp = stacks + static_cast<size_t>(i) * STACK;
         threads[i].start.uc_stack.ss_size = STACK;
@@ -186,6 +205,7 @@ static const char* launch(void (*)(Args...), void** values, const int* sizes, in
 }
 
 #define __syncthreads() device::wait(device::AT_BLOCK, __LINE__)
+#define __syncthreads_and(yes) device::all(yes, __LINE__)
 #define __syncwarp() device::wait(device::AT_WARP, __LINE__)
 #define __shfl_sync(mask, value, lane) device::exchange(mask, value, lane, __LINE__)
 #define __shfl_xor_sync(mask, value, hop) \
