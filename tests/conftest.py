@@ -1,6 +1,7 @@
 """Rules of the tests' own: between them they use every part of the rule language."""
 
 import pytest
+from fake_field import environment, field  # noqa: F401
 
 from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
