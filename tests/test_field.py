@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pixelflow import Reservoir, ReservoirConfig
-from pixelflow.experiments._field import FieldReservoir
-from pixelflow.experiments._process import NotMeasured
-from pixelflow.experiments._works import Work
+from pixelflow.experiments._speed.field import FieldReservoir
+from pixelflow.experiments._speed.process import NotMeasured
+from pixelflow.experiments._speed.works import Work
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))

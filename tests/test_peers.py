@@ -13,11 +13,11 @@ import pytest
 
 from pixelflow import Reservoir
 from pixelflow.core import get_rule
-from pixelflow.experiments._peers import Peers, processes, rules, with_cellpylib
-from pixelflow.experiments._peers.__main__ import MODULES, Server, job, textures
-from pixelflow.experiments._peers.job import CannotRun
-from pixelflow.experiments._process import NotMeasured, Process
-from pixelflow.experiments._works import PEERS, Contender, Work
+from pixelflow.experiments._speed.peers import Peers, processes, rules, with_cellpylib
+from pixelflow.experiments._speed.peers.__main__ import MODULES, Server, job, textures
+from pixelflow.experiments._speed.peers.job import CannotRun
+from pixelflow.experiments._speed.process import NotMeasured, Process
+from pixelflow.experiments._speed.works import PEERS, Contender, Work
 
 RANDOM = {"seed": 3, "columns": 20}
 
@@ -230,7 +230,7 @@ def test_memory_is_given_back_by_ending_a_process_that_does_not_answer(monkeypat
 
 
 def test_the_peers_command_answers_on_its_own_output():
-    command = [sys.executable, "-m", "pixelflow.experiments._peers", "cupy", "cuda"]
+    command = [sys.executable, "-m", "pixelflow.experiments._speed.peers", "cupy", "cuda"]
     request = json.dumps({"do": "leave"}) + "\n"
     done = subprocess.run(command, input=request, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "{}\n"

@@ -5,8 +5,8 @@ import pytest
 
 from pixelflow import plotting
 from pixelflow.core import clip, rule, where
-from pixelflow.experiments import _roofline
-from pixelflow.experiments._works import Work
+from pixelflow.experiments._speed import roofline
+from pixelflow.experiments._speed.works import Work
 
 
 def test_float_operations_of_a_cell_are_counted_from_the_graph(registry):
@@ -18,7 +18,7 @@ def test_float_operations_of_a_cell_are_counted_from_the_graph(registry):
         return {"a": clip(a, -1, 1), "b": where(a > 0, a, 0.0)}  # 2; 2
 
     flushes = 2  # what is written near zero becomes zero: one operation each
-    assert _roofline.operations(counted.program) == 2 + 2 + 2 + flushes
+    assert roofline.operations(counted.program) == 2 + 2 + 2 + flushes
 
 
 @pytest.mark.parametrize(("name", "count"), [("wave", 13), ("diffusion_reaction", 27)])
@@ -29,11 +29,11 @@ def test_the_built_in_rules_are_of_the_known_size(name, count):
     two of 5, u v v 2, the rates 5 and 4, two sums, and two clips, which flush too.
     """
     work = Work(name, 10, 8, 5, "states")
-    demands = _roofline.demands(work, 123)
+    demands = roofline.demands(work, 123)
     assert demands["operations_per_cell_step"] == count
     assert demands["operations"] == demands["operations_per_cell_step"] * 10 * 64 * 5
     assert demands["bytes_in"] == 123 and demands["bytes_out"] == 10 * 64 * 4 * 4
-    pooled = _roofline.demands(Work(name, 10, 8, 5, "mnist_uint8", pool=2), 123)
+    pooled = roofline.demands(Work(name, 10, 8, 5, "mnist_uint8", pool=2), 123)
     assert pooled["bytes_out"] == 10 * 4 * 2 * 2 * 4
 
 
@@ -53,7 +53,7 @@ NEEDS = {"bytes_in": 10**6, "bytes_out": 3 * 10**6, "bytes_states": 10**6, "oper
 
 
 def test_rates_are_of_what_must_move():
-    points = _roofline.points(rows(), {"w": NEEDS})
+    points = roofline.points(rows(), {"w": NEEDS})
     assert len(points) == 4
     ours, peer = points[0], points[3]
     assert ours["GBps"] == pytest.approx(2.0) and ours["GFLOPs"] == pytest.approx(4000)
@@ -65,7 +65,7 @@ def test_rates_are_of_what_must_move():
 @pytest.mark.parametrize("device", [{"copy_GBps": 3000.0, "GFLOPs": 33000.0}, None])
 def test_the_figure_has_everyones_best_and_the_ceilings_there_are(device):
     nothing = {"copy_GBps": None, "GFLOPs": None}
-    metrics = {"roofline": _roofline.points(rows(), {"w": NEEDS}), "copy_GBps": 50.0}
+    metrics = {"roofline": roofline.points(rows(), {"w": NEEDS}), "copy_GBps": 50.0}
     figure = plotting.roofline({"metrics": {**metrics, "device": device or nothing}})
     (axis,) = figure.axes
     marks = [line for line in axis.lines if line.get_marker() != "None"]
@@ -82,5 +82,5 @@ def test_without_a_device_there_are_no_ceilings_of_one(monkeypatch):
     def missing(name):
         raise ImportError("no GPU")
 
-    monkeypatch.setattr(_roofline, "get_backend", missing)
-    assert _roofline.device_ceilings(1) == {"copy_GBps": None, "GFLOPs": None}
+    monkeypatch.setattr(roofline, "get_backend", missing)
+    assert roofline.device_ceilings(1) == {"copy_GBps": None, "GFLOPs": None}

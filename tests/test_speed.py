@@ -9,8 +9,9 @@ import yaml
 
 from pixelflow import plotting, results
 from pixelflow.backends import get_backend
-from pixelflow.experiments import _first_call, _ours, speed
-from pixelflow.experiments._works import Contender, Work, all_works, contenders, study
+from pixelflow.experiments import speed
+from pixelflow.experiments._speed import first_call, ours
+from pixelflow.experiments._speed.works import Contender, Work, all_works, contenders, study
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())["speed"]
@@ -132,7 +133,7 @@ def test_a_missing_backend_of_ours_is_a_row_too(monkeypatch):
     def missing(name):
         raise ImportError(f"backend {name!r} needs a GPU")
 
-    monkeypatch.setattr("pixelflow.experiments._ours.get_backend", missing)
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", missing)
     (row,) = speed.run(ALONE)["rows"]
     assert row["renderer"] == "not measured: backend 'cpu' needs a GPU" and row["n"] == 0
 
@@ -154,7 +155,7 @@ def test_a_backend_that_fails_costs_its_own_row_only(monkeypatch, when):
         "pixelflow.core.reservoir.get_backend",
         lambda name, device=None: broken if name == "cpu" else get_backend(name),
     )
-    monkeypatch.setattr("pixelflow.experiments._ours.get_backend", lambda name: broken)
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: broken)
     grid = {**CONFIG["by_grid"], "points": [{"n": 2, "side": 5}, {"n": 2, "side": 6}]}
     first, second = speed.run({**ALONE, "by_grid": grid})["rows"]
     assert first["renderer"] == "not measured: MemoryError: the device is full"
@@ -191,7 +192,7 @@ class Device:
 
 def test_on_a_device_its_own_times_count_and_its_memory_is_given_back(monkeypatch):
     device = Device([9.0, 0.05, 0.003, 0.001, 0.002, 0.004])
-    monkeypatch.setattr("pixelflow.experiments._ours.get_backend", lambda name: device)
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: device)
     entry = {"rule": "wave", "n": 3, "side": 4, "steps": 1, "inputs": "states", "published": {}}
     entry |= {"out": ["device"], "rounds": {"pixelflow": {"cuda": 2, "cpu": 1}}}
     metrics = speed.run(
@@ -288,7 +289,7 @@ def test_curves_are_of_one_contender_and_the_figure_has_them_all(field):
 
 def test_a_first_call_is_timed_with_empty_caches_and_with_full_ones():
     config = {"rule": "wave", "n": 2, "side": 4, "steps": 1, "backends": ["numba", "no_such"]}
-    numba, no_such = _first_call.first_calls(config)
+    numba, no_such = first_call.first_calls(config)
     assert numba["backend"] == "numba" and numba["why"] == ""
     assert 0 < numba["cached_s"] < numba["empty_s"] < 60
     assert no_such["empty_s"] is no_such["cached_s"] is None
@@ -298,12 +299,12 @@ def test_a_first_call_is_timed_with_empty_caches_and_with_full_ones():
 def test_textures_into_a_reused_array_are_the_backends_own_call(monkeypatch):
     """`evolve` takes no array; into a fresh one it is what is called."""
     called = []
-    real = _ours.Reservoir.evolve
+    real = ours.Reservoir.evolve
     monkeypatch.setattr(
-        _ours.Reservoir, "evolve", lambda self, X: (called.append(len(X)), real(self, X))[1]
+        ours.Reservoir, "evolve", lambda self, X: (called.append(len(X)), real(self, X))[1]
     )
     work = Work("wave", 3, 4, 1, "states")
     X = work.draw({"seed": 0})
     for out, calls in (("reused", []), ("fresh", [3, 3])):
-        entrant = _ours.enter(Contender("pixelflow", "cpu", out), work, X, 2, None)
+        entrant = ours.enter(Contender("pixelflow", "cpu", out), work, X, 2, None)
         assert len(entrant.turn()) == 1 and called == calls

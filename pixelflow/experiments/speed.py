@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pixelflow.backends.layout import n_threads
-from pixelflow.experiments import _roofline
-from pixelflow.experiments._contest import Contest
-from pixelflow.experiments._first_call import first_calls
-from pixelflow.experiments._peers import Peers
-from pixelflow.experiments._works import (
+from pixelflow.experiments._speed import roofline
+from pixelflow.experiments._speed.contest import Contest
+from pixelflow.experiments._speed.first_call import first_calls
+from pixelflow.experiments._speed.peers import Peers
+from pixelflow.experiments._speed.works import (
     FIELD,
     IMAGES,
     OURS,
@@ -68,7 +68,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     if any(work.inputs in ("mnist", IMAGES) for work, *_ in works):
         mnist.load()  # at once, where it fails if it must
     copied = copy_GBps(config["copy_mib"] * 2**20, n_threads())
-    device = _roofline.device_ceilings(config["copy_mib"] * 2**20)
+    device = roofline.device_ceilings(config["copy_mib"] * 2**20)
     logger.info("copying memory: %.1f GB/s; device: %s", copied, device)
     first = first_calls(config["first_call"])
     logger.info("first calls: %s", first)
@@ -76,7 +76,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     rows = [row for contest in contests.values() for row in contest.rows]
     found = {(row["work"], *(row[key] for key in Contender._fields)): row for row in rows}
     named = {name: named_work(entry) for name, entry in config["works"].items()}
-    needs = {w.name: _roofline.demands(w, contests[w.name].bytes_in) for w in named.values()}
+    needs = {w.name: roofline.demands(w, contests[w.name].bytes_in) for w in named.values()}
     return {
         "copy_GBps": copied,
         "device": device,
@@ -84,7 +84,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         "published": _published(config, found),
         "summary": _summary(config, found),
         "demands": {name: needs[work.name] for name, work in named.items()},
-        "roofline": _roofline.points(rows, needs),
+        "roofline": roofline.points(rows, needs),
         "first_call": first,
         "agreement": {name: _agreement(contests[w.name]) for name, w in named.items()},
         "baseline": {k: v for c in contests.values() for k, v in c.versions.items()} or None,

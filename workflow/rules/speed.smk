@@ -39,7 +39,7 @@ rule baseline:
 rule speed:
     input:
         SHARED,
-        package("experiments/speed.py", "experiments/_contest.py", "experiments/_field*.py"),
+        package("experiments/speed.py", "experiments/_speed/**/*.py"),
         MNIST_SOURCES,
         MNIST,
         baseline=BASELINE,
@@ -50,6 +50,10 @@ rule speed:
         notebook=shown("results/notebooks/speed.ipynb", "Speed", "notebook", "notebook", "Speed"),
         figure="results/figures/speed_scaling.pdf",
         drawing=shown("results/figures/speed_scaling.svg", "Speed", "scaling", "speed", "Speed"),
+        roofline="results/figures/speed_roofline.pdf",
+        roofline_drawing=shown(
+            "results/figures/speed_roofline.svg", "Speed", "roofline", "roofline", "Speed"
+        ),
     params:
         parameters=parameters("speed"),
     log:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
 from pixelflow.timing import seconds
 
 

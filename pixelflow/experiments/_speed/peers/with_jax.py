@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._peers.rules import stepper
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.peers.rules import stepper
 from pixelflow.timing import burst, seconds
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others need memory too
@@ -45,6 +45,7 @@ def ready(
 
     def several() -> None:
         """Calls that are queued one behind the other, so that the queue is never empty."""
+        done = None
         for _ in range(calls):
             done = run(resident)
         jax.block_until_ready(done)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.experiments._entrant import FEW, Entrant
-from pixelflow.experiments._process import NotMeasured, Process
-from pixelflow.experiments._works import Contender, Work
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.process import NotMeasured, Process
+from pixelflow.experiments._speed.works import Contender, Work
 
 VARIABLE = "PIXELFLOW_RC_PYTHON"
-SCRIPT = Path(__file__).with_name("_field_timing.py")
+SCRIPT = Path(__file__).with_name("field_timing.py")
 LIMIT_S = 600.0  # of one call; its shader backend takes a minute for the largest work
 
 

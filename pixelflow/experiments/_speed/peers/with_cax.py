@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from pixelflow.experiments._peers import rules
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._peers.with_jax import found, ready
+from pixelflow.experiments._speed.peers import rules
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.peers.with_jax import found, ready
 
 
 def prepare(job: Job) -> Ready:

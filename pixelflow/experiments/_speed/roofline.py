@@ -10,7 +10,7 @@ import numpy as np
 from pixelflow.backends import get_backend
 from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import compile_plan
-from pixelflow.experiments._works import CHANNELS, PEERS, Contender, Work
+from pixelflow.experiments._speed.works import CHANNELS, PEERS, Contender, Work
 
 # Float operations in one node; all others of the language, on floats, are one.
 COUNTED = {"clip": 2, "clip_flush": 2}

@@ -1,4 +1,4 @@
-"""A peer's process: `python -m pixelflow.experiments._peers SYSTEM BACKEND`.
+"""A peer's process: `python -m pixelflow.experiments._speed.peers SYSTEM BACKEND`.
 
 Each line of its input is a request in JSON, answered by a line: a work to get ready for, which is
 answered by what runs it and by a file of its first textures; or a turn, answered by its times. It
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from pixelflow.core import Probe, Reservoir, get_rule
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._works import STATES, Work
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.works import STATES, Work
 from pixelflow.timing import burst
 
 MODULES = {

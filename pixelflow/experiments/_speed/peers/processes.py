@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import pixelflow
-from pixelflow.experiments._entrant import FEW, Entrant
-from pixelflow.experiments._process import NotMeasured, Process
-from pixelflow.experiments._works import Contender, Work
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.process import NotMeasured, Process
+from pixelflow.experiments._speed.works import Contender, Work
 
 READY_S, TURN_S = 120.0, 60.0  # how long they may take: to compile, and for a turn
 ROOT = str(Path(pixelflow.__file__).resolve().parents[1])
@@ -66,7 +66,7 @@ class Peers:
         if key in self._running and not self._running[key].running:
             self._running.pop(key).close()
         if key not in self._running:
-            command = [sys.executable, "-m", "pixelflow.experiments._peers", *key]
+            command = [sys.executable, "-m", "pixelflow.experiments._speed.peers", *key]
             path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
             self._running[key] = Process(command, "Python", {"PYTHONPATH": path})
         return self._running[key]

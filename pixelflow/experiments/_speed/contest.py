@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from pixelflow.backends import get_backend
-from pixelflow.experiments import _field, _ours
-from pixelflow.experiments._entrant import FEW, Entrant
-from pixelflow.experiments._peers import Peers
-from pixelflow.experiments._process import NotMeasured
-from pixelflow.experiments._works import FIELD, OURS, Contender, Rounds, Work
+from pixelflow.experiments._speed import field as fields_package
+from pixelflow.experiments._speed import ours
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.peers import Peers
+from pixelflow.experiments._speed.process import NotMeasured
+from pixelflow.experiments._speed.works import FIELD, OURS, Contender, Rounds, Work
 from pixelflow.timing import Timing, in_turn, summary
 
 REFERENCE = "numba"  # whose features the others' are compared with: the reference's bits, sooner
@@ -81,10 +82,10 @@ class Contest:
     ) -> Entrant:
         rounds = self.rounds[contender.system][contender.backend]
         if contender.system == OURS:
-            return _ours.enter(contender, self.work, X, rounds, stack)
+            return ours.enter(contender, self.work, X, rounds, stack)
         if contender.system != FIELD:
             return peers.enter(contender, self.work, random, stack)
-        entrant, self.versions = _field.enter(contender, self.work, X, rounds, stack)
+        entrant, self.versions = fields_package.enter(contender, self.work, X, rounds, stack)
         return entrant
 
     def _compare(self, entrants: Mapping[Contender, Entrant], X: np.ndarray) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._peers.rules import stepper
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.peers.rules import stepper
 from pixelflow.timing import seconds
 
 

@@ -12,9 +12,9 @@ from pixelflow.backends import get_backend
 from pixelflow.backends.registry import Backend
 from pixelflow.core import Reservoir
 from pixelflow.core.plan import Plan
-from pixelflow.experiments._entrant import FEW, Entrant
-from pixelflow.experiments._process import NotMeasured
-from pixelflow.experiments._works import STATES, Contender, Work
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.process import NotMeasured
+from pixelflow.experiments._speed.works import STATES, Contender, Work
 from pixelflow.timing import burst, seconds
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from pixelflow.experiments._peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._peers.rules import stepper
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.peers.rules import stepper
 
 
 def prepare(job: Job) -> Ready:
