@@ -290,7 +290,7 @@ def test_curves_are_of_one_contender_and_the_figure_has_them_all(field):
 def test_a_first_call_is_timed_with_empty_caches_and_with_full_ones():
     config = {"rule": "wave", "n": 2, "side": 4, "steps": 1, "backends": ["numba", "no_such"]}
     numba, no_such = first_call.first_calls(config)
-    assert numba["backend"] == "numba" and numba["why"] == ""
+    assert numba["backend"] == "numba" and numba["why"] is None
     assert 0 < numba["cached_s"] < numba["empty_s"] < 60
     assert no_such["empty_s"] is no_such["cached_s"] is None
     assert no_such["why"].startswith("not measured: ValueError: unknown backend 'no_such'")

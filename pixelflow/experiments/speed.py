@@ -122,6 +122,16 @@ def curves(result: Mapping[str, Any], name: str) -> dict[tuple[str, str], list[P
     return lines
 
 
+def scaling_panels(
+    result: Mapping[str, Any],
+) -> dict[tuple[str, str], dict[tuple[str, str], list[Point]]]:
+    """Both studies of a result by the labels of size and time, as `plotting.scaling` takes them."""
+    return {
+        ("samples in one call", "ms a call"): curves(result, "by_n"),
+        ("side of the grid, cells", "ns a cell and step"): curves(result, "by_grid"),
+    }
+
+
 def _agreement(contest: Contest) -> dict[str, float | None]:
     return {who.label: contest.agreement.get(who.label) for who in contest.contenders}
 

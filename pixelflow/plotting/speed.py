@@ -51,8 +51,10 @@ def scaling(
     -------
     matplotlib.figure.Figure
         Lines are medians and bands the quartiles; a contender has one colour and marker in all
-        panels.
+        panels. Without studies it says that nothing was measured.
     """
+    if not studies:
+        return _not_measured()
     figure, axes = plt.subplots(
         1, len(studies), figsize=(PAPER_WIDTH, 3.0), squeeze=False, layout="constrained"
     )
@@ -72,13 +74,13 @@ def scaling(
     return figure
 
 
-def roofline(result: Mapping[str, Any]) -> Figure:
+def roofline(result: Mapping[str, Any] | None) -> Figure:
     """Operations a second against operations a byte, under the machine's ceilings.
 
     Parameters
     ----------
-    result : mapping
-        A result of the experiment `speed`.
+    result : mapping or None
+        A result of the experiment `speed`; None makes a figure that says there is none.
 
     Returns
     -------
@@ -87,6 +89,8 @@ def roofline(result: Mapping[str, Any]) -> Figure:
         the device. Slopes are the copying speeds of the device's memory, drawn through, and of the
         host's, dashed; the level is the device's arithmetic.
     """
+    if result is None:
+        return _not_measured()
     metrics = result["metrics"]
     figure, axis = plt.subplots(figsize=(PAPER_WIDTH, 3.4), layout="constrained")
     marks = {}
@@ -106,6 +110,12 @@ def roofline(result: Mapping[str, Any]) -> Figure:
     axis.tick_params(labelsize=7)
     axis.grid(lw=0.3, color="0.85")
     _legend(figure, marks)
+    return figure
+
+
+def _not_measured() -> Figure:
+    figure = plt.figure(figsize=(PAPER_WIDTH, 0.5))
+    figure.text(0.5, 0.5, "not measured", ha="center", va="center", fontsize=8)
     return figure
 
 

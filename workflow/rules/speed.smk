@@ -65,3 +65,20 @@ rule speed:
         "rule speed: takes minutes at full size; {log} tells how far it is"
     shell:
         'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})" ' + RUN_NOTEBOOK
+
+
+rule recorded_figures:
+    input:
+        package("results.py", "files.py", "plotting/*.py", "core/**/*.py"),
+        package("experiments/speed.py", "experiments/_speed/**/*.py"),
+        result="results/recorded/{device}/speed.json",
+        script="workflow/scripts/recorded_figures.py",
+    output:
+        expand("results/figures/speed_{name}_{{device}}.{kind}",
+            name=["scaling", "roofline"], kind=["pdf", "svg"]),
+    log:
+        "results/logs/recorded_figures_{device}.log",
+    benchmark:
+        "results/benchmarks/recorded_figures_{device}.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {input.result} --out results/figures > {log} 2>&1"

@@ -43,7 +43,8 @@ def first_calls(config: Mapping[str, Any]) -> list[dict[str, Any]]:
             environment = _environment(Path(folder))
             empty, why = _first_call(arguments, environment)
             cached, why = _first_call(arguments, environment) if empty else (None, why)
-        found.append({"backend": backend, "empty_s": empty, "cached_s": cached, "why": why})
+        entry = {"backend": backend, "empty_s": empty, "cached_s": cached}
+        found.append({**entry, "why": why or None})
     return found
 
 

@@ -27,12 +27,13 @@ def operations(program: Program) -> int:
 
 
 def demands(work: Work, bytes_in: int) -> dict[str, Any]:
-    """Bytes of the inputs and of the features, and float operations, of one call."""
+    """The work's name, bytes of its inputs and features, and float operations, of one call."""
     program = compile_plan(work.config, None).program
     cells = work.n * work.side**2
     features = np.prod(work.config.probe.shape(work.steps, work.side, work.side, CHANNELS))
     each = operations(program)
     return {
+        "work": work.name,
         "bytes_in": bytes_in,
         "bytes_out": int(work.n * features * np.float32().itemsize),
         "bytes_states": cells * CHANNELS * np.float32().itemsize,
