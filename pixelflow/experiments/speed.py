@@ -53,8 +53,9 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         "copy_GBps" of this machine's memory and "device", the ceilings of its CUDA device; "rows",
         one per work and contender, whose times are None and whose "renderer" is "not measured" and
         why where there are none; "published", the field's figures and what its package takes here;
-        "summary", medians in ms and how many times faster ours is, by name; "roofline", the rates
-        of the named works, and "demands", what each must move and compute; "first_call";
+        "summary", medians in ms and how many times faster ours is, by name; "renderers", what our
+        backends ran on; "roofline", the rates of the named works, and "demands", what each must
+        move and compute; "first_call";
         "agreement", the largest difference of the others' features from ours, by work and
         contender; and "baseline", the versions in the field's environment.
 
@@ -83,6 +84,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "published": _published(config, found),
         "summary": _summary(config, found),
+        "renderers": {r["backend"]: r["renderer"] for r in rows[::-1] if r["system"] == OURS},
         "demands": {name: needs[work.name] for name, work in named.items()},
         "roofline": roofline.points(rows, needs),
         "first_call": first,
