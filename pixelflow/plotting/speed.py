@@ -68,7 +68,7 @@ def scaling(
         axis.set(xscale="log", yscale="log")
         axis.set_xlabel(size, fontsize=8)
         axis.set_ylabel(time, fontsize=8)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(which="both", labelsize=7)
         axis.grid(lw=0.3, color="0.85")
     _legend(figure, lines)
     return figure
@@ -107,7 +107,7 @@ def roofline(result: Mapping[str, Any] | None) -> Figure:
     _ceiling(axis, metrics["copy_GBps"], None, "--", "host memory")
     axis.set_xlabel("operations a byte that must move", fontsize=8)
     axis.set_ylabel("10$^9$ operations a second", fontsize=8)
-    axis.tick_params(labelsize=7)
+    axis.tick_params(which="both", labelsize=7)
     axis.grid(lw=0.3, color="0.85")
     _legend(figure, marks)
     return figure

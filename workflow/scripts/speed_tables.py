@@ -114,7 +114,7 @@ def _cell(rows: Rows, work: str, system: str, backend: str, out: str) -> str:
     if row is None or not row["n"]:
         return NOTHING
     software = "(software)" in row.get("renderer", "")
-    marks = ["s"] * software + ["1"] * (row["n"] == 1)
+    marks = ["s"] * software + ["*"] * (row["n"] == 1)
     raised = rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
     return three_digits(row["median_ms"]) + raised
 

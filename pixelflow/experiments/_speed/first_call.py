@@ -16,7 +16,10 @@ import pixelflow
 ROOT = str(Path(pixelflow.__file__).resolve().parents[1])
 LIMIT_S = 120
 # Every folder in which a compiler of ours, of CuPy or of a driver keeps what it compiled.
-CACHES = ("XDG_CACHE_HOME", "CUPY_CACHE_DIR", "CUDA_CACHE_PATH", "MESA_SHADER_CACHE_DIR")
+CACHES = (
+    *("XDG_CACHE_HOME", "CUPY_CACHE_DIR", "CUDA_CACHE_PATH"),
+    *("MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"),
+)
 CALL = """
 import json, sys, time
 import numpy as np

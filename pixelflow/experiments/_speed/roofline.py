@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from pixelflow.backends import get_backend
 from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import compile_plan
 from pixelflow.experiments._speed.works import CHANNELS, PEERS, Contender, Work
+
+logger = logging.getLogger(__name__)
 
 # Float operations in one node; all others of the language, on floats, are one.
 COUNTED = {"clip": 2, "clip_flush": 2}
@@ -75,11 +78,12 @@ def device_ceilings(n_bytes: int) -> dict[str, float | None]:
     """
     try:
         cuda: Any = get_backend("cuda")
-    except (ImportError, RuntimeError, ValueError):
-        return {"copy_GBps": None, "GFLOPs": None}
-    from cupy.cuda import Device  # pyright: ignore[reportMissingImports]
+        from cupy.cuda import Device  # pyright: ignore[reportMissingImports]
 
-    has = Device().attributes
-    lanes, kilohertz = has["MultiProcessorCount"] * LANES, has["ClockRate"]
-    copied = cuda.copy_GBps(n_bytes, None)
-    return {"copy_GBps": float(copied), "GFLOPs": lanes * kilohertz / 1e6}
+        has = Device().attributes
+        lanes, kilohertz = has["MultiProcessorCount"] * LANES, has["ClockRate"]
+        copied = float(cuda.copy_GBps(n_bytes, None))
+    except (ImportError, RuntimeError, ValueError, MemoryError, KeyError) as error:
+        logger.info("no ceilings of a CUDA device: %s", error)
+        return {"copy_GBps": None, "GFLOPs": None}
+    return {"copy_GBps": copied, "GFLOPs": lanes * kilohertz / 1e6}
