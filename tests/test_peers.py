@@ -219,6 +219,9 @@ def test_a_peers_process_serves_all_works_and_is_started_anew_when_it_ended():
         (process,) = peers._running.values()
         process.close()
         assert peers._process(contender).running
+        peers._process(contender).close()
+        with pytest.raises(NotMeasured, match="given up: its process ended 2 times"):
+            peers.enter(contender, work, RANDOM, stack)
     assert not peers._running
 
 

@@ -265,6 +265,8 @@ def test_images_are_mnists_bytes(monkeypatch):
     monkeypatch.setattr("pixelflow.tasks.mnist.load", lambda: (pixels,))
     X = Work("wave", 5, 32, 1, "mnist_uint8").draw({})
     assert X.dtype == np.uint8 and np.array_equal(X, levels[:5].reshape(5, 28, 28))
+    with pytest.raises(ValueError, match=r"8 x 32x32x4.*MNIST has 7 training images"):
+        Work("wave", 8, 32, 1, "mnist").draw({})
 
 
 def test_curves_are_of_one_contender_and_the_figure_has_them_all(field):

@@ -83,7 +83,7 @@ def _in_host(
         run = reservoir.evolve if work.inputs == STATES else reservoir.transform
         call = lambda: run(X)  # noqa: E731
     else:
-        out = np.zeros((len(X), plan.feature_dim), np.float32)
+        out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so its pages are there
         flat = X.reshape(len(X), -1)
         if work.inputs == STATES:  # `evolve` takes no array
             call = lambda: backend.features(plan, flat, out, True, None)  # noqa: E731

@@ -92,11 +92,13 @@ class Work:
 
     def draw(self, random: Mapping[str, int]) -> np.ndarray:
         """Inputs: (n, columns) normal or of MNIST, images (n, 28, 28), states (n, H, W, C)."""
-        if self.inputs == IMAGES:
-            levels = np.rint(mnist.load()[0][: self.n] * 255)
-            return levels.astype(np.uint8).reshape(-1, 28, 28)
-        if self.inputs == "mnist":
-            return mnist.load()[0][: self.n]
+        if self.inputs in ("mnist", IMAGES):
+            pixels = mnist.load()[0][: self.n]
+            if len(pixels) < self.n:
+                raise ValueError(f"{self.name}: MNIST has {len(pixels)} training images")
+            if self.inputs == "mnist":
+                return pixels
+            return np.rint(pixels * 255).astype(np.uint8).reshape(-1, 28, 28)
         rng = np.random.default_rng(random["seed"])
         if self.inputs == STATES:
             return rng.random((self.n, self.side, self.side, CHANNELS), np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,8 @@ from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured, Process
 from pixelflow.experiments._speed.works import Contender, Work
 
-READY_S, TURN_S = 120.0, 60.0  # how long they may take: to compile, and for a turn
+READY_S, TURN_S = 90.0, 60.0  # how long they may take: to compile, and for a turn
+ENDS = 2  # after so many crashes and hangs a peer is not started again
 ROOT = str(Path(pixelflow.__file__).resolve().parents[1])
 
 
@@ -25,6 +27,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, str], Process] = {}
+        self._ended: Counter[tuple[str, str]] = Counter()
 
     def enter(
         self, contender: Contender, work: Work, random: dict[str, int], stack: ExitStack
@@ -65,6 +68,9 @@ class Peers:
         key = contender.system, contender.backend
         if key in self._running and not self._running[key].running:
             self._running.pop(key).close()
+            self._ended[key] += 1
+        if self._ended[key] >= ENDS:
+            raise NotMeasured(f"given up: its process ended {ENDS} times, see the works before")
         if key not in self._running:
             command = [sys.executable, "-m", "pixelflow.experiments._speed.peers", *key]
             path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
