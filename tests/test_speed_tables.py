@@ -7,7 +7,7 @@ from test_tables import parsed
 
 speed_tables = importlib.import_module("speed_tables")
 LONG = "wave, 6 x 8x8x4, 2 steps, uint8 images in, 4x4 pooled out"
-SHORT = r"wave, 6\,$\times$\,8x8x4, 2 steps, bytes, 4x4 pooled"
+SHORT = r"wave, 6\,$\times$\,8x8x4, 2 steps, bytes, pooled"
 
 
 def timed(work, system, backend, out, median_ms, n=3, renderer="a device"):

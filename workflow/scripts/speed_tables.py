@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from tabular import tabular, three_digits, words
 Result = Mapping[str, Any]
 Rows = Mapping[tuple[str, ...], Mapping[str, Any]]  # by work, system, backend and out
 OURS, FIELD = "pixelflow", "pixelflow-rc"
-SHORT = ((", states in and out", ", states"), (", uint8 images in", ", bytes"), (" out", ""))
+SHORT = {"states in and out": "states", "uint8 images in": "bytes", r"\d+x\d+ pooled out": "pooled"}
 ON_DEVICE = {
     "cuda": (OURS, "cuda"),
     "moderngl": (OURS, "moderngl"),
@@ -103,8 +104,8 @@ def _named(result: Result) -> list[str]:
 
 
 def _short(work: str) -> str:
-    for long, short in SHORT:
-        work = work.replace(long, short)
+    for long, short in SHORT.items():
+        work = re.sub(long, short, work)
     return words(work).replace(" x ", r"\,$\times$\,")
 
 
