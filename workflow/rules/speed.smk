@@ -74,8 +74,16 @@ rule recorded_figures:
         result="results/recorded/{device}/speed.json",
         script="workflow/scripts/recorded_figures.py",
     output:
-        expand("results/figures/speed_{name}_{{device}}.{kind}",
-            name=["scaling", "roofline"], kind=["pdf", "svg"]),
+        "results/figures/speed_scaling_{device}.pdf",
+        "results/figures/speed_roofline_{device}.pdf",
+        shown(
+            "results/figures/speed_scaling_{device}.svg",
+            *("Speed", "scaling, recorded on {device}", "recorded_speed", "Speed"),
+        ),
+        shown(
+            "results/figures/speed_roofline_{device}.svg",
+            *("Speed", "roofline, recorded on {device}", "recorded_speed", "Speed"),
+        ),
     log:
         "results/logs/recorded_figures_{device}.log",
     benchmark:
