@@ -91,23 +91,44 @@ def measure(
 
 
 def in_turn(
-    timed: Mapping[Key, Callable[[], float]], rounds: Mapping[Key, int]
-) -> dict[Key, Timing]:
+    timed: Mapping[Key, Callable[[], Sequence[float]]], rounds: Mapping[Key, int]
+) -> dict[Key, list[float]]:
     """Time contenders round by round, so that what else the machine does hits all of them.
 
     Parameters
     ----------
     timed : mapping
-        The contenders, warmed up; each call runs one and returns its time in seconds.
+        The contenders, warmed up; each call is a turn and returns its times in seconds. One that
+        returns none has no more turns.
     rounds : mapping
-        How often each of them runs, at least once: in the first rounds.
+        How many turns each of them has, at least one: in the first rounds.
+
+    Returns
+    -------
+    dict
+        All times of each contender, seconds.
     """
     times: dict[Key, list[float]] = {key: [] for key in timed}
+    failed: set[Key] = set()
     for done in range(max((rounds[key] for key in timed), default=0)):
-        for key, once in timed.items():
-            if done < rounds[key]:
-                times[key].append(once())
-    return {key: summary(values) for key, values in times.items()}
+        for key in (key for key in timed if done < rounds[key] and key not in failed):
+            found = timed[key]()
+            times[key] += found
+            if not found:
+                failed.add(key)
+    return times
+
+
+def burst(once_s: float, total_s: float = 0.1, most: int = 20) -> int:
+    """How many calls of about `once_s` seconds a turn has: at least one, and not much longer.
+
+    Examples
+    --------
+    >>> from pixelflow.timing import burst
+    >>> burst(0.02), burst(3.0), burst(1e-6)
+    (5, 1, 20)
+    """
+    return max(1, min(most, int(total_s / max(once_s, 1e-9) + 1e-9)))
 
 
 def copy_GBps(

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from fake_field import environment, field  # noqa: F401
 
 from pixelflow.backends.cuda import device, launch
 from pixelflow.backends.registry import _fastest, _probe

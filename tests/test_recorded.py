@@ -1,5 +1,7 @@
 """Results recorded on other devices: whole, and of the config that records them again."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import yaml
 from pixelflow import results
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+recorded_figures = importlib.import_module("recorded_figures")
 RECORDED = sorted((ROOT / "results" / "recorded").glob("*/*.json"))
 
 
@@ -25,3 +29,24 @@ def test_a_recorded_result_is_of_its_devices_config(path):
     provenance = result["provenance"]
     assert provenance["cpu"]["model"] and provenance["sources_sha256"]
     assert bool(provenance["gpu"]) == (path.parent.name == "h100")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_figures_of_a_recorded_result_are_made_or_say_that_there_are_none(
+    tmp_path, monkeypatch, whole
+):
+    """A result of before peers and devices were measured has none of what they show."""
+    row = {"work": "w", "system": "pixelflow", "backend": "cuda", "out": "device"}
+    point = {**row, "operations_per_byte": 3.0, "GBps": 2.0, "GFLOPs": 6.0}
+    studies = {"points": [], "rounds": {}, "rule": "wave", "steps": 1, "n_max": {}}
+    metrics = {"rows": [], "copy_GBps": 50.0}
+    if whole:
+        metrics |= {"roofline": [point], "device": {"copy_GBps": 9.0, "GFLOPs": 90.0}}
+    path = tmp_path / "recorded" / "gpu" / "speed.json"
+    results.save(path, results.wrap("speed", {"by_n": studies, "by_grid": studies}, metrics))
+    monkeypatch.setattr(sys, "argv", ["x", str(path), "--out", str(tmp_path)])
+    recorded_figures.main()
+    for name in ("scaling", "roofline"):
+        drawing = (tmp_path / f"speed_{name}_gpu.svg").read_text()
+        assert ("<!-- not measured -->" in drawing) != whole
+        assert (tmp_path / f"speed_{name}_gpu.pdf").read_bytes().startswith(b"%PDF")

@@ -1,250 +1,44 @@
-"""The timings: the clock, fair turns, rows that say what they are, the field's package."""
+"""The experiment `speed`: rows that say what they are, summaries, what one failure costs."""
 
-import importlib
-import itertools
-import os
-import statistics
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
-from pixelflow import Reservoir, ReservoirConfig, plotting, results, timing
+from pixelflow import plotting, results
+from pixelflow.backends import get_backend
 from pixelflow.experiments import speed
-from pixelflow.experiments._contest import Work, all_works, contenders
-from pixelflow.experiments._field import FieldReservoir, NotMeasured
+from pixelflow.experiments._speed import first_call, ours
+from pixelflow.experiments._speed.works import Contender, Work, all_works, contenders, study
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-baseline = importlib.import_module("baseline")
 PAPER = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())["speed"]
 
-
-# -- the clock ---------------------------------------------------------------------------------
-
-
-class Clock:
-    """A clock that only what is timed moves on."""
-
-    def __init__(self):
-        self.now, self.events = 100.0, []
-
-    def __call__(self):
-        self.events.append("clock")
-        return self.now
-
-    def work(self, seconds=0.0, name="work"):
-        self.events.append(name)
-        self.now += seconds
-
-
-def test_one_call_is_timed_between_two_synchronisations():
-    """What the device still had to do before is not in the time; what the call started is."""
-    clock = Clock()
-    waits = iter([5.0, 0.25])
-    took = timing.seconds(
-        lambda: clock.work(0.5), lambda: clock.work(next(waits), "synchronise"), clock
-    )
-    assert took == 0.75
-    assert clock.events == ["synchronise", "clock", "work", "synchronise", "clock"]
-
-
-def test_the_warm_up_is_not_timed():
-    clock = Clock()
-    takes = iter([9.0, 7.0, 0.003, 0.001, 0.002, 0.010])
-    measured = timing.measure(lambda: clock.work(next(takes)), 4, warm_up=2, clock=clock)
-    assert measured == pytest.approx((2.5, 1.75, 4.75, 4))
-    assert next(takes, None) is None
-
-
-def test_quartiles_are_those_of_the_standard_library():
-    times = list(np.random.default_rng(0).random(11))
-    q25, median, q75 = (1e3 * q for q in statistics.quantiles(times, n=4, method="inclusive"))
-    assert timing.summary(times) == pytest.approx((median, q25, q75, 11))
-    with pytest.raises(ValueError, match="no times"):
-        timing.summary([])
-
-
-def test_contenders_take_turns():
-    order = []
-    times = {"a": iter([1.0, 2.0, 3.0]), "b": iter([5.0])}
-
-    def timed(name):
-        return lambda: (order.append(name), next(times[name]))[1]
-
-    found = timing.in_turn({"a": timed("a"), "b": timed("b")}, {"a": 3, "b": 1})
-    assert "".join(order) == "abaa"
-    assert found["a"] == timing.Timing(2000, 1500, 2500, 3)
-    assert found["b"] == timing.Timing(5000, 5000, 5000, 1)
-    assert timing.in_turn({}, {}) == {}
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_copying_counts_bytes_read_and_written(monkeypatch, threads):
-    copied = []
-    copyto = np.copyto
-    monkeypatch.setattr(np, "copyto", lambda to, a: (copyto(to, a), copied.append(to.nbytes)))
-    ticks = itertools.count(0, 0.5)
-    assert timing.copy_GBps(10**6, threads, 4, lambda: next(ticks)) == pytest.approx(0.004)
-    assert sum(copied) == 5 * 10**6 and len(copied) == 5 * threads  # a warm-up, and four
-
-
-def test_the_timing_module_needs_nothing_of_the_package():
-    code = f"import runpy, sys; runpy.run_path({timing.__file__!r}); "
-    code += "sys.exit('pixelflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-I", "-c", code]).returncode == 0
-
-
-# -- the field's package -----------------------------------------------------------------------
-
-FAKE = '''
-"""Stands for the field's package: its features are the inputs' sums; 13 inputs are too many."""
-import os, sys
-from dataclasses import dataclass
-import numpy as np
-
-@dataclass
-class ReservoirConfig:
-    width: int
-    height: int
-    channels: int
-    steps: int
-    rule: str
-    input_encoding: str
-
-class Reservoir:
-    def __init__(self, config, backend):
-        self.size = config.width * config.height * config.channels
-
-    def transform(self, X):
-        print("not an answer")
-        if len(X) == 13:
-            print("Killed: out of memory", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(3)
-        return np.repeat(X.sum(1, keepdims=True), self.size, axis=1)
-'''
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """An environment whose `pixelflow` is the fake one, and which sees our NumPy."""
-    folder = tmp_path_factory.mktemp("field") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "pixelflow").mkdir()
-    (site / "pixelflow" / "__init__.py").write_text(FAKE)
-    (site / "pixelflow_rc-0.3.0.dist-info").mkdir()
-    metadata = "Metadata-Version: 2.1\nName: pixelflow-rc\nVersion: 0.3.0\n"
-    (site / "pixelflow_rc-0.3.0.dist-info" / "METADATA").write_text(metadata)
-    (site / "numpy.pth").write_text(str(Path(np.__file__).parents[1]))
-    return folder
-
-
-@pytest.fixture
-def field(environment, monkeypatch):
-    """That environment as the field's, with our package on PYTHONPATH as the workflow has it."""
-    monkeypatch.setenv("PIXELFLOW_RC_PYTHON", str(environment / "bin" / "python"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return environment
-
-
-def inputs(folder, n):
-    X = np.random.default_rng(n).random((n, 9)).astype(np.float32)
-    np.save(folder / "X.npy", X)
-    return X, folder / "X.npy"
-
-
-SMALL = Work("wave", 12, 4, 1, "random").reservoir
-
-
-def test_the_fields_package_runs_and_ours_does_not_shadow_it(field, tmp_path):
-    X, path = inputs(tmp_path, 12)
-    with FieldReservoir(SMALL, "cpu", path, few=5, whole=True) as reservoir:
-        expected = np.repeat(X[:5].sum(1, keepdims=True), 64, axis=1)
-        assert np.array_equal(reservoir.features, expected)
-        assert reservoir.versions["pixelflow-rc"] == "0.3.0"
-        assert reservoir.renderer == f"NumPy {np.__version__} on 1 thread"
-        assert 0 < reservoir.seconds() < 60
-        process = reservoir._process
-    assert process.returncode is not None
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_process_that_ends_says_how(field, tmp_path, whole):
-    _, path = inputs(tmp_path, 13)
-    with pytest.raises(NotMeasured, match="ended with code 3: Killed: out of memory"):
-        with FieldReservoir(SMALL, "cpu", path, few=5, whole=whole) as reservoir:
-            assert not whole
-            reservoir.seconds()
-
-
-@pytest.mark.parametrize(
-    ("python", "message"),
-    [
-        (None, "PIXELFLOW_RC_PYTHON names no interpreter"),
-        ("/nowhere/python", "/nowhere/python: No such file"),
-        (sys.executable, "pixelflow-rc"),  # it has a `pixelflow`: ours, which must not be timed
-        ("/bin/false", "ended with code 1: it printed nothing"),
-    ],
-)
-def test_what_is_missing_is_said(monkeypatch, tmp_path, python, message):
-    monkeypatch.delenv("PIXELFLOW_RC_PYTHON", raising=False)
-    if python:
-        monkeypatch.setenv("PIXELFLOW_RC_PYTHON", python)
-    _, path = inputs(tmp_path, 12)
-    with pytest.raises(NotMeasured, match=message):
-        FieldReservoir(SMALL, "cpu", path, few=5, whole=False)
-
-
-def test_a_package_of_that_name_elsewhere_is_not_the_fields(field, tmp_path):
-    """An environment that has both: what is imported must be the distribution's own."""
-    (site,) = field.glob("lib/python*/site-packages")
-    (site / "pixelflow").rename(site / "moved")
-    (site / "ours.pth").write_text(str(ROOT))
-    try:
-        _, path = inputs(tmp_path, 12)
-        with pytest.raises(NotMeasured, match=r"pixelflow is .*, not .*site-packages/pixelflow"):
-            FieldReservoir(SMALL, "cpu", path, few=5, whole=False)
-    finally:
-        (site / "ours.pth").unlink()
-        (site / "moved").rename(site / "pixelflow")
-
-
-real = os.environ.get("PIXELFLOW_RC_PYTHON") or baseline.default_folder() / "bin" / "python"
-
-
-@pytest.mark.skipif(not Path(real).exists(), reason="the field's package is not installed here")
-@pytest.mark.parametrize("rule", ["wave", "diffusion_reaction"])
-def test_both_packages_compute_the_same(monkeypatch, tmp_path, rule):
-    """Besides tests/golden, which stands for the field's package where it can't be had."""
-    monkeypatch.setenv("PIXELFLOW_RC_PYTHON", str(real))
-    X, path = inputs(tmp_path, 6)
-    config = Work(rule, 6, 16, 8, "random").reservoir
-    with FieldReservoir(config, "cpu", path, few=6, whole=False) as reservoir:
-        ours = Reservoir(ReservoirConfig(**config), backend="numba").transform(X)
-        assert np.abs(reservoir.features - ours).max() <= 1e-6
-
-
-# -- the experiment ----------------------------------------------------------------------------
-
 ROUNDS = {"pixelflow-rc": {"cpu": 2, "cuda": 1}, "pixelflow": {"cpu": 3, "numba": 1}}
+RANDOM = {"inputs": "random", "out": ["reused"]}
 CONFIG = {
+    "limit_s": 60,
     "copy_mib": 1,
     "random": {"seed": 42, "columns": 9},
     "works": {
         "first": {
-            **{"rule": "wave", "n": 12, "side": 4, "steps": 2, "inputs": "random"},
+            **{"rule": "wave", "n": 12, "side": 4, "steps": 2, **RANDOM},
+            "out": ["device", "reused", "fresh"],
             "rounds": ROUNDS,
             "published": {"cpu": 5.0, "moderngl": 25.95, "cuda": 0.28},
         },
         "crashes": {
-            **{"rule": "diffusion_reaction", "n": 13, "side": 4, "steps": 2, "inputs": "random"},
+            **{"rule": "diffusion_reaction", "n": 13, "side": 4, "steps": 2, **RANDOM},
             "rounds": {"pixelflow-rc": {"cpu": 1}, "pixelflow": {"cpu": 1}},
             "published": {"cpu": 2.13},
+        },
+        "states": {
+            **{"rule": "wave", "n": 3, "side": 6, "steps": 2, "inputs": "states"},
+            "out": ["fresh", "reused"],
+            "rounds": {"pixelflow": {"cpu": 2}, "cellpylib": {"cpu": 1}},
+            "published": {},
         },
     },
     "by_n": {
@@ -252,34 +46,42 @@ CONFIG = {
         "steps": 2,
         "points": [{"n": 2, "side": 6}, {"n": 20, "side": 6}],
         "rounds": ROUNDS,
-        "field_n_max": 2,
+        "n_max": {"pixelflow-rc": 2},
     },
     "by_grid": {
         "rule": "wave",
         "steps": 2,
         "points": [{"n": 2, "side": 5}],
-        "rounds": {"pixelflow-rc": {}, "pixelflow": {"cpu": 2}},
-        "field_n_max": 2,
+        "rounds": {"pixelflow": {"cpu": 2}},
+        "n_max": {},
     },
+    "first_call": {"rule": "wave", "n": 1, "side": 4, "steps": 1, "backends": []},
 }
 ROW = ["work", "system", "backend", "renderer", "median_ms", "q25_ms", "q75_ms", "n", "transfers"]
 
 
+def by_contender(metrics):
+    return {(r["work"], r["system"], r["backend"], r["out"]): r for r in metrics["rows"]}
+
+
 def test_every_contender_has_its_row(field):
     metrics = speed.run(CONFIG)
-    rows = {(row["work"], row["system"], row["backend"]): row for row in metrics["rows"]}
-    assert all(sorted(row) == sorted(ROW) and row["transfers"] is True for row in rows.values())
-    expected = {(work.name, *c) for work, r in all_works(CONFIG) for c in contenders(r)}
-    assert set(rows) == expected and len(metrics["rows"]) == 4 + 2 + 4 + 2 + 1
+    rows = by_contender(metrics)
+    assert all(sorted(row) == sorted([*ROW, "out"]) and row["transfers"] for row in rows.values())
+    assert set(rows) == {(work.name, *c) for work, who, _ in all_works(CONFIG) for c in who}
+    assert len(rows) == len(metrics["rows"]) == 6 + 2 + 3 + 4 + 2 + 1
     name = "wave, 12 x 4x4x4, 2 steps"
-    ran = {backend: rows[name, "pixelflow-rc", backend] for backend in ("cpu", "cuda")}
+    ran = {backend: rows[name, "pixelflow-rc", backend, "fresh"] for backend in ("cpu", "cuda")}
     assert ran["cpu"]["n"] == 2 and ran["cpu"]["q25_ms"] <= ran["cpu"]["median_ms"]
     assert ran["cuda"]["n"] == 0 and ran["cuda"]["median_ms"] is None
     assert ran["cuda"]["renderer"] == "not measured: No module named 'cupy' in its environment"
-    assert "Numba" in rows[name, "pixelflow", "numba"]["renderer"]
-    assert rows[name, "pixelflow", "cpu"]["n"] == 3
-    crashed = rows["Gray-Scott, 13 x 4x4x4, 2 steps", "pixelflow-rc", "cpu"]
+    assert "Numba" in rows[name, "pixelflow", "numba", "fresh"]["renderer"]
+    assert rows[name, "pixelflow", "cpu", "reused"]["n"] == 3
+    crashed = rows["Gray-Scott, 13 x 4x4x4, 2 steps", "pixelflow-rc", "cpu", "fresh"]
     assert crashed["n"] == 0 and "out of memory" in crashed["renderer"]
+    states = "wave, 3 x 6x6x4, 2 steps, states in and out"
+    assert "not measured: " in rows[states, "cellpylib", "cpu", "fresh"]["renderer"]
+    assert {rows[states, "pixelflow", "cpu", out]["n"] for out in ("fresh", "reused")} == {2}
     assert metrics["baseline"]["pixelflow-rc"] == "0.3.0"
     assert metrics["copy_GBps"] > 0
     results.wrap("speed", {**CONFIG, "seed": 0}, metrics)  # all of it has a place in a result
@@ -288,8 +90,9 @@ def test_every_contender_has_its_row(field):
 def test_published_times_stand_beside_those_of_this_run(field):
     metrics = speed.run(CONFIG)
     published = {(p["work"].split(",")[0], p["backend"]): p for p in metrics["published"]}
-    medians = [r["median_ms"] for r in metrics["rows"] if r["work"].startswith("wave, 12 ")]
-    assert published["wave", "cpu"]["measured_s"] == medians[0] / 1e3
+    medians = {c[1:]: r["median_ms"] for c, r in by_contender(metrics).items() if " 12 x" in c[0]}
+    theirs = medians["pixelflow-rc", "cpu", "fresh"]
+    assert published["wave", "cpu"]["measured_s"] == theirs / 1e3
     assert published["wave", "cpu"]["status"] == "rerun"
     assert published["wave", "cpu"]["published_s"] == 5.0
     statuses = {key: value["status"] for key, value in published.items()}
@@ -298,11 +101,15 @@ def test_published_times_stand_beside_those_of_this_run(field):
     assert "out of memory" in statuses["Gray-Scott", "cpu"]
     assert sum(p["measured_s"] is None for p in published.values()) == 3
     summary = metrics["summary"]
-    assert summary["first_numba_over_field_cpu"] == medians[0] / medians[3]
-    assert summary["first_cpu_ms"] == medians[2] and summary["first_field_cuda_ms"] is None
+    for out in ("reused", "fresh"):
+        ours = medians["pixelflow", "numba", out]
+        assert summary[f"first_field_cpu_over_numba_{out}"] == theirs / ours
+        assert summary[f"first_numba_{out}_ms"] == ours
+    assert summary["first_field_cuda_ms"] is summary["first_field_cuda_over_cpu_fresh"] is None
     sums = np.random.default_rng(42).standard_normal((12, 9)).astype(np.float32)[:8].sum(1)
-    assert metrics["agreement"]["first"]["cpu"] >= np.abs(sums).max() - 1  # wave stays within 1
-    assert metrics["agreement"]["first"]["cuda"] is None
+    assert metrics["agreement"]["first"]["field_cpu"] >= np.abs(sums).max() - 1  # wave is within 1
+    assert metrics["agreement"]["first"]["cpu_reused"] == 0
+    assert metrics["agreement"]["first"]["field_cuda"] is None
 
 
 def test_without_the_fields_package_the_names_are_the_same(field, monkeypatch):
@@ -313,33 +120,136 @@ def test_without_the_fields_package_the_names_are_the_same(field, monkeypatch):
     assert list(gone["summary"]) == list(there["summary"])
     assert len(gone["rows"]) == len(there["rows"])
     for row in gone["rows"]:
-        missing = row["system"] == "pixelflow-rc"
+        missing = row["system"] in ("pixelflow-rc", "cellpylib")
         assert missing == (row["n"] == 0) == row["renderer"].startswith("not measured: ")
     assert {p["measured_s"] for p in gone["published"]} == {None}
     assert gone["baseline"] is None
+
+
+ALONE = {**CONFIG, "works": {}, "by_n": {**CONFIG["by_n"], "points": []}}
 
 
 def test_a_missing_backend_of_ours_is_a_row_too(monkeypatch):
     def missing(name):
         raise ImportError(f"backend {name!r} needs a GPU")
 
-    monkeypatch.setattr("pixelflow.experiments._contest.get_backend", missing)
-    config = {**CONFIG, "works": {}, "by_n": {**CONFIG["by_n"], "points": []}}
-    (row,) = speed.run(config)["rows"]
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", missing)
+    (row,) = speed.run(ALONE)["rows"]
     assert row["renderer"] == "not measured: backend 'cpu' needs a GPU" and row["n"] == 0
 
 
-def test_the_papers_works_are_named_as_everywhere():
-    names = [work.name for work, _ in all_works(PAPER)]
-    assert names[:4] == [
-        "Gray-Scott, 1000 x 64x64x4, 32 steps",
-        "wave, 2000 x 32x32x4, 16 steps",
-        "wave, 60000 x 32x32x4, 4 steps",
-        "Gray-Scott, 60000 x 32x32x4, 8 steps",
+@pytest.mark.parametrize("when", [1, 2, 3])
+def test_a_backend_that_fails_costs_its_own_row_only(monkeypatch, when):
+    """In its first call, when it is warmed up or in a turn."""
+    calls = []
+    cpu = get_backend("cpu")
+
+    def features(plan, X, out, exact, device):
+        calls.append(len(X))
+        if len(calls) == when:
+            raise MemoryError("the device is full")
+        cpu.features(plan, X, out, exact, device)
+
+    broken = SimpleNamespace(describe=lambda: "a device", features=features)
+    monkeypatch.setattr(
+        "pixelflow.core.reservoir.get_backend",
+        lambda name, device=None: broken if name == "cpu" else get_backend(name),
+    )
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: broken)
+    grid = {**CONFIG["by_grid"], "points": [{"n": 2, "side": 5}, {"n": 2, "side": 6}]}
+    first, second = speed.run({**ALONE, "by_grid": grid})["rows"]
+    assert first["renderer"] == "not measured: MemoryError: the device is full"
+    assert first["n"] == 0 and second["n"] == 2
+
+
+def test_works_that_come_too_late_have_rows_that_say_so():
+    metrics = speed.run({**ALONE, "limit_s": 0})
+    (row,) = metrics["rows"]
+    assert row["renderer"] == "not measured: the run's 0 s were over" and row["n"] == 0
+
+
+class Device:
+    """A backend with a device of its own: the cpu's features, and times that are given."""
+
+    def __init__(self, times):
+        self.given, self.released, self.X = iter(times), 0, None
+        self.features = get_backend("cpu").features
+
+    def describe(self):
+        return "a device"
+
+    def resident(self, plan, X, exact, device):
+        assert exact and device is None and X.flags.c_contiguous and X.ndim == 2
+        self.X = X
+        return self
+
+    def times(self, n):
+        return [next(self.given) for _ in range(n)]
+
+    def release(self):
+        self.released += 1
+
+
+def test_on_a_device_its_own_times_count_and_its_memory_is_given_back(monkeypatch):
+    device = Device([0.05, 0.003, 0.001, 0.002, 0.004])
+    monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: device)
+    entry = {"rule": "wave", "n": 3, "side": 4, "steps": 1, "inputs": "states", "published": {}}
+    entry |= {"out": ["device"], "rounds": {"pixelflow": {"cuda": 2, "cpu": 1}}}
+    metrics = speed.run(
+        {**ALONE, "works": {"w": entry}, "by_grid": {**CONFIG["by_grid"], "points": []}}
+    )
+    there, host = metrics["rows"]
+    assert (there["out"], there["transfers"], there["n"]) == ("device", False, 4)
+    assert there["median_ms"] == 2.5 and device.released == 1  # one before, of 50 ms: 2 a turn
+    assert (host["out"], host["transfers"], host["n"]) == ("reused", True, 1)
+    assert device.X is not None and device.X.shape == (3, 64)
+    assert metrics["agreement"]["w"] == {"cuda_device": 0.0, "cpu_reused": 0.0}
+    assert metrics["summary"] == {"w_cuda_device_ms": 2.5, "w_cpu_reused_ms": host["median_ms"]}
+
+
+def test_contenders_are_timed_between_the_memories_that_they_have():
+    rounds = {"pixelflow": {"cuda": 1, "numba": 1}, "jax": {"cuda": 1, "cpu": 1}}
+    who = contenders({**rounds, "pixelflow-rc": {"cuda": 1}}, ["device", "reused"])
+    assert [(*c, c.transfers, c.label) for c in who] == [
+        ("pixelflow-rc", "cuda", "fresh", True, "field_cuda"),
+        ("jax", "cuda", "device", False, "jax_cuda"),
+        ("jax", "cpu", "fresh", True, "jax_cpu"),
+        ("pixelflow", "cuda", "device", False, "cuda_device"),
+        ("pixelflow", "cuda", "reused", True, "cuda_reused"),
+        ("pixelflow", "numba", "reused", True, "numba_reused"),
     ]
+    assert Contender("torch.compile", "cuda", "device").label == "torch_compile_cuda"
+
+
+def test_a_study_leaves_out_those_for_whom_a_work_is_too_large():
+    small, large = study({**CONFIG["by_n"], "n_max": {"pixelflow-rc": 2, "pixelflow": 20}})
+    assert {c.system for c in small[1]} == {"pixelflow-rc", "pixelflow"}
+    assert {c.system for c in large[1]} == {"pixelflow"}
+
+
+def test_the_papers_works_are_named_as_everywhere():
+    names = {
+        name: Work(**{k: entry[k] for k in Work.__dataclass_fields__ if k in entry}).name
+        for name, entry in PAPER["works"].items()
+    }
+    assert names["gray_scott_1000"] == "Gray-Scott, 1000 x 64x64x4, 32 steps"
+    assert names["wave_2000"] == "wave, 2000 x 32x32x4, 16 steps"
+    assert names["mnist_wave"] == "wave, 60000 x 32x32x4, 4 steps"
+    assert names["mnist_gray_scott"] == "Gray-Scott, 60000 x 32x32x4, 8 steps"
+    assert names["wave_2048"] == "wave, 1 x 2048x2048x4, 1000 steps, states in and out"
+    pooled = "wave, 60000 x 32x32x4, 8 steps, uint8 images in, 4x4 pooled out"
+    assert names["mnist_pooled"] == pooled
     point = {"n": 2000, "side": 32}
     with pytest.raises(ValueError, match="'wave, 2000 x 32x32x4, 16 steps' stands there twice"):
         all_works({**PAPER, "by_n": {**PAPER["by_n"], "points": [point]}})
+
+
+@pytest.mark.parametrize("path", ["paper", "smoke", "recorded/h100"])
+def test_every_contender_of_the_configs_has_a_look(path):
+    config = yaml.safe_load((ROOT / "config" / f"{path}.yaml").read_text())["speed"]
+    who = {c[:2] for _, found, _ in all_works(config) for c in found}
+    assert who <= set(plotting.speed.STYLES)
+    assert len(set(plotting.speed.STYLES.values())) == len(plotting.speed.STYLES)
 
 
 def test_random_inputs_are_the_fields():
@@ -349,71 +259,54 @@ def test_random_inputs_are_the_fields():
     )
 
 
-def test_curves_are_times_a_sample_and_the_figure_has_them_all(field):
+def test_images_are_mnists_bytes(monkeypatch):
+    levels = np.random.default_rng(0).integers(0, 256, (7, 784), np.uint8)
+    pixels = levels * np.float32(1 / 255)
+    monkeypatch.setattr("pixelflow.tasks.mnist.load", lambda: (pixels,))
+    X = Work("wave", 5, 32, 1, "mnist_uint8").draw({})
+    assert X.dtype == np.uint8 and np.array_equal(X, levels[:5].reshape(5, 28, 28))
+    with pytest.raises(ValueError, match=r"8 x 32x32x4.*MNIST has 7 training images"):
+        Work("wave", 8, 32, 1, "mnist").draw({})
+
+
+def test_curves_are_of_one_contender_and_the_figure_has_them_all(field):
     result = {"config": CONFIG, "metrics": speed.run(CONFIG)}
     by_n = speed.curves(result, "by_n")
     rows = {(r["work"], r["backend"]): r for r in result["metrics"]["rows"] if r["n"]}
     numba = rows["wave, 20 x 6x6x4, 2 steps", "numba"]
-    assert by_n["pixelflow", "numba"][1][:2] == (20, numba["median_ms"] / 20)
+    assert by_n["pixelflow", "numba"][1][:2] == (20, numba["median_ms"])
     assert [point[0] for point in by_n["pixelflow-rc", "cpu"]] == [2]
     assert ("pixelflow-rc", "cuda") not in by_n
     by_grid = speed.curves(result, "by_grid")
-    assert list(by_grid) == [("pixelflow", "cpu")] and by_grid["pixelflow", "cpu"][0][0] == 5
-    figure = plotting.scaling({"samples": by_n, "side": by_grid})
+    (point,) = by_grid["pixelflow", "cpu"]
+    cpu = rows["wave, 2 x 5x5x4, 2 steps", "cpu"]
+    assert list(by_grid) == [("pixelflow", "cpu")]
+    assert point[:2] == (5, pytest.approx(cpu["median_ms"] * 1e6 / (2 * 5 * 5 * 2)))
+    figure = plotting.scaling({("samples", "ms"): by_n, ("side", "ns"): by_grid})
     left, right = figure.axes
     assert len(left.lines) == 3 and len(right.lines) == 1
-    colour = {line.get_color() for line in left.lines}
-    assert len(colour) == 3 and right.lines[0].get_color() == left.lines[1].get_color()
+    looks = {(line.get_color(), line.get_marker()) for line in left.lines}
+    assert len(looks) == 3 and right.lines[0].get_marker() == left.lines[1].get_marker()
 
 
-# -- its environment ---------------------------------------------------------------------------
-
-FAKE_PYTHON = """#!/bin/sh
-# Stands for python and, copied, for the environment's: fails to install where `broken` exists.
-here=$(dirname "$0")
-echo "$*" >> {log}
-case "$*" in
-    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-    *" install "*) test ! -e {broken} || {{ echo "ERROR: no such package" >&2; exit 1; }} ;;
-    "-I -c "*) echo "pixelflow-rc 0.3.0" ;;
-esac
-"""
+def test_a_first_call_is_timed_with_empty_caches_and_with_full_ones():
+    config = {"rule": "wave", "n": 2, "side": 4, "steps": 1, "backends": ["numba", "no_such"]}
+    numba, no_such = first_call.first_calls(config)
+    assert numba["backend"] == "numba" and numba["why"] is None
+    assert 0 < numba["cached_s"] < numba["empty_s"] < 60
+    assert no_such["empty_s"] is no_such["cached_s"] is None
+    assert no_such["why"].startswith("not measured: ValueError: unknown backend 'no_such'")
 
 
-@pytest.fixture
-def python(tmp_path):
-    path = tmp_path / "python"
-    path.write_text(FAKE_PYTHON.format(log=tmp_path / "log", broken=tmp_path / "broken"))
-    path.chmod(0o755)
-    return path
-
-
-def test_the_environment_is_made_once_and_whole(python, tmp_path):
-    """One that was cut short is not taken for whole; of a broken one nothing stays."""
-    folder = tmp_path / "made" / "baseline"
-    (tmp_path / "broken").touch()
-    with pytest.raises(baseline.NoBaselineError, match=r"^ERROR: no such package$"):
-        baseline.environment(folder, str(python))
-    assert not folder.exists()
-    (tmp_path / "broken").unlink()
-    leftover = folder.with_name("baseline.part") / "leftover"
-    leftover.touch()
-    assert baseline.environment(folder, str(python)) == folder / "bin" / "python"
-    assert sorted(path.name for path in folder.iterdir()) == ["bin"]
-    commands = (tmp_path / "log").read_text()
-    assert "pixelflow-rc==0.3.0" in commands and f"numpy=={np.__version__}" in commands
-    baseline.environment(folder, str(python))
-    assert (tmp_path / "log").read_text() == commands
-
-
-def test_the_file_names_the_interpreter_or_says_why_not(python, tmp_path, monkeypatch):
-    out = tmp_path / "baseline.txt"
-    monkeypatch.setattr(sys, "argv", ["baseline.py", str(out), "--date", "2001-02-03"])
-    monkeypatch.setenv("PIXELFLOW_RC_PYTHON", str(python))
-    baseline.main()
-    assert out.read_text() == f"{python}\npixelflow-rc 0.3.0\n2001-02-03\n"
-    monkeypatch.setenv("PIXELFLOW_RC_PYTHON", "/nowhere/python")
-    baseline.main()
-    interpreter, why, date = out.read_text().splitlines()
-    assert interpreter == "" and date == "2001-02-03"
-    assert why.startswith("not measured: ") and "/nowhere/python" in why
+def test_textures_into_a_reused_array_are_the_backends_own_call(monkeypatch):
+    """`evolve` takes no array; into a fresh one it is what is called."""
+    called = []
+    real = ours.Reservoir.evolve
+    monkeypatch.setattr(
+        ours.Reservoir, "evolve", lambda self, X: (called.append(len(X)), real(self, X))[1]
+    )
+    work = Work("wave", 3, 4, 1, "states")
+    X = work.draw({"seed": 0})
+    for out, calls in (("reused", []), ("fresh", [3, 3])):
+        entrant = ours.enter(Contender("pixelflow", "cpu", out), work, X, 2, None)
+        assert len(entrant.turn()) == 1 and called == calls

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 tables = importlib.import_module("tables")
+tabular = importlib.import_module("tabular")
 PLUS, MINUS = r"\ensuremath{+}", r"\ensuremath{-}"
 
 
@@ -154,11 +155,6 @@ def test_eikonal_errors_by_case():
     assert second[:2] == ["linear 64", "--"] and second[3] == ".0100"
 
 
-def timed(work, system, backend, median_ms):
-    row = {"work": work, "system": system, "backend": backend, "median_ms": median_ms}
-    return {**row, "n": 0 if median_ms is None else 3}
-
-
 def claimed(work, backend, measured_s):
     return {"work": work, "backend": backend, "published_s": 24.154, "measured_s": measured_s}
 
@@ -176,29 +172,6 @@ def test_what_was_not_measured_says_so():
     ]
 
 
-def test_speeds_by_work_and_contender():
-    published = [claimed(work, "cpu", None) for work in ("wave_1", "wave_1", "gray", "nowhere")]
-    here = [
-        timed("wave_1", "pixelflow", "cpu", 1234.5),
-        timed("wave_1", "pixelflow-rc", "cpu", None),
-        timed("by_n 4", "pixelflow", "cpu", 1.0),  # of a study, not of a published work
-        timed("nowhere", "pixelflow-rc", "cuda", None),
-    ]
-    recorded = [
-        timed("wave_1", "pixelflow", "cpu", 99.96),
-        timed("wave_1", "pixelflow-rc", "cpu", 0.12345),
-        timed("gray", "pixelflow-rc", "cuda", 12.345),
-    ]
-    here = {"metrics": {"rows": here, "published": published}}
-    _, rows = parsed(tables.speed(here, {"metrics": {"rows": recorded, "published": []}}))
-    assert rows == [
-        ["wave 1", "pixelflow", "cpu", "1{,}230 (3)", "100 (3)"],
-        ["", "pixelflow-rc", "cpu", "--", "0.123 (3)"],
-        ["gray", "pixelflow-rc", "cuda", "--", "12.3 (3)"],
-        ["nowhere", "--", "--", "--", "--"],
-    ]
-
-
 @pytest.mark.parametrize(
     ("value", "printed"),
     [
@@ -210,4 +183,4 @@ def test_speeds_by_work_and_contender():
     ],
 )
 def test_three_digits(value, printed):
-    assert tables._three_digits(value) == printed
+    assert tabular.three_digits(value) == printed

@@ -115,7 +115,7 @@ def test_nothing_is_done_twice(project):
         ("pixelflow/experiments/_classification.py", {"mnist", "cifar10", "published"}),
         ("pixelflow/experiments/published.py", {"published"}),
         ("pixelflow/tasks/eikonal.py", {"eikonal"}),
-        ("pixelflow/experiments/_field_timing.py", {"speed"}),
+        ("pixelflow/experiments/_speed/field_timing.py", {"speed"}),
     ],
 )
 def test_an_edit_runs_the_experiments_that_use_it_again(project, edit, name, again):

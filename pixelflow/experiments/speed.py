@@ -1,35 +1,42 @@
-"""Speed: our backends beside the field's package, and how both scale with samples and grid.
+"""Speed: our backends beside the field's package and what a user would otherwise write.
 
-What is timed is one whole `transform`, float32 inputs in host memory to features in host memory.
-Ours runs in this process, on all its cores where the backend uses them; the field's package in a
-process of its own for each work and backend. They take turns, and whichever waits is idle.
+Ours run in this process, on all its cores where they use them; the field's package and each peer in
+a process of its own. They take turns, and whichever waits is idle. A row says between which
+memories it was timed: on the device alone, or from the host's memory to the host's.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from pixelflow.backends.layout import n_threads
-from pixelflow.experiments._contest import (
+from pixelflow.experiments._speed import roofline
+from pixelflow.experiments._speed.contest import Contest
+from pixelflow.experiments._speed.first_call import first_calls
+from pixelflow.experiments._speed.peers import Peers
+from pixelflow.experiments._speed.works import (
     FIELD,
+    IMAGES,
     OURS,
     STUDIES,
     Contender,
-    Contest,
     all_works,
     contenders,
-    published_work,
+    named_work,
     study,
 )
+from pixelflow.tasks import mnist
 from pixelflow.timing import copy_GBps
 
-KEYS = ("copy_mib", "random", "works", "by_n", "by_grid")
+KEYS = ("limit_s", "copy_mib", "random", "works", "by_n", "by_grid", "first_call")
 DATASETS = ("mnist",)
 logger = logging.getLogger(__name__)
 
-Point = tuple[int, float, float, float]  # n or side, and a sample's median and quartiles in ms
+Point = tuple[int, float, float, float]  # n or side, and the median and quartiles of its time
+Rows = Mapping[tuple[str, str, str, str], Mapping[str, Any]]  # by work and contender
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,70 +50,101 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        "copy_GBps" of this machine's memory; "rows", one per work, system and backend, whose times
-        are None and whose "renderer" is "not measured" and why where there are none; "published",
-        the field's figures and what its package takes here; "summary", medians in ms and how many
-        times faster ours is, by name; "agreement", the largest difference of the field's features
-        from ours, by work and backend; and "baseline", the versions in the field's environment.
+        "copy_GBps" of this machine's memory and "device", the ceilings of its CUDA device; "rows",
+        one per work and contender, whose times are None and whose "renderer" is "not measured" and
+        why where there are none; "published", the field's figures and what its package takes here;
+        "summary", medians in ms and how many times faster ours is, by name; "renderers", what our
+        backends ran on; "roofline", the rates of the named works, and "demands", what each must
+        move and compute; "first_call";
+        "agreement", the largest difference of the others' features from ours, by work and
+        contender; and "baseline", the versions in the field's environment.
 
     Raises
     ------
     ValueError
         If the config names a work twice.
     """
+    start = time.monotonic()
     works = all_works(config)
+    if any(work.inputs in ("mnist", IMAGES) for work, *_ in works):
+        mnist.load()  # at once, where it fails if it must
     copied = copy_GBps(config["copy_mib"] * 2**20, n_threads())
-    logger.info("copying memory: %.1f GB/s", copied)
-    contests: dict[str, Contest] = {}
-    for work, rounds in works:
-        contest = contests[work.name] = Contest(work, rounds)
-        contest.run(work.draw(config["random"]))
-    versions = {k: v for contest in contests.values() for k, v in contest.versions.items()}
+    device = roofline.device_ceilings(config["copy_mib"] * 2**20)
+    logger.info("copying memory: %.1f GB/s; device: %s", copied, device)
+    first = first_calls(config["first_call"])
+    logger.info("first calls: %s", first)
+    contests = _contests(works, config, start)
     rows = [row for contest in contests.values() for row in contest.rows]
-    found = {(row["work"], row["system"], row["backend"]): row for row in rows}
+    found = {(row["work"], *(row[key] for key in Contender._fields)): row for row in rows}
+    named = {name: named_work(entry) for name, entry in config["works"].items()}
+    needs = {w.name: roofline.demands(w, contests[w.name].bytes_in) for w in named.values()}
     return {
         "copy_GBps": copied,
+        "device": device,
         "rows": rows,
         "published": _published(config, found),
         "summary": _summary(config, found),
-        "agreement": {
-            name: {
-                backend: contests[published_work(entry).name].agreement.get(backend)
-                for backend in entry["rounds"].get(FIELD, {})
-            }
-            for name, entry in config["works"].items()
-        },
-        "baseline": versions or None,
+        "renderers": {r["backend"]: r["renderer"] for r in rows[::-1] if r["system"] == OURS},
+        "demands": {name: needs[work.name] for name, work in named.items()},
+        "roofline": roofline.points(rows, needs),
+        "first_call": first,
+        "agreement": {name: _agreement(contests[w.name]) for name, w in named.items()},
+        "baseline": {k: v for c in contests.values() for k, v in c.versions.items()} or None,
     }
 
 
-def curves(result: Mapping[str, Any], name: str) -> dict[Contender, list[Point]]:
-    """A scaling study of a result: milliseconds a sample against n ("by_n") or side ("by_grid").
+def _contests(works: Any, config: Mapping[str, Any], start: float) -> dict[str, Contest]:
+    """Every work by its name, timed; those that come too late only say so."""
+    contests: dict[str, Contest] = {}
+    with Peers() as peers:
+        for work, who, rounds in works:
+            contest = contests[work.name] = Contest(work, who, rounds)
+            if time.monotonic() - start < config["limit_s"]:
+                contest.run(config["random"], peers)
+            else:
+                contest.skip(f"the run's {config['limit_s']} s were over")
+    return contests
 
-    Systems and backends that were not measured are left out.
+
+def curves(result: Mapping[str, Any], name: str) -> dict[tuple[str, str], list[Point]]:
+    """A scaling study of a result, by system and backend; those not measured are left out.
+
+    Milliseconds a call against n ("by_n"), or nanoseconds a cell and step against side ("by_grid").
     """
-    rows = {(r["work"], r["system"], r["backend"]): r for r in result["metrics"]["rows"]}
-    lines: dict[Contender, list[Point]] = {}
-    for work, rounds in study(result["config"][name]):
-        for contender in contenders(rounds):
+    rows = {(r["work"], r["system"], r["backend"], r["out"]): r for r in result["metrics"]["rows"]}
+    lines: dict[tuple[str, str], list[Point]] = {}
+    for work, who, _ in study(result["config"][name]):
+        scale = 1.0 if name == "by_n" else 1e6 / (work.n * work.side**2 * work.steps)
+        for contender in who:
             row = rows[work.name, *contender]
             if row["n"]:
-                median, q25, q75 = (row[key] / work.n for key in ("median_ms", "q25_ms", "q75_ms"))
+                median, q25, q75 = (row[k] * scale for k in ("median_ms", "q25_ms", "q75_ms"))
                 point = (getattr(work, STUDIES[name]), median, q25, q75)
-                lines.setdefault(contender, []).append(point)
+                lines.setdefault((contender.system, contender.backend), []).append(point)
     return lines
 
 
-Rows = Mapping[tuple[str, str, str], Mapping[str, Any]]  # by work, system and backend
+def scaling_panels(
+    result: Mapping[str, Any],
+) -> dict[tuple[str, str], dict[tuple[str, str], list[Point]]]:
+    """Both studies of a result by the labels of size and time, as `plotting.scaling` takes them."""
+    return {
+        ("samples in one call", "ms a call"): curves(result, "by_n"),
+        ("side of the grid, cells", "ns a cell and step"): curves(result, "by_grid"),
+    }
+
+
+def _agreement(contest: Contest) -> dict[str, float | None]:
+    return {who.label: contest.agreement.get(who.label) for who in contest.contenders}
 
 
 def _published(config: Mapping[str, Any], rows: Rows) -> list[dict[str, Any]]:
     """Each published time, and what the same backend of the field's package takes here."""
     found = []
     for entry in config["works"].values():
-        work = published_work(entry).name
+        work = named_work(entry).name
         for backend, published_s in entry["published"].items():
-            row = rows.get((work, FIELD, backend))
+            row = rows.get((work, FIELD, backend, "fresh"))
             measured = row is not None and row["n"] > 0
             why = row["renderer"].removeprefix("not measured: ") if row else "not in the config"
             found.append(
@@ -122,20 +160,20 @@ def _published(config: Mapping[str, Any], rows: Rows) -> list[dict[str, Any]]:
 
 
 def _summary(config: Mapping[str, Any], rows: Rows) -> dict[str, float | None]:
-    """Medians, and the field's medians over ours, of the published works; None: not measured.
+    """Medians of the named works, and the others' over ours between the same memories.
 
-    The keys depend on the config alone: "wave_2000_field_cpu_ms", and
-    "wave_2000_numba_over_field_cpu", how many times the speed of the field's cpu numba has.
+    None where there is no time. The keys depend on the config alone: "wave_2000_numba_reused_ms",
+    and "wave_2000_field_cpu_over_numba_reused", how many times faster numba is than that.
     """
     found: dict[str, float | None] = {}
     for name, entry in config["works"].items():
-        work = published_work(entry).name
-        median = {c: rows[work, *c]["median_ms"] for c in contenders(entry["rounds"])}
-        label = {(s, b): f"field_{b}" if s == FIELD else b for s, b in median}
-        found |= {f"{name}_{label[c]}_ms": median[c] for c in median}
-        for ours in (c for c in median if c[0] == OURS):
-            for theirs in (c for c in median if c[0] == FIELD):
-                both = median[ours] and median[theirs]
-                ratio = median[theirs] / median[ours] if both else None
-                found[f"{name}_{label[ours]}_over_{label[theirs]}"] = ratio
+        work = named_work(entry).name
+        who = contenders(entry["rounds"], entry["out"])
+        median = {c: rows[work, *c]["median_ms"] for c in who}
+        found |= {f"{name}_{c.label}_ms": median[c] for c in who}
+        for ours in (c for c in who if c.system == OURS):
+            for other in (c for c in who if c.system != OURS and c.transfers == ours.transfers):
+                both = median[ours] and median[other]
+                ratio = median[other] / median[ours] if both else None
+                found[f"{name}_{other.label}_over_{ours.label}"] = ratio
     return found

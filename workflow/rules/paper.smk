@@ -7,14 +7,16 @@ FIGURES = [
     f"results/figures/{name}.pdf"
     for name in (
         *("mnist_evolution", "mnist_accuracies", "cifar10_evolution", "cifar10_accuracies"),
-        *("eikonal_maps", "eikonal_errors", "speed_scaling"),
+        *("eikonal_maps", "eikonal_errors", "speed_scaling", "speed_roofline"),
+        *("speed_scaling_h100", "speed_roofline_h100"),
     )
 ]
 TABLES = [
     f"paper/generated/table_{name}.tex"
     for name in (
         *("mnist", "mnist_comparisons", "cifar10", "cifar10_comparisons"),
-        *("published", "published_comparisons", "eikonal", "times", "speed"),
+        *("published", "published_comparisons", "eikonal", "times"),
+        *("speed_device", "speed_host", "first_call"),
     )
 ]
 
@@ -42,7 +44,7 @@ rule tables:
     input:
         RESULTS,
         RECORDED,
-        "workflow/scripts/macros.py",
+        expand("workflow/scripts/{name}.py", name=["macros", "tabular", "speed_tables"]),
         package("results.py", "files.py"),
         script="workflow/scripts/tables.py",
     output:

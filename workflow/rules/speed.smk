@@ -39,7 +39,7 @@ rule baseline:
 rule speed:
     input:
         SHARED,
-        package("experiments/speed.py", "experiments/_contest.py", "experiments/_field*.py"),
+        package("experiments/speed.py", "experiments/_speed/**/*.py"),
         MNIST_SOURCES,
         MNIST,
         baseline=BASELINE,
@@ -50,6 +50,10 @@ rule speed:
         notebook=shown("results/notebooks/speed.ipynb", "Speed", "notebook", "notebook", "Speed"),
         figure="results/figures/speed_scaling.pdf",
         drawing=shown("results/figures/speed_scaling.svg", "Speed", "scaling", "speed", "Speed"),
+        roofline="results/figures/speed_roofline.pdf",
+        roofline_drawing=shown(
+            "results/figures/speed_roofline.svg", "Speed", "roofline", "roofline", "Speed"
+        ),
     params:
         parameters=parameters("speed"),
     log:
@@ -61,3 +65,28 @@ rule speed:
         "rule speed: takes minutes at full size; {log} tells how far it is"
     shell:
         'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})" ' + RUN_NOTEBOOK
+
+
+rule recorded_figures:
+    input:
+        package("results.py", "files.py", "plotting/*.py", "core/**/*.py"),
+        package("experiments/speed.py", "experiments/_speed/**/*.py"),
+        result="results/recorded/{device}/speed.json",
+        script="workflow/scripts/recorded_figures.py",
+    output:
+        "results/figures/speed_scaling_{device}.pdf",
+        "results/figures/speed_roofline_{device}.pdf",
+        shown(
+            "results/figures/speed_scaling_{device}.svg",
+            *("Speed", "scaling, recorded on {device}", "recorded_speed", "Speed"),
+        ),
+        shown(
+            "results/figures/speed_roofline_{device}.svg",
+            *("Speed", "roofline, recorded on {device}", "recorded_speed", "Speed"),
+        ),
+    log:
+        "results/logs/recorded_figures_{device}.log",
+    benchmark:
+        "results/benchmarks/recorded_figures_{device}.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {input.result} --out results/figures > {log} 2>&1"

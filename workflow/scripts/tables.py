@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from macros import device, fraction, parse, probability, read_all, text
+from speed_tables import first_call, on_device, on_host
+from tabular import tabular, words
 
 from pixelflow.files import written_whole
 
 Result = Mapping[str, Any]
-
-
-def tabular(
-    columns: str, head: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], above: str = ""
-) -> str:
-    """A booktabs table of groups of rows of cells; `above` is what stands above the head."""
-    parts = ["".join(" & ".join(row) + " \\\\\n" for row in group) for group in groups if group]
-    body = "\\addlinespace\n".join(parts)
-    return (
-        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{above}{' & '.join(head)} \\\\\n\\midrule\n"
-        f"{body}\\bottomrule\n\\end{{tabular}}\n"
-    )
-
-
-def words(name: str) -> str:
-    """A name as it is read: raw_ridge is raw ridge."""
-    return text("name", name.replace("_", " "))
 
 
 def interval(entry: Mapping[str, Any], signed: bool = False) -> str:
@@ -144,40 +128,6 @@ def times(here: Result, recorded: Result) -> str:
     return tabular("llrrr", head, list(groups.values()))
 
 
-def speed(here: Result, recorded: Result) -> str:
-    """Medians for the published works, ours and the field's, here and on the GPU machine."""
-    found = [_medians(result) for result in (here, recorded)]
-    works = list(dict.fromkeys(entry["work"] for entry in here["metrics"]["published"]))
-    groups = []
-    for work in works:
-        contenders = [key[1:] for key in dict.fromkeys((*found[0], *found[1])) if key[0] == work]
-        rows = [
-            ["", *contender, *(medians.get((work, *contender), "--") for medians in found)]
-            for contender in contenders
-        ] or [["", *["--"] * 4]]  # nothing could be measured
-        rows[0][0] = words(work)
-        groups.append(rows)
-    head = ["Work", "System", "Backend", "This run (ms)", "H100 machine (ms)"]
-    return tabular("lllrr", head, groups)
-
-
-def _medians(result: Result) -> dict[tuple[str, str, str], str]:
-    """Milliseconds, with three digits, of all that was measured, and how often it was."""
-    return {
-        (row["work"], row["system"], row["backend"]): (
-            f"{_three_digits(row['median_ms'])} ({row['n']})"
-        )
-        for row in result["metrics"]["rows"]
-        if row["n"]
-    }
-
-
-def _three_digits(value: float) -> str:
-    rounded = float(f"{value:.2e}")
-    digits = max(0, 2 - math.floor(math.log10(rounded)))  # of what is rounded: 9.996 is 10.0
-    return f"{rounded:,.{digits}f}".replace(",", "{,}")
-
-
 def main() -> None:
     arguments = parse("Results to LaTeX tables.", "the folder of tables")
     here: dict[str, Result] = {}
@@ -197,7 +147,9 @@ def main() -> None:
         "published_comparisons": comparisons(here["published"], *recorded["published"].values()),
         "eikonal": eikonal(here["eikonal"]),
         "times": times(here["speed"], recorded["speed"]["h100"]),
-        "speed": speed(here["speed"], recorded["speed"]["h100"]),
+        "speed_device": on_device(here["speed"], recorded["speed"]["h100"]),
+        "speed_host": on_host(here["speed"], recorded["speed"]["h100"]),
+        "first_call": first_call(here["speed"], recorded["speed"]["h100"]),
     }
     for name, content in tables.items():
         with written_whole(Path(arguments.out) / f"table_{name}.tex") as temporary:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.process import NotMeasured, Process
+from pixelflow.experiments._speed.works import Contender, Work
+
 VARIABLE = "PIXELFLOW_RC_PYTHON"
-SCRIPT = Path(__file__).with_name("_field_timing.py")
-
-
-class NotMeasured(Exception):
-    """The field's package can't be timed; the message says why."""
+SCRIPT = Path(__file__).with_name("field_timing.py")
+LIMIT_S = 600.0  # of one call; its shader backend takes a minute for the largest work
 
 
 class FieldReservoir:
@@ -54,12 +54,15 @@ class FieldReservoir:
     def __init__(
         self, config: Mapping[str, Any], backend: str, inputs: Path, few: int, whole: bool
     ) -> None:
-        self._log = tempfile.TemporaryFile("w+")
-        self._process = self._start()
+        python = os.environ.get(VARIABLE)
+        if not python:
+            raise NotMeasured(f"{VARIABLE} names no interpreter that has pixelflow-rc")
+        self.process = Process([python, "-I", str(SCRIPT)], VARIABLE)
         try:
             with tempfile.TemporaryDirectory(prefix="pixelflow-") as folder:
                 features = Path(folder) / "features.npy"
-                answer = self._ask(
+                answer = self.process.ask(
+                    LIMIT_S,
                     config=dict(config),
                     backend=backend,
                     inputs=str(inputs),
@@ -76,13 +79,11 @@ class FieldReservoir:
 
     def seconds(self) -> float:
         """The time of one more `transform` of all inputs."""
-        return self._ask()["seconds"]
+        return self.process.ask(LIMIT_S)["seconds"]
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.communicate()
-        self._log.close()
+        self.process.close()
 
     def __enter__(self) -> FieldReservoir:
         return self
@@ -90,34 +91,22 @@ class FieldReservoir:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _start(self) -> subprocess.Popen[str]:
-        python = os.environ.get(VARIABLE)
-        if not python:
-            raise NotMeasured(f"{VARIABLE} names no interpreter that has pixelflow-rc")
-        try:
-            return subprocess.Popen(
-                [python, "-I", str(SCRIPT)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-            )
-        except OSError as error:
-            raise NotMeasured(f"{VARIABLE} is {python}: {error.strerror}") from error
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
-        try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            code = self._process.wait()
-            self._log.seek(0)
-            last = (self._log.read().strip() or "it printed nothing").splitlines()[-1]
-            raise NotMeasured(f"its process ended with code {code}: {last}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise NotMeasured(answer["error"])
-        return answer
+def enter(
+    contender: Contender, work: Work, X: np.ndarray, rounds: int, stack: ExitStack
+) -> tuple[Entrant, dict[str, str]]:
+    """The field's package on the work, and what its environment has; `stack` ends its process.
+
+    Raises
+    ------
+    NotMeasured
+        If it can't run here.
+    """
+    if work.config.input_encoding != "tile" or X.ndim != 2 or work.pool:
+        raise NotMeasured("it neither pools nor takes textures or images")
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pixelflow-"))) / "X.npy"
+    np.save(path, X)
+    theirs = FieldReservoir(work.reservoir, contender.backend, path, FEW, whole=rounds > 1)
+    stack.enter_context(theirs)
+    entrant = Entrant(theirs.renderer, theirs.features, lambda: [theirs.seconds()])
+    return entrant, theirs.versions

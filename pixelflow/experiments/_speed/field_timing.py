@@ -1,6 +1,6 @@
 """Times the field's package, pixelflow-rc: a script for the interpreter that has it.
 
-`python -I _field_timing.py` reads a line of JSON, what to run, and answers with a line: what it
+`python -I field_timing.py` reads a line of JSON, what to run, and answers with a line: what it
 runs on, or why it can't. Every further line asks for one more run, and is answered by its time. It
 ends when its input does. `-I` keeps our package, which has the same name, out of the search path.
 """
@@ -23,7 +23,7 @@ NAMES = ("numpy", "scipy", "scikit-learn", "cupy-cuda12x", "moderngl")
 
 def the_timing_module():
     """`pixelflow/timing.py` of the asker, by its path: it imports nothing of that package."""
-    path = Path(__file__).resolve().parents[1] / "timing.py"
+    path = Path(__file__).resolve().parents[2] / "timing.py"
     spec = importlib.util.spec_from_file_location("asker_timing", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,94 @@
+"""Our own backends, timed: on the device where there is one, and from host to host memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from pixelflow.backends import get_backend
+from pixelflow.backends.registry import Backend
+from pixelflow.core import Reservoir
+from pixelflow.core.plan import Plan
+from pixelflow.experiments._speed.entrant import FEW, Entrant
+from pixelflow.experiments._speed.process import NotMeasured
+from pixelflow.experiments._speed.works import STATES, Contender, Work
+from pixelflow.timing import burst, seconds
+
+
+class Resident(Protocol):
+    """A plan and its inputs on a device."""
+
+    def times(self, n: int) -> list[float]:
+        """Device time, seconds, of n runs from inputs to features there; warmed up."""
+        ...
+
+    def release(self) -> None:
+        """Give the device's memory back."""
+        ...
+
+
+class WithDevice(Backend, Protocol):
+    """What backends with a memory of their own offer besides."""
+
+    def resident(self, plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
+        """The plan and its inputs, there."""
+        ...
+
+
+def enter(
+    contender: Contender, work: Work, X: np.ndarray, rounds: int, stack: ExitStack
+) -> Entrant:
+    """One of our backends, warmed up on the work; `stack` gives its memory back.
+
+    Raises
+    ------
+    NotMeasured
+        If it can't run here.
+    """
+    try:
+        backend = get_backend(contender.backend)
+        renderer = backend.describe()
+    except (ImportError, RuntimeError) as error:
+        raise NotMeasured(str(error)) from error
+    plan = work.plan(X)
+    flat = X.reshape(len(X), -1)
+    features = np.empty((len(flat[:FEW]), plan.feature_dim), np.float32)
+    backend.features(plan, flat[:FEW], features, True, None)
+    if contender.out == "device":
+        turn = _on_device(cast(WithDevice, backend), plan, flat, stack)
+    else:
+        turn = _in_host(contender, backend, plan, work, X, rounds)
+    return Entrant(renderer, features, turn)
+
+
+def _on_device(
+    backend: WithDevice, plan: Plan, flat: np.ndarray, stack: ExitStack
+) -> Callable[[], list[float]]:
+    resident = backend.resident(plan, flat, True, None)
+    stack.callback(resident.release)
+    n = burst(*resident.times(1))
+    return lambda: resident.times(n)
+
+
+def _in_host(
+    contender: Contender, backend: Backend, plan: Plan, work: Work, X: np.ndarray, rounds: int
+) -> Callable[[], list[float]]:
+    """Turns of one call each: what a user calls, but for textures into a reused array."""
+    reservoir = Reservoir(work.config, backend=contender.backend)
+    call: Callable[[], Any]
+    if contender.out == "fresh":
+        run = reservoir.evolve if work.inputs == STATES else reservoir.transform
+        call = lambda: run(X)  # noqa: E731
+    else:
+        out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so its pages are there
+        flat = X.reshape(len(X), -1)
+        if work.inputs == STATES:  # `evolve` takes no array
+            call = lambda: backend.features(plan, flat, out, True, None)  # noqa: E731
+        else:
+            call = lambda: reservoir.transform(X, out=out)  # noqa: E731
+    if rounds > 1:
+        call()
+    return lambda: [seconds(call)]

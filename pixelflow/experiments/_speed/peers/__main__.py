@@ -1,0 +1,110 @@
+"""A peer's process: `python -m pixelflow.experiments._speed.peers SYSTEM BACKEND`.
+
+Each line of its input is a request in JSON, answered by a line: a work to get ready for, which is
+answered by what runs it and by a file of its first textures; or a turn, answered by its times. It
+ends when its input does. One process serves all works, so its imports are paid for once.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pixelflow.core import Probe, Reservoir, get_rule
+from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
+from pixelflow.experiments._speed.works import STATES, Work
+from pixelflow.timing import burst
+
+MODULES = {
+    "jax": "with_jax",
+    "torch.compile": "with_torch",
+    "cupy": "with_cupy",
+    "cax": "with_cax",
+    "cellpylib": "with_cellpylib",
+}
+
+
+def textures(work: Work, random: dict[str, int]) -> np.ndarray:
+    """The work's initial textures (n, H, W, C), as our encoder makes them."""
+    X = work.draw(random)
+    if work.inputs == STATES:
+        return X
+    start = Reservoir(replace(work.config, steps=0, probe=Probe()), backend="numba")
+    return start.transform(X).reshape(len(X), *work.plan(X).shape)
+
+
+def job(work: Work, random: dict[str, int], backend: str) -> Job:
+    """What to run for a work: the rule with its default parameters."""
+    params = dict(get_rule(work.rule).params)
+    return Job(work.rule, params, work.steps, textures(work, random), backend)
+
+
+class Server:
+    """Answers requests for one peer."""
+
+    def __init__(self, system: str, backend: str) -> None:
+        self.backend = backend
+        self.module = importlib.import_module(f"{__package__}.{MODULES[system]}")
+        self.ready: Ready | None = None
+        self.n_calls = 1
+
+    def get_ready(
+        self, work: dict[str, Any], random: dict[str, int], few: int, features: str
+    ) -> dict[str, Any]:
+        """Everything up to the first turn."""
+        self.leave()  # its memory is needed now
+        ready = self.ready = self.module.prepare(job(Work(**work), random, self.backend))
+        first = ready.result(few)
+        np.save(features, first.reshape(len(first), -1))
+        self.n_calls = burst(min(ready.times(1)))
+        return {"renderer": ready.renderer}
+
+    def turn(self) -> dict[str, Any]:
+        """A turn's times."""
+        if self.ready is None:
+            raise CannotRun("it was not got ready")
+        return {"seconds": self.ready.times(self.n_calls)}
+
+    def leave(self) -> dict[str, Any]:
+        """Give memory back."""
+        clear = self.ready.clear if self.ready else None
+        self.ready = None
+        gc.collect()
+        if clear:
+            clear()
+        return {}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request's answer, whatever happens."""
+        calls: dict[str, Callable[..., dict[str, Any]]] = {
+            "get_ready": self.get_ready,
+            "turn": self.turn,
+            "leave": self.leave,
+        }
+        try:
+            return calls[request.pop("do")](**request)
+        except CannotRun as error:
+            return {"error": str(error)}
+        except Exception as error:  # whatever it is, the asker is told
+            first = (str(error).strip() or "no message").splitlines()[0]
+            return {"error": f"{type(error).__name__}: {first}"}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    server = Server(*sys.argv[1:])
+    for line in sys.stdin:
+        print(json.dumps(server.answer(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

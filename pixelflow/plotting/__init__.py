@@ -1,0 +1,19 @@
+"""Figures of the paper and the notebooks; Matplotlib is imported here and nowhere else."""
+
+from pixelflow.plotting.accuracy import accuracies
+from pixelflow.plotting.arrival import arrival_maps, errors
+from pixelflow.plotting.speed import roofline, scaling
+from pixelflow.plotting.style import save
+from pixelflow.plotting.textures import animation, evolution, trajectory
+
+__all__ = [
+    "accuracies",
+    "animation",
+    "arrival_maps",
+    "errors",
+    "evolution",
+    "roofline",
+    "save",
+    "scaling",
+    "trajectory",
+]
