@@ -24,15 +24,20 @@ class Atlas(Scratch):
 
     def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
         super().__init__(device)
-        self.device, self.plan = device, plan
+        self.plan = plan
         self.latents = Latents.of(plan, inputs)
         self.shaders = Shaders(
             plan, exact, device.version, device.largest, _lanes(device, plan, inputs), self.latents
         )
         self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
-        self._allocate()
-        self._compile()
+        try:
+            self._allocate()
+            self._compile()
+            self.check()
+        except BaseException:
+            self.close()
+            raise
 
     def _refuse_what_does_not_fit(self) -> None:
         height, width, _ = self.plan.shape
@@ -134,6 +139,7 @@ class Atlas(Scratch):
 
     def store(self, out: np.ndarray) -> None:
         """Fill `out` (n, M, S, features of a snapshot)."""
+        self.check()
         rows, texels = self.shaders.feature_rows
         height = self.samples * self.plan.members * rows
         for k, frame in enumerate(self.read_frames):

@@ -28,7 +28,7 @@ class Device:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[Any, Any] = OrderedDict()
         try:
-            self.context, self.limits = self.submit(_create, number).result()
+            self.context, self.limits, self.rest = self.submit(_create, number).result()
         except BaseException:
             self._thread.shutdown()
             raise
@@ -73,11 +73,18 @@ class Scratch(ExitStack):
 
     def __init__(self, device: Device) -> None:
         super().__init__()
-        self.context = device.context
+        self.device, self.context = device, device.context
+        self.callback(device.rest.use)  # moderngl binds again what was bound, gone or not
 
     def keep(self, made: Any) -> Any:
         self.callback(made.release)
         return made
+
+    def check(self) -> None:
+        """Raise if OpenGL has failed, as it does silently."""
+        error = self.context.error
+        if error != "GL_NO_ERROR":
+            raise RuntimeError(f"OpenGL on {self.device.renderer} failed: {error}")
 
 
 _devices: dict[int, Device] = {}
@@ -109,8 +116,11 @@ def describe(device: int | None = None) -> str:
     return f"{found.renderer} {SOFTWARE}" if found.software else found.renderer
 
 
-def _create(number: int) -> tuple[Any, dict[str, Any]]:
-    """A context without a window: by EGL, then by what else the platform offers."""
+def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
+    """A context without a window, its limits, and what it draws to between runs.
+
+    By EGL, then by what else the platform offers.
+    """
     try:
         import glcontext  # noqa: F401
         import moderngl
@@ -121,7 +131,7 @@ def _create(number: int) -> tuple[Any, dict[str, Any]]:
     for settings in [*ways, {}] if number == 0 else ways:
         try:
             context = moderngl.create_context(standalone=True, **settings)
-            return context, dict(context.info)
+            return context, dict(context.info), context.simple_framebuffer((1, 1))
         except Exception as error:  # that is the type that glcontext raises
             _refuse_absent(number, str(error))
             failures.append(f"{settings.get('backend', 'the platform')}: {error}")
