@@ -17,6 +17,7 @@ from pixelflow.backends.registry import SOFTWARE
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 MOST_PROGRAMS = 256  # kept compiled
+MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
 PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
 LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
 
@@ -74,6 +75,7 @@ class Scratch(ExitStack):
     def __init__(self, device: Device) -> None:
         super().__init__()
         self.device, self.context = device, device.context
+        _ = self.context.error  # what a run that failed has left
         self.callback(device.rest.use)  # moderngl binds again what was bound, gone or not
 
     def keep(self, made: Any) -> Any:
@@ -92,7 +94,21 @@ _making = threading.RLock()
 
 
 def _on(device: int | None) -> Device:
-    number = 0 if device is None else int(device)
+    """The GPU of that number; None is the first that can be had."""
+    if device is not None:
+        return _opened(int(device))
+    failure = None
+    for number in sorted(_devices) or range(MOST_TRIED):
+        try:
+            return _opened(number)
+        except RuntimeError as error:  # one of another user's, say
+            failure = failure or error
+        except ValueError:
+            break
+    raise failure or RuntimeError(f"backend 'moderngl' found no device: {LIBRARIES}")
+
+
+def _opened(number: int) -> Device:
     if number not in _devices:
         _devices[number] = Device(number)
     return _devices[number]
