@@ -136,6 +136,7 @@ def test_bytes_are_scaled_to_the_same_bits(path):
 def test_a_batch_that_does_not_fit_is_run_in_parts(members, path, monkeypatch):
     monkeypatch.setattr(context.Device, "largest", 32)
     monkeypatch.setattr(dispatch, "CHUNK_BYTES", 2**14)
+    monkeypatch.setattr(atlas, "CACHED_BYTES", 2**16)
     monkeypatch.setattr(dispatch, "MOST_GROUPS", 13)
     config = ReservoirConfig(
         5,
@@ -240,6 +241,26 @@ def test_a_gpu_that_is_not_there():
     with pytest.raises(ValueError, match=r"no GPU 7: OpenGL finds \d"):
         get_backend("moderngl", 7)
     assert get_backend("moderngl", 0).describe(0) == get_backend("moderngl").describe()
+
+
+def test_the_first_gpu_that_can_be_had_is_taken(monkeypatch):
+    def opened(number):
+        if number == 0:
+            raise RuntimeError("no rights")
+        return f"GPU {number}"
+
+    monkeypatch.setattr(context, "_opened", opened)
+    monkeypatch.setattr(context, "_devices", {})
+    assert context._on(None) == "GPU 1"
+    with pytest.raises(RuntimeError, match="no rights"):
+        context._on(0)
+
+
+def test_a_silent_failure_of_opengl_is_raised(path, monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 2**30)
+    with pytest.raises(Exception, match=r"OpenGL on .* failed|not complete|out of memory"):
+        reservoir("wave", "moderngl", (1, 2**20)).transform(np.ones((1, 4)))
+    assert both(ReservoirConfig(4, 4, 2, 1, "wave"), np.ones((1, 4)))[1].shape == (1, 32)
 
 
 @pytest.mark.parametrize("package", ["moderngl", "glcontext"])

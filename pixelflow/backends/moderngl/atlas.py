@@ -13,10 +13,8 @@ from pixelflow.backends.moderngl.glsl import ROW_BITS, touched
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
-CHUNK_BYTES = {
-    True: 4 * 2**20,
-    False: 256 * 2**20,
-}  # of an atlas' layers: in software they stay in cache
+CHUNK_BYTES = 256 * 2**20  # of an atlas' layers or of features
+CACHED_BYTES = 4 * 2**20  # of the layers, where software draws from the processor's cache
 
 
 class Atlas(Scratch):
@@ -24,15 +22,20 @@ class Atlas(Scratch):
 
     def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
         super().__init__(device)
-        self.device, self.plan = device, plan
+        self.plan = plan
         self.latents = Latents.of(plan, inputs)
         self.shaders = Shaders(
             plan, exact, device.version, device.largest, _lanes(device, plan, inputs), self.latents
         )
         self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
-        self._allocate()
-        self._compile()
+        try:
+            self._allocate()
+            self._compile()
+            self.check()
+        except BaseException:
+            self.close()
+            raise
 
     def _refuse_what_does_not_fit(self) -> None:
         height, width, _ = self.plan.shape
@@ -55,8 +58,12 @@ class Atlas(Scratch):
         height, width, _ = self.plan.shape
         tiles = _tiles(self.device, height, width)
         tile_bytes = height * width * 16 * shaders.layers
-        groups = min(tiles, CHUNK_BYTES[self.device.software] // tile_bytes) // members
-        by_features = largest // (members * shaders.feature_rows[0])
+        layers_bytes = CACHED_BYTES if self.device.software else CHUNK_BYTES
+        groups = min(tiles, layers_bytes // tile_bytes) // members
+        by_features = min(
+            largest // (members * shaders.feature_rows[0]),
+            CHUNK_BYTES // (4 * self.plan.feature_dim),
+        )
         by_latents = (largest << ROW_BITS) // self.latents.size
         return max(1, min(max(1, groups) * shaders.lanes, by_features, by_latents))
 
@@ -134,6 +141,7 @@ class Atlas(Scratch):
 
     def store(self, out: np.ndarray) -> None:
         """Fill `out` (n, M, S, features of a snapshot)."""
+        self.check()
         rows, texels = self.shaders.feature_rows
         height = self.samples * self.plan.members * rows
         for k, frame in enumerate(self.read_frames):

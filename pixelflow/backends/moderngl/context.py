@@ -17,6 +17,7 @@ from pixelflow.backends.registry import SOFTWARE
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 MOST_PROGRAMS = 256  # kept compiled
+MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
 PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
 LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
 
@@ -28,7 +29,7 @@ class Device:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[Any, Any] = OrderedDict()
         try:
-            self.context, self.limits = self.submit(_create, number).result()
+            self.context, self.limits, self.rest = self.submit(_create, number).result()
         except BaseException:
             self._thread.shutdown()
             raise
@@ -73,11 +74,19 @@ class Scratch(ExitStack):
 
     def __init__(self, device: Device) -> None:
         super().__init__()
-        self.context = device.context
+        self.device, self.context = device, device.context
+        _ = self.context.error  # what a run that failed has left
+        self.callback(device.rest.use)  # moderngl binds again what was bound, gone or not
 
     def keep(self, made: Any) -> Any:
         self.callback(made.release)
         return made
+
+    def check(self) -> None:
+        """Raise if OpenGL has failed, as it does silently."""
+        error = self.context.error
+        if error != "GL_NO_ERROR":
+            raise RuntimeError(f"OpenGL on {self.device.renderer} failed: {error}")
 
 
 _devices: dict[int, Device] = {}
@@ -85,7 +94,21 @@ _making = threading.RLock()
 
 
 def _on(device: int | None) -> Device:
-    number = 0 if device is None else int(device)
+    """The GPU of that number; None is the first that can be had."""
+    if device is not None:
+        return _opened(int(device))
+    failure = None
+    for number in sorted(_devices) or range(MOST_TRIED):
+        try:
+            return _opened(number)
+        except RuntimeError as error:  # one of another user's, say
+            failure = failure or error
+        except ValueError:
+            break
+    raise failure or RuntimeError(f"backend 'moderngl' found no device: {LIBRARIES}")
+
+
+def _opened(number: int) -> Device:
     if number not in _devices:
         _devices[number] = Device(number)
     return _devices[number]
@@ -109,8 +132,11 @@ def describe(device: int | None = None) -> str:
     return f"{found.renderer} {SOFTWARE}" if found.software else found.renderer
 
 
-def _create(number: int) -> tuple[Any, dict[str, Any]]:
-    """A context without a window: by EGL, then by what else the platform offers."""
+def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
+    """A context without a window, its limits, and what it draws to between runs.
+
+    By EGL, then by what else the platform offers.
+    """
     try:
         import glcontext  # noqa: F401
         import moderngl
@@ -121,7 +147,7 @@ def _create(number: int) -> tuple[Any, dict[str, Any]]:
     for settings in [*ways, {}] if number == 0 else ways:
         try:
             context = moderngl.create_context(standalone=True, **settings)
-            return context, dict(context.info)
+            return context, dict(context.info), context.simple_framebuffer((1, 1))
         except Exception as error:  # that is the type that glcontext raises
             _refuse_absent(number, str(error))
             failures.append(f"{settings.get('backend', 'the platform')}: {error}")

@@ -23,7 +23,16 @@ class Dispatch(Scratch):
         self.plan, self.latents = plan, Latents.of(plan, inputs)
         self.program = device.program(compute=shader(device, plan, inputs, exact).source())
         self.chunk = min(len(inputs), self._most(device))
-        self.buffers = {
+        try:
+            self.buffers = self._allocate()
+            self.check()
+        except BaseException:
+            self.close()
+            raise
+
+    def _allocate(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
             "latents": self._reserve(self.chunk * self.latents.size * self.latents.itemsize),
             "sources": self._filled(plan.encoder.index.astype(np.int32)),
             "params": self._filled(plan.params),
@@ -64,6 +73,7 @@ class Dispatch(Scratch):
 
     def store(self, out: np.ndarray) -> None:
         """Fill `out` (n, M, S, features of a snapshot)."""
+        self.check()
         features = self.buffers["features"]
         if out.flags.c_contiguous:
             features.read_into(out, size=out.nbytes)

@@ -69,7 +69,7 @@ class Shaders:
         return slot // 4, "xyzw"[slot % 4]
 
     def head(self) -> str:
-        return glsl.header(self.version, self.exact) + "precision highp int;\n" + glsl.TABLES
+        return glsl.header(self.version, self.exact) + glsl.TABLES
 
     def _place(self) -> str:
         """Where a fragment of the atlas is: x, y and corner of its tile, sample and member."""

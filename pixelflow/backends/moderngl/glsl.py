@@ -30,7 +30,7 @@ def driven(plan: Plan) -> tuple[int, ...]:
 
 
 def header(version: int, exact: bool) -> str:
-    """`precise` came with version 400."""
+    """The version's line. `precise` came with 400: before it bits may differ between devices."""
     return f"#version {430 if version >= 430 else 400 if exact and version >= 400 else 330}\n"
 
 

@@ -54,6 +54,11 @@ class Workgroup:
     def strips(self) -> int:
         return self.cells // self.rows
 
+    @property
+    def size(self) -> int:
+        """Invocations: one for each strip, in whole warps."""
+        return -(-self.strips // 32) * 32
+
     @cached_property
     def planes(self) -> tuple[int, ...]:
         """The channels in shared memory."""
@@ -87,13 +92,10 @@ class Workgroup:
     def channels(self) -> tuple[int, ...]:
         return glsl.touched(self.plan.program)
 
-    # -- source --------------------------------------------------------------------------------
-
     def source(self) -> str:
         """The shader."""
-        size = -(-self.strips // 32) * 32
         return f"""#version 430
-layout(local_size_x = {size}) in;
+layout(local_size_x = {self.size}) in;
 {self._buffers()}
 uniform int times[{len(self.plan.times)}];
 shared float plane[{self._values(self.buffers)}];
@@ -152,10 +154,7 @@ float encoded(int group, int cell, int channel) {{
             f"int y = strip / {width} * {self.rows}, x = strip - strip / {width} * {width};",
             f"int own = y * {width} + x;",
         ]
-        if glsl.uses(program, "key"):
-            lines.append("uint key = keys[member];")
-        else:
-            lines.append("uint key = 0u;")
+        lines.append(f"uint key = {'keys[member]' if glsl.uses(program, 'key') else '0u'};")
         reads = [node[1:] for node in program.nodes if node[0] == "read"]
         shared_reads = [
             (dy + k, dx)
@@ -195,13 +194,13 @@ float encoded(int group, int cell, int channel) {{
             for c in self.channels:
                 value = f"encoded(group, own + {k * width}, {c})" if c in driven else "0.0"
                 lines.append(f"float now{c}_{k} = {value};")
-        return lines + self._shared_stores("now", "now")
+        return lines + self._shared_stores()
 
-    def _shared_stores(self, offset: str, prefix: str) -> list[str]:
+    def _shared_stores(self) -> list[str]:
         """Lines that show the strip's cells to the other invocations."""
         width = self.plan.shape[1]
         stores = [
-            f"plane[{offset} + {i * self.cells + k * width} + own] = {prefix}{c}_{k};"
+            f"plane[now + {i * self.cells + k * width} + own] = now{c}_{k};"
             for i, c in enumerate(self.planes)
             for k in range(self.rows)
         ]
@@ -223,7 +222,7 @@ float encoded(int group, int cell, int channel) {{
         elif self.planes:
             lines.append(f"now = {len(self.planes) * self.cells} - now;")
         lines += [f"now{c}_{k} = next{c}_{k};" for k in range(self.rows) for c in outputs]
-        return lines + self._shared_stores("now", "now")
+        return lines + self._shared_stores()
 
     def _argument(self, node: int, row: int, names: dict[tuple[int, int, int], str]) -> str:
         """A leaf of the rule, for one row of the strip."""

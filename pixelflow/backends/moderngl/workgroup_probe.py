@@ -70,7 +70,6 @@ def _first(workgroup: Workgroup, image: int) -> str:
 def _pooled(workgroup: Workgroup) -> list[str]:
     """Each channel through shared memory: an invocation reads the cells that it pools."""
     width, grid = workgroup.plan.shape[1], workgroup.plan.probe.pool or 1
-    size = -(-workgroup.strips // 32) * 32
     used = len(workgroup.planes) * workgroup.cells
     spare = f"{used} - now" if workgroup.buffers == 2 and workgroup.planes else f"{used}"
     lines = []
@@ -86,7 +85,7 @@ def _pooled(workgroup: Workgroup) -> list[str]:
                 )
                 lines += ["barrier();", f"if (here) {{ {' '.join(cells)} }}", "barrier();"]
         lines += [
-            f"for (int cell = id; cell < {grid * grid}; cell += {size}) {{",
+            f"for (int cell = id; cell < {grid * grid}; cell += {workgroup.size}) {{",
             f"    features[{_first(workgroup, image)} + cell] = pooled{sign}(cell, {start});",
             "}",
         ]
