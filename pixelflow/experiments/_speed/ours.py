@@ -69,7 +69,7 @@ def _on_device(
 ) -> Callable[[], list[float]]:
     resident = backend.resident(plan, flat, True, None)
     stack.callback(resident.release)
-    n = burst(*resident.times(1))
+    n = burst(resident.times(1)[0])
     return lambda: resident.times(n)
 
 
