@@ -17,7 +17,7 @@ MOST_PATCH = 16  # cells of a patch
 MANY_CELLS = 4096  # of a texture: from here on larger patches still make enough threads
 FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
 FEWEST_THREADS = 64  # of a block
-REGISTERS = 80, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
+REGISTERS = 96, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
 TILE = (64, 128)  # rows and columns of a tile of a large texture
 WARP, MOST_THREADS = 32, 1024
 

@@ -12,12 +12,13 @@ from pixelflow.core.graph import OPERATIONS, Node, Program
 from pixelflow.core.plan import Plan
 
 LARGEST = float(np.finfo(np.float32).max) / 2  # leaves room for what rounding adds
+ROOM = 2.0**20  # inputs up to here are in range from the first step on
 
 
 def channel_bounds(program: Program) -> dict[int, float]:
-    """The largest magnitude of each channel that the rule clips between two literals."""
+    """The largest magnitude in range, of each channel that the rule clips between two literals."""
     limits = {channel: _clip_limits(program, i) for channel, i in program.outputs}
-    return {channel: max(map(abs, each)) for channel, each in limits.items() if each}
+    return {channel: max(ROOM, *map(abs, each)) for channel, each in limits.items() if each}
 
 
 def sizes(plan: Plan) -> list[float]:

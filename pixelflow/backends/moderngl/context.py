@@ -17,6 +17,7 @@ from pixelflow.backends.registry import SOFTWARE
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 MOST_PROGRAMS = 256  # kept compiled
+VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
 PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
 LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
@@ -144,13 +145,15 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
         raise ImportError(f"backend 'moderngl' needs {error.name}: {PACKAGES}") from error
     failures = []
     ways = [{"backend": "egl", "device_index": number}] if sys.platform == "linux" else []
-    for settings in [*ways, {}] if number == 0 else ways:
+    ways = [*ways, {}] if number == 0 else ways
+    for settings, version in ((way, version) for way in ways for version in VERSIONS):
         try:
-            context = moderngl.create_context(standalone=True, **settings)
+            context = moderngl.create_context(standalone=True, require=version, **settings)
             return context, dict(context.info), context.simple_framebuffer((1, 1))
         except Exception as error:  # that is the type that glcontext raises
             _refuse_absent(number, str(error))
-            failures.append(f"{settings.get('backend', 'the platform')}: {error}")
+            if version == VERSIONS[-1]:
+                failures.append(f"{settings.get('backend', 'the platform')}: {error}")
     if not failures:
         raise ValueError(f"device {number}: OpenGL on {sys.platform} offers one, leave it None")
     raise RuntimeError(
