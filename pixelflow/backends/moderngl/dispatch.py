@@ -88,7 +88,7 @@ def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workg
         plan,
         exact,
         Latents.of(plan, inputs),
-        limits.get("GL_MAX_COMPUTE_SHARED_MEMORY_SIZE", 2**15),
+        limits.get("GL_MAX_COMPUTE_SHARED_MEMORY_SIZE", 2**15),  # what every device has
         limits.get("GL_MAX_COMPUTE_WORK_GROUP_INVOCATIONS", 1024),
     )
 
