@@ -176,8 +176,12 @@ def test_older_versions_draw(version, monkeypatch):
         9, 6, 4, 3, "life_like", {"noise": 0.3}, probe=Probe(snapshots=(0, 3), rectify=True)
     )
     X = np.random.default_rng(0).random((5, 30), np.float32)
-    assert same_bits(*both(config, X))
-    assert same_bits(*both(config.with_params(probe=Probe(), members=3), X))
+    for each in (config, config.with_params(probe=Probe(), members=3)):
+        expected, got = both(each, X)
+        if version == 330:  # without `precise`
+            assert np.abs(got - expected).max() <= 1e-6
+        else:
+            assert same_bits(got, expected)
 
 
 def test_fast_code_stays_near(path):
@@ -199,12 +203,12 @@ def test_threads_and_processes(path):
         assert all(map(same_bits, got, expected * 2))
 
 
-def test_a_forked_process_makes_its_own_context():
+def test_a_forked_process_says_that_it_cannot():
     made, X = reservoir("wave", "moderngl", (6, 6)), np.ones((2, 36))
     expected = made.transform(X)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        results = pool.map_async(made.transform, [X] * 4).get(timeout=120)
-    assert all(same_bits(got, expected) for got in results)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        with pytest.raises(RuntimeError, match=r"'moderngl' .* forked .*spawn"):
+            pool.apply_async(made.transform, [X]).get(timeout=120)
     assert same_bits(made.transform(X), expected)
 
 

@@ -93,14 +93,21 @@ def test_memory_is_bounded_whatever_the_number_of_samples(backend, monkeypatch):
     assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000)
 
 
-def test_auto_takes_numba_and_says_so_once(caplog, monkeypatch):
+def test_auto_takes_the_fastest_and_says_so_once(caplog, monkeypatch):
+    """A GPU before a processor, but no renderer in software."""
     caplog.set_level(logging.INFO, "pixelflow")
     registry._fastest.cache_clear()
     for _ in range(2):
         Reservoir(SMALL).transform(np.zeros((1, 4)))
-    assert [r.message for r in caplog.records if "auto" in r.message] == [
-        f"backend auto: numba ({available_backends()['numba']})"
-    ]
+    [message] = [r.message for r in caplog.records if "auto" in r.message]
+    runs = [(n, on) for n, on in available_backends().items() if not on.endswith("(software)")]
+    assert message.startswith("backend auto: {} ({})".format(*runs[0]))
+    assert ("cuda can't run" in message) == ("cuda" not in available_backends())
+
+
+def test_auto_passes_over_what_cannot_run(caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "pixelflow")
+    monkeypatch.setattr(registry, "BACKENDS", ("numba", "cpu"))
     monkeypatch.setitem(sys.modules, "numba", None)
     registry._probe.cache_clear(), registry._fastest.cache_clear()
     try:

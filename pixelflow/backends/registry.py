@@ -76,6 +76,14 @@ def available_backends() -> dict[str, str]:
     return {name: text for name in BACKENDS if (text := _probe(name)[0])}
 
 
+def forked(backend: str) -> RuntimeError:
+    """What to raise in a process forked from one that used a GPU: no driver survives that."""
+    return RuntimeError(
+        f"backend {backend!r} can't run in a process forked from one that used it: start workers "
+        "afresh, as joblib does, or multiprocessing.get_context('spawn')"
+    )
+
+
 def _load(name: str) -> Backend:
     return import_module(f"pixelflow.backends.{name}")  # pyright: ignore[reportReturnType]
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from pixelflow.backends.registry import forked
+
 INSTALL = "pip install cupy-cuda12x (driver 525 or newer) or cupy-cuda13x (580 or newer)"
 _USED_BY: list[int] = []  # the process that used CUDA first: a child made by fork can't
 
@@ -25,10 +27,7 @@ def describe(device: int | None = None) -> str:
         If there is no GPU of that number.
     """
     if _USED_BY and _USED_BY[0] != os.getpid():
-        raise RuntimeError(
-            "backend 'cuda' can't run in a process forked from one that used it: start workers "
-            "afresh, as joblib does, or multiprocessing.get_context('spawn')"
-        )
+        raise forked("cuda")
     return _description(0 if device is None else device)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from pixelflow.backends.registry import SOFTWARE
+from pixelflow.backends.registry import SOFTWARE, forked
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 MOST_PROGRAMS = 256  # kept compiled
@@ -64,11 +63,6 @@ class Device:
             self._programs.popitem(last=False)[1].release()
         return self._programs[key]
 
-    def close(self) -> None:
-        """Give the context back, and the thread."""
-        self.submit(_destroy, self.context).result()
-        self._thread.shutdown()
-
 
 class Scratch(ExitStack):
     """What one run creates on a device, released when it ends; of the device's thread."""
@@ -91,11 +85,14 @@ class Scratch(ExitStack):
 
 
 _devices: dict[int, Device] = {}
+_used_by = 0  # the process that made them
 _making = threading.RLock()
 
 
 def _on(device: int | None) -> Device:
     """The GPU of that number; None is the first that can be had."""
+    if _devices and _used_by != os.getpid():
+        raise forked("moderngl")
     if device is not None:
         return _opened(int(device))
     failure = None
@@ -110,8 +107,10 @@ def _on(device: int | None) -> Device:
 
 
 def _opened(number: int) -> Device:
+    global _used_by
     if number not in _devices:
         _devices[number] = Device(number)
+        _used_by = os.getpid()
     return _devices[number]
 
 
@@ -167,38 +166,9 @@ def _refuse_absent(number: int, message: str) -> None:
         raise ValueError(f"there is no GPU {number}: OpenGL finds {found[1]}, counted from 0")
 
 
-def _destroy(context: Any) -> None:
-    """End the context, and EGL's display: its threads would be missing in a forked process."""
-    if sys.platform != "linux":
-        context.release()
-        return
-    try:
-        egl = ctypes.CDLL("libEGL.so.1")
-    except OSError:  # another way made the context
-        context.release()
-        return
-    egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
-    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
-    egl.eglTerminate.argtypes = [ctypes.c_void_p]
-    display = egl.eglGetCurrentDisplay()
-    if display:
-        egl.eglMakeCurrent(display, None, None, None)
-    context.release()
-    egl.eglReleaseThread()
-    if display:
-        egl.eglTerminate(display)
-
-
-def _before_fork() -> None:
-    """Contexts don't survive a fork: parent and child make new ones when they need them."""
-    _making.acquire()
-    while _devices:
-        _devices.popitem()[1].close()
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork,
+        before=_making.acquire,
         after_in_parent=_making.release,
         after_in_child=_making.release,
     )
