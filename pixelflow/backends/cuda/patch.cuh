@@ -49,8 +49,11 @@ constexpr int BLOCK_GROUPS = SLOTS * GROUPS;
 // The first row of patches of this thread's warp.
 __device__ __forceinline__ int first_group() { return threadIdx.x / 32 * WARP_ROWS; }
 
+// Which edges of a tile are the texture's own.
+struct Edges { bool top, bottom, left, right; };
+
 // This thread's patch of a texture, or of a tile that begins at row `top` and column `start`.
-__device__ __forceinline__ Patch placed(int top, int start) {
+__device__ __forceinline__ Patch placed(int top, int start, Edges edges) {
     Patch p;
     p.lane = threadIdx.x % 32;
     p.column = p.lane % ROW_LANES;
@@ -63,10 +66,10 @@ __device__ __forceinline__ Patch placed(int top, int start) {
     p.right = base + (p.column == ROW_LANES - 1 ? 0 : p.column + 1);
     p.above = p.shown + (p.group == 0 ? GROUPS - 1 : -1);
     p.below = p.shown - (p.group == GROUPS - 1 ? GROUPS - 1 : -1);
-    p.first_column = p.column == 0 && start == 0;
-    p.last_column = p.column == ROW_LANES - 1 && start + BW == W;
-    p.first_row = p.group == 0 && top == 0;
-    p.last_row = p.group == GROUPS - 1 && top + BH == H;
+    p.first_column = p.column == 0 && edges.left;
+    p.last_column = p.column == ROW_LANES - 1 && edges.right;
+    p.first_row = p.group == 0 && edges.top;
+    p.last_row = p.group == GROUPS - 1 && edges.bottom;
 #pragma unroll
     for (int i = 0; i < R; ++i) {
         const int y = top + p.group * R + i;

@@ -179,7 +179,7 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
                       (KEPT ? THREADS / 32 * STAGED * LINE_VECTORS * VECTOR : 0);
     const Work work{static_cast<long long>(blockIdx.x) * SLOTS, items,
                     snapshots * SNAPSHOT_FEATURES, out};
-    Patch p = placed(0, 0);
+    Patch p = placed(0, 0, {true, true, true, true});
     const bool exists = SLOTS == 1 || work.first + p.slot < items;
     const Item item(in, exists ? work.first + p.slot : items - 1);
     p.active = p.active && exists;

@@ -9,15 +9,17 @@ advance(INPUTS, const float* from, float* to, unsigned first, unsigned steps, in
     float* exchange = reinterpret_cast<float*>(shared);
     const Item item(in, blockIdx.z);
     const int core_y = BH - (TILED_Y ? 2 * margin : 0), core_x = BW - (TILED_X ? 2 * margin : 0);
-    // A tile lies inside the texture, but a periodic one may reach over its edge.
-    int top = TILED_Y ? blockIdx.y * core_y - margin : 0;
-    int start = TILED_X ? blockIdx.x * core_x - margin : 0;
     const int from_y = blockIdx.y * core_y, from_x = blockIdx.x * core_x;
+    // A tile lies inside the texture, but a periodic one may reach over its edge. The edges are not
+    // told from `top` and `start`: ptxas 13.0 gets that comparison with a minimum wrong.
+    const Edges edges{!TILED_Y || from_y <= margin, !TILED_Y || from_y >= H - BH + margin,
+                      !TILED_X || from_x <= margin, !TILED_X || from_x >= W - BW + margin};
+    int top = TILED_Y ? from_y - margin : 0, start = TILED_X ? from_x - margin : 0;
     if (BOUNDARY != PERIODIC) {
-        top = max(0, min(top, H - BH));
-        start = max(0, min(start, W - BW));
+        top = edges.top ? 0 : edges.bottom ? H - BH : top;
+        start = edges.left ? 0 : edges.right ? W - BW : start;
     }
-    Patch p = placed(top, start);
+    Patch p = placed(top, start, edges);
     load_fixed(p, item);
     const long long plane = blockIdx.z * (K * PLANE);
 #pragma unroll
