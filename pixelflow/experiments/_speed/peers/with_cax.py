@@ -24,11 +24,14 @@ def prepare(job: Job) -> Ready:
 
     class Laplacians(Perceive):
         def __call__(self, state):
-            return rules.perceive(xp, job.rule, state)
+            return rules.perceive(xp, job.rule, rules.unpacked(state))
 
     class Step(Update):
         def __call__(self, state, perception, input=None):
-            return rules.UPDATES[job.rule](xp, state, perception, job.params)
+            update = rules.UPDATES[job.rule]
+            return rules.packed(
+                xp, update(xp, rules.unpacked(state), perception, job.params), state
+            )
 
     class System(cax.core.ComplexSystem):
         def __init__(self):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import stepper
+from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
 
 
 def prepare(job: Job) -> Ready:
@@ -21,10 +21,10 @@ def prepare(job: Job) -> Ready:
     resident = cupy.asarray(job.states)
 
     def loop() -> Any:
-        state = resident
+        fields = unpacked(resident)
         for _ in range(job.steps):
-            state = step(state)
-        return state
+            fields = step(fields)
+        return packed(cupy, fields, resident)
 
     def times(n: int) -> list[float]:
         marks = [cupy.cuda.Event() for _ in range(n + 1)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import stepper
+from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
 from pixelflow.timing import burst, seconds
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others need memory too
@@ -19,8 +19,12 @@ def prepare(job: Job) -> Ready:
     """The loop, compiled; CannotRun without JAX or the device."""
     jax, device = found(job.backend)
     step = stepper(jax.numpy, job.rule, job.params)
-    run = jax.jit(lambda s: jax.lax.fori_loop(0, job.steps, lambda _, s: step(s), s))
-    return ready(jax, device, run, job.states, f"JAX {jax.__version__}")
+
+    def run(state: Any) -> Any:
+        fields = jax.lax.fori_loop(0, job.steps, lambda _, f: step(f), unpacked(state))
+        return packed(jax.numpy, fields, state)
+
+    return ready(jax, device, jax.jit(run), job.states, f"JAX {jax.__version__}")
 
 
 def found(backend: str) -> tuple[Any, Any]:

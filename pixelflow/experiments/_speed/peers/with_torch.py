@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import stepper
+from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
 from pixelflow.timing import seconds
 
 
@@ -29,9 +29,10 @@ def prepare(job: Job) -> Ready:
     step = torch.compile(stepper(torch, job.rule, job.params), dynamic=False)
 
     def loop(state: Any) -> Any:
+        fields = unpacked(state)
         for _ in range(job.steps):
-            state = step(state)
-        return state
+            fields = step(fields)
+        return packed(torch, fields, state)
 
     with torch.inference_mode():
         resident = torch.from_numpy(job.states).to(job.backend)
