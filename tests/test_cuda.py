@@ -246,6 +246,15 @@ def test_two_kernels_serve_what_differs_in_numbers_alone(cuda):
     assert launch._module.cache_info().misses == 2
 
 
+def test_times_on_the_device_are_of_the_same_features(cuda):
+    plan = compile_plan(CONFIG, INPUTS.shape[1:])
+    held = get_backend("cuda").resident(plan, INPUTS, True, None)
+    assert len(held.times(3)) == 3 and all(t > 0 for t in held.times(3))
+    assert same_bits(held.features(), expected())
+    held.release()
+    assert get_backend("cuda").copy_GBps(2**12, n=2) > 0
+
+
 # -- no GPU ----------------------------------------------------------------------------------------
 
 

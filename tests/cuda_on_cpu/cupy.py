@@ -1,6 +1,7 @@
 """The names of CuPy that pixelflow uses, on a CPU: its arrays are NumPy's, its kernels C++."""
 
 import ctypes
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +73,20 @@ class RawModule:
         return Kernel(self._code, name)
 
 
+def RawKernel(code, name):
+    return Kernel(code, name)
+
+
+class Event:
+    def record(self):
+        self.time = time.perf_counter()
+
+
+def get_elapsed_time(start, stop):
+    """Milliseconds."""
+    return (stop.time - start.time) * 1e3
+
+
 class Device:
     def __init__(self, number=0):
         if not 0 <= number < DEVICES:
@@ -113,6 +128,8 @@ def get_default_memory_pool():
 
 cuda = SimpleNamespace(
     Device=Device,
+    Event=Event,
+    get_elapsed_time=get_elapsed_time,
     Stream=Stream,
     alloc_pinned_memory=alloc_pinned_memory,
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),

@@ -7,6 +7,7 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <math.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -28,6 +29,10 @@ static inline int max(int a, int b) { return b > a ? b : a; }
 template <class T> static inline T __ldg(const T* p) { return *p; }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float __frcp_rn(float x) { return 1.0f / x; }
+static inline long long clock64() {
+    static long long now;
+    return now += 1 << 20;
+}
 static inline float __int_as_float(int bits) {
     float x;
     __builtin_memcpy(&x, &bits, sizeof x);
@@ -44,8 +49,9 @@ static inline unsigned __viaddmin_u32(unsigned a, unsigned b, unsigned c) {
 }
 
 namespace device {
-enum { WARP = 32, MOST_THREADS = 1024, STACK = 1 << 17, SHARED_WORDS = 1 << 16, GUARD_WORDS = 1024 };
-enum State { FRESH, READY, AT_WARP, AT_BLOCK, ENDED };
+enum { WARP = 32, MOST_THREADS = 1024, STACK = 1 << 17 };   // STACK in bytes, of a thread
+enum { SHARED_WORDS = 1 << 16, GUARD_WORDS = 1024 };
+enum State { FRESH, READY, AT_WARP, AT_BLOCK, ENDED };   // above READY: not to be resumed
 constexpr uint32_t POISON = 0x7fc0dead;   // a NaN
 
 struct Thread {
@@ -66,7 +72,7 @@ static void** arguments;
 static char message[256];
 }
 
-// What a kernel declares as `extern __shared__ float4 shared[]`.
+// What a kernel declares as `extern __shared__ float4 shared[]`
 float4 shared[(device::SHARED_WORDS + device::GUARD_WORDS) / 4];
 
 namespace device {
@@ -122,6 +128,16 @@ static void run_warp(int first, int last, bool backward) {
     while (released(first, last, AT_WARP));
 }
 
+static void describe(char* text, size_t size, int thread) {
+    const Thread& t = threads[thread];
+    if (t.state == ENDED)
+        snprintf(text, size, "thread %d ended", thread);
+    else
+        snprintf(text, size, "thread %d waits in %s, line %d", thread,
+                 t.state == AT_BLOCK ? "its block" : t.line < 0 ? "a part of its warp" : "its warp",
+                 abs(t.line));
+}
+
 static bool stuck() {
     int waiting = -1, other = -1;
     for (int i = 0; i < count; ++i)
@@ -130,16 +146,10 @@ static bool stuck() {
     for (int i = 0; i < count; ++i)
         if (threads[i].state != threads[waiting].state || threads[i].line != threads[waiting].line)
             other = i;
-    const char* where[] = {"", "", "in its warp", "in its block", "at the end of the kernel"};
-    const Thread& a = threads[waiting];
-    if (other < 0)
-        snprintf(message, sizeof message, "thread %d waits in a part of its warp, line %d", waiting,
-                 a.line < 0 ? -a.line : a.line);
-    else
-        snprintf(message, sizeof message,
-                 "block (%u, %u, %u) is stuck: thread %d waits %s, line %d; thread %d is %s, line %d",
-                 blockIdx.x, blockIdx.y, blockIdx.z, waiting, where[a.state], a.line, other,
-                 where[threads[other].state], threads[other].line);
+    char one[80], another[80];
+    describe(one, sizeof one, waiting), describe(another, sizeof another, other < 0 ? 0 : other);
+    snprintf(message, sizeof message, "block (%u, %u, %u) is stuck: %s; %s", blockIdx.x, blockIdx.y,
+             blockIdx.z, one, another);
     return true;
 }
 
