@@ -42,12 +42,12 @@ def _clip_limits(program: Program, i: int) -> tuple[float, float] | None:
     op, *operands = program.nodes[i]
     if op == "flush":
         return _clip_limits(program, operands[0])
+    if op not in ("clip", "clip_flush"):
+        return None  # what a leaf holds is no node
     limits = [program.nodes[j] for j in operands[1:]]
-    if op == "clip_flush" and limits[0][0] == "const":
-        return 0.0, limits[0][1]
-    if op == "clip" and limits[0][0] == limits[1][0] == "const":
-        return limits[0][1], limits[1][1]
-    return None
+    if any(kind != "const" for kind, *_ in limits):
+        return None
+    return (0.0, limits[0][1]) if op == "clip_flush" else (limits[0][1], limits[1][1])
 
 
 def _size(
