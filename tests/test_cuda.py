@@ -32,6 +32,18 @@ def far(at, p):
     return {"a": moved * p.rate, "b": at(0, -1, "a")}
 
 
+@rule("test_aside", channels=("a", "b"))
+def aside(at, p):
+    """Reads up and to the left alone, not even its own cell."""
+    return {"a": at(-2, -2, "b")}
+
+
+@rule("test_ahead", channels=("a", "b"))
+def ahead(at, p):
+    """Reads down and to the right alone."""
+    return {"a": at(1, 2, "b")}
+
+
 def config_of(rule_name, shape, channels=4, steps=3, **options):
     height, width = shape
     medium = {"test_media": ("speed", "source"), "test_far": ("speed",)}.get(rule_name, ())
@@ -113,6 +125,18 @@ def test_tiles_go_stale_by_the_rules_reach(rule_name, members, boundary, cuda):
     config = config_of(rule_name, (280, 264), steps=6, boundary=boundary, members=members)
     assert layout(config).kind == "tiles"
     check(config, np.random.default_rng(0).random((1, 30)))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("rule_name", ["test_aside", "test_ahead"])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("registers", (4, 8)), ("shared", (3, 37)), ("tiles", (280, 264)), ("cells", (181, 183))],
+)
+def test_a_rule_may_read_on_one_side_only(kind, shape, rule_name, boundary, cuda):
+    config = config_of(rule_name, shape, boundary=boundary)
+    assert layout(config).kind == kind
+    check(config, textures(1, *shape, 4), "evolve")
 
 
 @pytest.mark.parametrize("probe", [Probe(), Probe(pool=2), Probe(pool=3, pool_op="max")])

@@ -70,12 +70,13 @@ class Reach:
 def reach(program: Program) -> Reach:
     """What a program reads beside its own cell."""
     reads = [node[1:] for node in program.nodes if node[0] == "read"]
+    rows, columns = [0, *(dy for dy, _, _ in reads)], [0, *(dx for _, dx, _ in reads)]
     held = {c for _, _, c in reads} | {c for c, _ in program.outputs}
     return Reach(
-        up=max((-dy for dy, _, _ in reads), default=0) if reads else 0,
-        down=max((dy for dy, _, _ in reads), default=0),
-        left=max((-dx for _, dx, _ in reads), default=0),
-        right=max((dx for _, dx, _ in reads), default=0),
+        up=-min(rows),
+        down=max(rows),
+        left=-min(columns),
+        right=max(columns),
         held=tuple(sorted(held)),
         vertical=tuple(sorted({c for dy, _, c in reads if dy})),
         horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
