@@ -18,8 +18,8 @@ from pixelflow.core.plan import compile_plan
 CASES = {  # rule, height, width
     "registers": [("wave", 32, 32), ("diffusion_reaction", 64, 64), ("life_like", 17, 33)],
     "shared": [("test_media", 31, 37)],
-    "tiles": [("wave", 160, 260), ("diffusion_reaction", 200, 256)],
-    "cells": [("wave", 150, 131), ("test_noise", 9, 1023)],
+    "tiles": [("wave", 160, 260), ("diffusion_reaction", 200, 256), ("wave", 150, 131)],
+    "cells": [("wave", 61, 1025), ("test_noise", 61, 1023)],
 }
 PROBES = (Probe(), Probe(snapshots=(0, 3), rectify=True, pool=4), Probe(channels=(1,), pool=3))
 

@@ -107,7 +107,8 @@ LARGE = [
     ("tiles", (300, 260), {"steps": 17}),  # cores of tiles that don't divide the texture
     ("tiles", (512, 128), {"steps": 9}),  # as wide as a tile
     ("tiles", (40, 1024), {"steps": 9, "probe": Probe(snapshots=(1, 9), pool=4, pool_op="max")}),
-    ("cells", (181, 183), {"probe": Probe(snapshots=(0, 3), channels=(1,), rectify=True)}),
+    ("tiles", (181, 183), {"probe": Probe(snapshots=(0, 3), channels=(1,), rectify=True)}),
+    ("cells", (61, 1025), {"probe": Probe(snapshots=(0, 3), channels=(1,), rectify=True)}),
 ]
 
 
@@ -131,7 +132,7 @@ def test_tiles_go_stale_by_the_rules_reach(rule_name, members, boundary, cuda):
 @pytest.mark.parametrize("rule_name", ["test_aside", "test_ahead"])
 @pytest.mark.parametrize(
     ("kind", "shape"),
-    [("registers", (4, 8)), ("shared", (3, 37)), ("tiles", (280, 264)), ("cells", (181, 183))],
+    [("registers", (4, 8)), ("shared", (3, 37)), ("tiles", (280, 264)), ("cells", (61, 1025))],
 )
 def test_a_rule_may_read_on_one_side_only(kind, shape, rule_name, boundary, cuda):
     config = config_of(rule_name, shape, boundary=boundary)
@@ -220,6 +221,13 @@ def test_batches_stay_on_the_device(cuda):
     assert [len(b) for b in batches] == [12, 12, 7]
     assert all(isinstance(b, cuda.ndarray) for b in batches)
     assert same_bits(np.concatenate([b.get() for b in batches]), expected())
+
+
+def test_inputs_may_lie_in_any_order(cuda):
+    reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
+    for X in (np.asfortranarray(INPUTS), np.repeat(INPUTS, 2, 1)[:, ::2]):
+        assert same_bits(reservoir.transform(X), expected())
+        assert same_bits(next(reservoir.iter_features(X, 40)).get(), expected())
 
 
 def several(cuda):

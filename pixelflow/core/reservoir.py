@@ -254,10 +254,11 @@ class Reservoir(TransformerMixin, BaseEstimator):
     # -- private -------------------------------------------------------------------------------
 
     def _ready(self, X) -> tuple[Plan, np.ndarray]:
-        """The plan of a fitted reservoir, and checked inputs."""
+        """The plan of a fitted reservoir, and checked inputs, C-contiguous."""
         check_is_fitted(self)
         inputs = checked_inputs(X, self, at_least=0)
         self._see(X, inputs, fitting=False)
+        inputs = np.ascontiguousarray(inputs)
         if not self.config.probe.learns:
             return compile_plan(self.config, self._shape(inputs)), inputs
         check_is_fitted(self, "threshold_")

@@ -12,12 +12,13 @@ from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
-MOST_WINDOW = 120  # registers for a patch and its surroundings
+MOST_WINDOW = 128  # registers for a patch, its surroundings and the parameters
 MOST_PATCH = 16  # cells of a patch
 MANY_CELLS = 4096  # of a texture: from here on larger patches still make enough threads
 FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
 FEWEST_THREADS = 64  # of a block
 REGISTERS = 96, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
+MOST_RADIUS = 4  # of a rule that runs on tiles
 TILE = (64, 128)  # rows and columns of a tile of a large texture
 WARP, MOST_THREADS = 32, 1024
 
@@ -87,6 +88,11 @@ def reach(program: Program) -> Reach:
 def layout(plan: Plan, shared_limit: int) -> Layout:
     """The fastest layout that a plan's texture fits, on a device of so much memory a block."""
     height, width, _ = plan.shape
+    if plan.texture_size >= 2**31:
+        raise RuntimeError(
+            f"backend 'cuda' counts a texture's values in 31 bits, and {height} x {width} with "
+            f"{plan.shape[2]} channels has {plan.texture_size}: take backend 'numba'"
+        )
     patches = list(_patches(plan, height, width, plan.shape[2]))
     if patches:
         operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)
@@ -103,11 +109,10 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
         return Layout("shared", tile=(height, width), threads=threads, shared_bytes=shared)
     rows = TILE[0] if height > TILE[0] else height
     columns = TILE[1] if width > TILE[1] else width
-    if width % 4 == 0 and radius <= 4:
-        tiles = [p for p in _patches(plan, rows, columns, 0) if p.columns == 4]
-        if tiles:
-            best = max(tiles, key=lambda p: min(p.rows * p.columns, 2 * MOST_PATCH))
-            return replace(best, kind="tiles")
+    tiles = [p for p in _patches(plan, rows, columns, 0) if columns == width or p.columns == 4]
+    if radius <= MOST_RADIUS and tiles:
+        best = max(tiles, key=lambda p: min(p.rows * p.columns, 2 * MOST_PATCH))
+        return replace(best, kind="tiles")
     return Layout("cells", tile=(height, width))
 
 
@@ -117,7 +122,7 @@ def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Lay
     for columns in (c for c in (1, 2, 3, 4, 5, 6, 7, 8) if width % c == 0 and width // c <= WARP):
         for rows in (r for r in range(1, MOST_PATCH + 1) if height % r == 0):
             window = (rows + seen.up + seen.down) * (columns + seen.left + seen.right)
-            registers = len(seen.held) * window + media * rows * columns
+            registers = len(seen.held) * window + media * rows * columns + plan.params.shape[1]
             far = rows < max(seen.up, seen.down) or columns < max(seen.left, seen.right)
             lanes, groups = width // columns, height // rows
             warp_rows = WARP // lanes

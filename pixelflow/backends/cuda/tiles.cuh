@@ -32,9 +32,19 @@ advance(INPUTS, const float* from, float* to, unsigned first, unsigned steps, in
     for (int i = 0; i < R; ++i) {
         const int y = top + p.group * R + i;
         if (TILED_Y && (y < from_y || y >= min(from_y + core_y, H))) continue;
-        const int x = start + p.column * P;   // cores begin and end between patches
-        if (TILED_X && (x < from_x || x >= min(from_x + core_x, W))) continue;
+        const int x = start + p.column * P, first = TILED_X ? from_x : 0;
+        const int last = TILED_X ? min(from_x + core_x, W) : W;
+        if constexpr (W % P == 0) {   // cores begin and end between patches
+            if (x < first || x >= last) continue;
 #pragma unroll
-        for (int k = 0; k < K; ++k) put(to + plane + k * PLANE + y * W + x, p.s[k][i]);
+            for (int k = 0; k < K; ++k) put(to + plane + k * PLANE + y * W + x, p.s[k][i]);
+        } else {
+#pragma unroll
+            for (int k = 0; k < K; ++k)
+#pragma unroll
+                for (int j = 0; j < P; ++j)
+                    if (x + j >= first && x + j < last)
+                        to[plane + k * PLANE + y * W + x + j] = p.s[k][i][j];
+        }
     }
 }
