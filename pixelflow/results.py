@@ -168,11 +168,10 @@ def _seeds(config: Mapping[str, Any]) -> list[int]:
 
 
 def _sources_sha256() -> str:
-    """One hash over the names and bytes of the package's Python files."""
+    """One hash over the names and bytes of the package's sources, Python's and CUDA's."""
     total = hashlib.sha256()
-    for path in sorted(
-        PACKAGE.rglob("*.py"), key=lambda path: path.relative_to(PACKAGE).as_posix()
-    ):
+    paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cuh"))
+    for path in sorted(paths, key=lambda path: path.relative_to(PACKAGE).as_posix()):
         content = path.read_bytes()
         total.update(f"{path.relative_to(PACKAGE).as_posix()} {len(content)}\n".encode() + content)
     return total.hexdigest()

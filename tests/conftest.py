@@ -31,6 +31,12 @@ def swap(at, p):
     return {"a": at(0, 0, "b"), "b": at(0, 0, "a")}
 
 
+@rule("test_beside", channels=("a", "b"))
+def beside(at, p):
+    """Reads on one side only, and what it doesn't write."""
+    return {"a": at(0, 1, "a") - at(-2, -1, "b")}
+
+
 @rule("test_decay", channels=("a", "b"), params={"rate": 0.01})
 def decay(at, p):
     a, b = at(0, 0, "a"), at(0, 0, "b")

@@ -5,6 +5,8 @@ Without a GPU the kernels run on the CPU: see cuda_on_cpu.
 
 import multiprocessing
 import sys
+import threading
+import weakref
 from types import SimpleNamespace
 
 import joblib
@@ -191,15 +193,14 @@ def expected():
 
 @pytest.fixture
 def failing(cuda, monkeypatch):
-    """Makes allocations fail from now on: those of the numbers given, or all."""
+    """Makes allocations fail from now on: those of so many rows, or all, or those of threads."""
     allocate = cuda.empty
 
-    def fail(*numbers):
-        left = iter(range(10**6))
-
+    def fail(rows=0, in_threads=False):
         def empty(shape, dtype):
-            if (number := next(left)) in numbers or not numbers:
-                raise cuda.cuda.memory.OutOfMemoryError(number, 0, 0)
+            beside = threading.current_thread() is not threading.main_thread()
+            if beside if in_threads else shape[0] > rows:
+                raise cuda.cuda.memory.OutOfMemoryError(shape[0], 0, 0)
             return allocate(shape, dtype)
 
         monkeypatch.setattr(cuda, "empty", empty)
@@ -234,22 +235,34 @@ def several(cuda):
     return cuda.cuda.runtime.getDeviceCount() > 1
 
 
-def test_short_memory_halves_the_batch_and_says_so(cuda, few_bytes, failing, monkeypatch):
-    monkeypatch.setattr(stream, "SLOTS", 1)
+def test_short_memory_halves_the_batch_and_says_so(cuda, few_bytes, failing):
     reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
-    reservoir.transform(INPUTS[:1])
-    failing(1, 2)  # the chunk's features, then the inputs of half of it
+    failing(rows=1)
     with pytest.warns(RuntimeWarning, match="memory does not hold") as seen:
         assert same_bits(reservoir.transform(INPUTS), expected())
     assert [str(w.message).split("hold ")[1] for w in seen] == [
         "4 inputs at once: going on with 2",
         "2 inputs at once: going on with 1",
     ]
-    failing(0)
+    failing(rows=6)
     with pytest.warns(RuntimeWarning, match="going on with 6"):
         batches = list(reservoir.iter_features(INPUTS, 12))
     assert [len(b) for b in batches] == [6] * 5 + [1]
     assert same_bits(np.concatenate([b.get() for b in batches]), expected())
+
+
+def test_memory_for_one_chunk_is_enough(cuda, few_bytes, failing, recwarn):
+    reservoir = Reservoir(CONFIG, backend="cuda").fit(INPUTS)
+    failing(in_threads=True)
+    assert same_bits(reservoir.transform(INPUTS), expected())
+    assert not recwarn.list
+
+
+def test_a_batch_lives_no_longer_than_its_user_keeps_it(cuda):
+    batches = Reservoir(CONFIG, backend="cuda").fit(INPUTS).iter_features(INPUTS, 12)
+    first = weakref.ref(next(batches))
+    next(batches)
+    assert first() is None
 
 
 def test_memory_too_short_for_one_input_is_an_error(cuda, failing):

@@ -19,7 +19,15 @@ from pixelflow.core.plan import compile_plan
 # Backend cuda runs on a CPU where there is no GPU: see cuda_on_cpu.
 BACKENDS = tuple(os.environ.get("PIXELFLOW_TEST_BACKENDS", "cpu,numba,moderngl,cuda").split(","))
 SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
-EXACT = ("diffusion_reaction", "life_like", "wave", "test_decay", "test_noise", "test_swap")
+EXACT = (
+    "diffusion_reaction",
+    "life_like",
+    "wave",
+    "test_beside",
+    "test_decay",
+    "test_noise",
+    "test_swap",
+)
 PROBES = (
     Probe(snapshots=(0, 2, 3)),
     Probe(channels=(2, 0), rectify=True, threshold=0.25),

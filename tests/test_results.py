@@ -124,7 +124,8 @@ def test_provenance_says_where_from():
     found = results.provenance(CONFIG)
     total = hashlib.sha256()
     package = Path(results.__file__).parent
-    names = sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
+    paths = [*package.rglob("*.py"), *package.rglob("*.cuh")]
+    names = sorted(path.relative_to(package).as_posix() for path in paths)
     for name in names:
         content = (package / name).read_bytes()
         total.update(f"{name} {len(content)}\n".encode())

@@ -93,7 +93,7 @@ GLSL = {
 # Before version 400, and where bits need not be the same, the compiler may contract.
 GLSL_LOOSE = {**GLSL, "f": "float", "b": "bool"}
 
-# Contraction is off where bits count; least, most, flushed and positive stand in cuda/texture.cu.
+# Contraction is off where bits count; least, most, flushed and positive stand in cuda/common.cuh.
 CUDA = {
     **C_LIKE,
     "f": "const float",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -44,6 +45,30 @@ class Backend(Protocol):
         self, plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None
     ) -> Iterator[Any]:
         """Features of `size` inputs at a time, on the device where the backend has one."""
+        ...
+
+
+class Resident(Protocol):
+    """Inputs on a device, whose features are computed again and again, and stay there."""
+
+    def times(self, n: int) -> list[float]:
+        """Device time, seconds, of each of n runs from inputs to features; warmed up."""
+        ...
+
+    def features(self) -> np.ndarray:
+        """The features, in the host's memory."""
+        ...
+
+    def release(self) -> None:
+        """Give the device's memory back."""
+        ...
+
+
+class WithDevice(Backend, Protocol):
+    """What a backend offers besides whose memory is not the host's."""
+
+    def resident(self, plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
+        """Inputs there."""
         ...
 
 
@@ -103,3 +128,12 @@ def _fastest() -> str:
     passed = "".join(f"; {n} can't run: {_probe(n)[1]}" for n in BACKENDS if _probe(n)[1])
     logger.info("backend auto: %s (%s)%s", chosen, _probe(chosen)[0], passed)
     return chosen
+
+
+def _forget() -> None:
+    _probe.cache_clear()
+    _fastest.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # in a child, other backends can run

@@ -40,6 +40,11 @@ class Encoder:
     bias: np.ndarray | None = None
     squash: str | None = None
 
+    @property
+    def driven(self) -> tuple[int, ...]:
+        """The channels into which it writes; the others start as 0."""
+        return tuple(int(c) for c in np.flatnonzero((self.index >= 0).any(axis=(0, 1))))
+
     def latents(self, X: np.ndarray) -> np.ndarray:
         """Float32 (n, M, L), or (n, 1, L) where members share it, of inputs (n, D_in).
 

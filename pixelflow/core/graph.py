@@ -103,6 +103,12 @@ class Program:
         return tuple(sorted({channel for dy, dx, channel in reads if dy or dx}))
 
     @cached_property
+    def held(self) -> tuple[int, ...]:
+        """The channels that it reads or writes; all others keep their value."""
+        reads = {node[3] for node in self.nodes if node[0] == "read"}
+        return tuple(sorted(reads | {channel for channel, _ in self.outputs}))
+
+    @cached_property
     def exact(self) -> bool:
         """Whether every backend computes the same bits."""
         return not any(node[0] in INEXACT for node in self.nodes)

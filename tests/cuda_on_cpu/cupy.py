@@ -131,6 +131,7 @@ cuda = SimpleNamespace(
     Event=Event,
     get_elapsed_time=get_elapsed_time,
     Stream=Stream,
+    get_current_stream=Stream,
     alloc_pinned_memory=alloc_pinned_memory,
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),

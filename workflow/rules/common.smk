@@ -46,8 +46,8 @@ def package(*patterns):
 
 
 SHARED = package(
-    "*.py", "core/**/*.py", "backends/**/*.py", "readouts/**/*.py", "plotting/*.py",
-    "experiments/__init__.py",
+    "*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh", "readouts/**/*.py",
+    "plotting/*.py", "experiments/__init__.py",
 )
 RUNNER = "workflow/scripts/run_notebook.py"
 RUN_NOTEBOOK = (

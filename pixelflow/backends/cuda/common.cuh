@@ -56,24 +56,25 @@ struct Item {
     }
 };
 
-// The smaller and the larger of two, NaN where the first is; the second is finite.
+// The smaller and the larger of two, NaN where the first is; the second is finite. The instructions
+// tell -0 from +0, which only what an inexact rule calls could tell too.
 __device__ __forceinline__ float least(float a, float b) {
 #if __CUDA_ARCH__ >= 800
-    float c;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
-    return c;
-#else
-    return b < a ? b : a;
+    if (EXACT_RULE) {
+        asm("min.NaN.f32 %0, %1, %2;" : "=f"(a) : "f"(a), "f"(b));
+        return a;
+    }
 #endif
+    return b < a ? b : a;
 }
 __device__ __forceinline__ float most(float a, float b) {
 #if __CUDA_ARCH__ >= 800
-    float c;
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
-    return c;
-#else
-    return b > a ? b : a;
+    if (EXACT_RULE) {
+        asm("max.NaN.f32 %0, %1, %2;" : "=f"(a) : "f"(a), "f"(b));
+        return a;
+    }
 #endif
+    return b > a ? b : a;
 }
 // x * 1 + 0 is x, to the bit; it balances the pipelines better than a second selection.
 __device__ __forceinline__ float flushed(float x) {

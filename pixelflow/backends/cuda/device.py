@@ -10,7 +10,7 @@ from typing import Any
 
 from pixelflow.backends.registry import forked
 
-INSTALL = "pip install cupy-cuda12x (driver 525 or newer) or cupy-cuda13x (580 or newer)"
+INSTALL = "pip install cupy-cuda12x  # or cupy-cuda13x, with a driver of 580 or newer"
 _USED_BY: list[int] = []  # the process that used CUDA first: a child made by fork can't
 
 
@@ -50,7 +50,7 @@ def _description(device: int) -> str:
     except (ImportError, OSError, RuntimeError) as error:
         raise RuntimeError(
             f"backend 'cuda' found CuPy {cupy.__version__} and {count} GPU, but not CUDA's "
-            f"run-time compiler NVRTC ({error}): pip install 'cupy-cuda12x[ctk]', or CUDA itself"
+            f"run-time compiler NVRTC ({error}): pip install 'cupy-cuda12x[ctk]'  # or CUDA itself"
         ) from error
     _USED_BY[:] = [os.getpid()]
     return f"{name} (CuPy {cupy.__version__}, CUDA {major}.{minor})"

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from pixelflow.backends.cuda.device import on, shared_limit, the_cupy
-from pixelflow.backends.cuda.layouts import layout, reach
-from pixelflow.backends.cuda.source import driven_channels, source
+from pixelflow.backends.cuda.layouts import layout
+from pixelflow.backends.cuda.source import source
 from pixelflow.core.plan import Plan
 
 WIDE = 256  # threads of a block of the kernels for large textures
@@ -29,6 +29,7 @@ def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Load
     """The plan on that GPU, for inputs of a type; kept as long as the plan."""
     if plan.encoder.weight is not None:
         dtype = np.dtype(np.float32)
+    device = device or 0
     key = (dtype.str, exact, device)
     with _LOCK:
         known = _LOADED.setdefault(plan, {})
@@ -42,13 +43,18 @@ class Loaded:
 
     def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
         self.layout = layout(plan, shared_limit(device))
+        if self.layout.kind in ("tiles", "cells") and plan.members > MOST_ITEMS:
+            raise RuntimeError(
+                f"backend 'cuda' runs up to {MOST_ITEMS} members of textures this large, not "
+                f"{plan.members}: split them over several reservoirs"
+            )
         text = source(plan, self.layout, dtype.type, exact)
         self.module = _module(text, EXACT if exact else FAST, device)
         self.shape, self.times, self.members = plan.shape, plan.times, plan.members
         self.feature_dim, self.threshold = plan.feature_dim, np.float32(plan.probe.level)
-        self.held = len(reach(plan.program).held)
+        self.held = len(plan.program.held)
         self.radius = max(1, plan.program.radius)
-        driven = plan.encoder.index[..., list(driven_channels(plan))]
+        driven = plan.encoder.index[..., list(plan.encoder.driven)]
         with on(device) as cupy:
             index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
             arrays = (index, plan.params, plan.media, plan.keys)
@@ -58,6 +64,7 @@ class Loaded:
             if plan.encoder.weight is not None and plan.encoder.bias is not None:
                 weight, bias = cupy.asarray(plan.encoder.weight), cupy.asarray(plan.encoder.bias)
                 self.encoder = replace(plan.encoder, weight=weight, bias=bias)
+            cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
     def run(self, X: Any, out: Any) -> None:
         """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""

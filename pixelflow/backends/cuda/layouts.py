@@ -55,13 +55,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a program reads, in each direction, and which channels it reads or writes."""
+    """How far a program reads, in each direction and of which channels."""
 
     up: int
     down: int
     left: int
     right: int
-    held: tuple[int, ...]
     vertical: tuple[int, ...]  # channels of which other rows are read
     horizontal: tuple[int, ...]
     diagonal: tuple[int, ...]
@@ -72,13 +71,11 @@ def reach(program: Program) -> Reach:
     """What a program reads beside its own cell."""
     reads = [node[1:] for node in program.nodes if node[0] == "read"]
     rows, columns = [0, *(dy for dy, _, _ in reads)], [0, *(dx for _, dx, _ in reads)]
-    held = {c for _, _, c in reads} | {c for c, _ in program.outputs}
     return Reach(
         up=-min(rows),
         down=max(rows),
         left=-min(columns),
         right=max(columns),
-        held=tuple(sorted(held)),
         vertical=tuple(sorted({c for dy, _, c in reads if dy})),
         horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
         diagonal=tuple(sorted({c for dy, dx, c in reads if dx and dy})),
@@ -100,9 +97,9 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
         many = height * width >= MANY_CELLS
         most = MOST_PATCH // 2 if few else 2 * MOST_PATCH if many else MOST_PATCH
         return max(patches, key=lambda p: (min(p.rows * p.columns, most), p.columns % 4 == 0))
-    seen, radius = reach(plan.program), plan.program.radius
+    radius = plan.program.radius
     cells = (height + 2 * radius) * (width + 2 * radius)
-    shared = 4 * (2 * len(seen.held) * cells + plan.params.shape[1])
+    shared = 4 * (2 * len(plan.program.held) * cells + plan.params.shape[1])
     if shared <= shared_limit:
         strips = -(-height // 4) * width
         threads = min(256, -(-strips // WARP) * WARP)
@@ -122,7 +119,8 @@ def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Lay
     for columns in (c for c in (1, 2, 3, 4, 5, 6, 7, 8) if width % c == 0 and width // c <= WARP):
         for rows in (r for r in range(1, MOST_PATCH + 1) if height % r == 0):
             window = (rows + seen.up + seen.down) * (columns + seen.left + seen.right)
-            registers = len(seen.held) * window + media * rows * columns + plan.params.shape[1]
+            registers = len(plan.program.held) * window + media * rows * columns
+            registers += plan.params.shape[1]
             far = rows < max(seen.up, seen.down) or columns < max(seen.left, seen.right)
             lanes, groups = width // columns, height // rows
             warp_rows = WARP // lanes
@@ -147,8 +145,8 @@ def staged_rows(plan: Plan, rows: int) -> int:
 
 def is_kept(plan: Plan) -> bool:
     """Whether the texture as it came stays in shared memory, for the channels not held."""
-    held = reach(plan.program).held
-    return is_identity(plan) and plan.probe == Probe() and len(held) < plan.shape[2]
+    some = len(plan.program.held) < plan.shape[2]
+    return is_identity(plan) and plan.probe == Probe() and some
 
 
 def is_identity(plan: Plan) -> bool:

@@ -43,41 +43,60 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     short = shortcuts(plan)
     constants = _constants(plan, chosen, seen, short, value)
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
-    return "\n".join([constants, *parts, _rule(plan.program, seen, short)])
+    return "\n".join([constants, *parts, _rule(plan.program, short)])
 
 
 def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
+    """Namespace `plan`: numbers, types, and what holds for each channel."""
+    numbers = _of_plan(plan, seen) | _of_layout(plan, chosen, value)
+    numbers["SHORTCUTS"] = int(bool(short.bounds))
+    lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
+    lines += [f"constexpr int {name} = {number};" for name, number in numbers.items()]
+    lines += [
+        f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
+        f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
+        *_tables(plan, seen, short),
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _of_plan(plan: Plan, seen: Reach) -> dict[str, int]:
     height, width, channels = plan.shape
     probe, program = plan.probe, plan.program
-    read = range(channels) if probe.channels is None else probe.channels
-    driven, written = driven_channels(plan), dict(program.outputs)
-    registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
-    numbers = {
+    return {
         "H": height,
         "W": width,
         "C": channels,
-        "K": len(seen.held),
+        "K": len(program.held),
         "REACH": program.radius,
         "UP": seen.up,
         "DOWN": seen.down,
         "LEFT": seen.left,
         "RIGHT": seen.right,
         "VERTICALS": len(seen.vertical),
+        "EXACT_RULE": int(program.exact),
         "MEMBERS": plan.members,
         "PARAMETERS": plan.params.shape[1],
         "MEDIA": plan.media.shape[1],
         "BOUNDARY": BOUNDARIES.index(plan.boundary),
         "IDENTITY": int(is_identity(plan)),
         "PLAIN": int(probe == Probe()),
-        "READ": len(read),
+        "READ": channels if probe.channels is None else len(probe.channels),
         "SIGNS": 1 + probe.rectify,
         "POOL": probe.pool or 0,
         "MEAN": int(probe.pool_op == "mean"),
-        "ALIGNED": int(plan.feature_dim % 4 == 0 and height * width * channels % 4 == 0),
+        "ALIGNED": int(plan.feature_dim % 4 == 0 and plan.texture_size % 4 == 0),
+    }
+
+
+def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
+    height, width, _ = plan.shape
+    registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
+    return {
         "STAGED": staged_rows(plan, chosen.rows),
         "STAGED_IN": int(is_identity(plan) and value == np.float32),
         "KEPT": int(is_kept(plan) and value == np.float32),
-        "SHORTCUTS": int(bool(short.bounds)),
         "P": chosen.columns,
         "R": chosen.rows,
         "BH": chosen.tile[0],
@@ -88,25 +107,25 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value:
         "THREADS": chosen.threads,
         "BLOCKS": max(1, 65536 // registers // chosen.threads),
     }
-    lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
-    lines += [f"constexpr int {name} = {number};" for name, number in numbers.items()]
-    lines += [
-        f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
-        f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
-        _table("unit", [int(written.get(c) in short.units) for c in seen.held]),
-        _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in seen.held], "float"),
-        _table("held", seen.held),
-        _table("held_as", _positions(seen.held, channels)),
-        _table("written", [int(c in written) for c in seen.held]),
-        _table("neighboured", [int(c in program.neighboured) for c in seen.held]),
-        _table("vertical", [_position(seen.vertical, c) for c in seen.held]),
-        _table("horizontal", [int(c in seen.horizontal) for c in seen.held]),
-        _table("diagonal", [int(c in seen.diagonal) for c in seen.held]),
-        _table("driven", _positions(driven, channels)),
-        _table("read_channel", read),
-        "}",
+
+
+def _tables(plan: Plan, seen: Reach, short: Shortcuts) -> list[str]:
+    """For each held channel, or each channel of the texture, what kernels ask of it."""
+    program, channels = plan.program, plan.shape[2]
+    held, written, read = program.held, dict(program.outputs), plan.probe.channels
+    return [
+        _table("held", held),
+        _table("written", [int(c in written) for c in held]),
+        _table("neighboured", [int(c in program.neighboured) for c in held]),
+        _table("vertical", [_position(seen.vertical, c) for c in held]),
+        _table("horizontal", [int(c in seen.horizontal) for c in held]),
+        _table("diagonal", [int(c in seen.diagonal) for c in held]),
+        _table("unit", [int(written.get(c) in short.units) for c in held]),
+        _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in held], "float"),
+        _table("held_as", [_position(held, c) for c in range(channels)]),
+        _table("driven", [_position(plan.encoder.driven, c) for c in range(channels)]),
+        _table("read_channel", range(channels) if read is None else read),
     ]
-    return "\n".join(lines)
 
 
 def _table(name: str, values: Iterable[object], kind: str = "int") -> str:
@@ -119,17 +138,7 @@ def _position(items: Sequence[int], item: int) -> int:
     return items.index(item) if item in items else -1
 
 
-def _positions(items: Sequence[int], count: int) -> list[int]:
-    return [_position(items, i) for i in range(count)]
-
-
-def driven_channels(plan: Plan) -> tuple[int, ...]:
-    """The channels into which the encoder writes."""
-    driven = (plan.encoder.index >= 0).any(axis=(0, 1))
-    return tuple(int(c) for c in np.flatnonzero(driven))
-
-
-def _rule(program: Program, seen: Reach, short: Shortcuts) -> str:
+def _rule(program: Program, short: Shortcuts) -> str:
     """The rule as a function of one cell."""
     texts = {i: f"at.unit(v{program.nodes[i][1]})" for i in short.units}
     for i, (scale, j, other, sign) in short.scaled.items():
@@ -137,7 +146,7 @@ def _rule(program: Program, seen: Reach, short: Shortcuts) -> str:
     for i, (op, *operands) in enumerate(program.nodes):
         if op == "read":
             dy, dx, channel = operands
-            texts[i] = f"at.read({seen.held.index(channel)}, {dy}, {dx})"
+            texts[i] = f"at.read({program.held.index(channel)}, {dy}, {dx})"
         elif op == "param":
             texts[i] = f"at.param({program.params.index(operands[0])})"
         elif op == "medium":
@@ -145,7 +154,7 @@ def _rule(program: Program, seen: Reach, short: Shortcuts) -> str:
         elif op in ("step", "cell", "key"):
             texts[i] = f"at.{op}()"
     lines = declared(program, CUDA, texts)
-    lines += [f"next[{seen.held.index(channel)}] = v{i};" for channel, i in program.outputs]
+    lines += [f"next[{program.held.index(channel)}] = v{i};" for channel, i in program.outputs]
     body = "\n".join(f"    {line}" for line in lines)
     head = "__device__ __forceinline__ void rule(const Cell& at, float* next)"
     return f"template <class Cell>\n{head} {{\n{body}\n}}"

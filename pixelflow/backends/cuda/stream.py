@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import on
+from pixelflow.backends.cuda.device import on, the_cupy
 from pixelflow.backends.cuda.launch import Loaded, loaded
 from pixelflow.core.plan import Plan
 
@@ -26,20 +26,49 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
     count = min(len(X), max(1, CHUNK_BYTES // sample_bytes))
     starts = range(0, len(X), count)
     run = loaded(plan, X.dtype, exact, device)
+    too_large = the_cupy().cuda.memory.OutOfMemoryError
     slots: SimpleQueue[_Slot] = SimpleQueue()
     for _ in range(min(SLOTS, len(starts))):
         slots.put(_Slot(run, count, device))
 
-    def chunk(start: int) -> None:
+    def filled(start: int) -> bool:
         slot = slots.get()
         try:
-            slot.run(X[start : start + count], out[start : start + count])
+            slot.fill(X[start : start + count], out[start : start + count])
+        except too_large:  # beside the others, at least
+            slot.empty()
+            return False
         finally:
             slots.put(slot)
+        return True
 
     with ThreadPoolExecutor(slots.qsize()) as pool:
-        for _ in pool.map(chunk, starts):
-            pass
+        found = list(pool.map(filled, starts))
+    while not slots.empty():
+        slots.get().empty()
+    left = (slice(s, s + count) for s, done in zip(starts, found, strict=True) if not done)
+    _one_by_one(run, X, out, left, count, device)
+
+
+def _one_by_one(
+    run: Loaded,
+    X: np.ndarray,
+    out: np.ndarray,
+    chunks: Iterable[slice],
+    count: int,
+    device: int | None,
+) -> None:
+    """Chunks for which the GPU's memory was too small, in parts that it holds."""
+    for chunk in chunks:
+        inputs, features = X[chunk], out[chunk]
+        done = 0
+        while done < len(inputs):
+            part = slice(done, done + count)
+            try:
+                _Slot(run, count, device).fill(inputs[part], features[part])
+                done += count
+            except the_cupy().cuda.memory.OutOfMemoryError:
+                count = _halved(min(count, len(inputs) - done))
 
 
 class _Slot:
@@ -49,36 +78,28 @@ class _Slot:
         self._loaded, self._count, self._device = run, count, device
         self._buffers: Any = None
 
-    def run(self, X: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` with the features of `X`, in parts that the GPU's memory holds."""
-        done = 0
-        with on(self._device) as cupy:
-            while done < len(X):
-                part = slice(done, min(done + self._count, len(X)))
-                try:
-                    self._part(cupy, X[part], out[part])
-                except cupy.cuda.memory.OutOfMemoryError:
-                    self._buffers = None
-                    self._count = halved(cupy, self._count)
-                else:
-                    done = part.stop
-
-    def _part(self, cupy: Any, X: np.ndarray, out: np.ndarray) -> None:
+    def fill(self, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` with the features of `X`, up to `count` of them; raises CuPy's error."""
         n = len(X)
-        if self._buffers is None:
-            stream = cupy.cuda.Stream(non_blocking=True)
-            shapes = [((self._count, *a.shape[1:]), a.dtype) for a in (X, out)]
+        with on(self._device) as cupy:
+            if self._buffers is None:
+                stream = cupy.cuda.Stream(non_blocking=True)
+                shapes = [((self._count, *a.shape[1:]), a.dtype) for a in (X, out)]
+                with stream:
+                    there = [cupy.empty(*shape) for shape in shapes]
+                self._buffers = stream, there, [_pinned(cupy, *shape) for shape in shapes]
+            stream, (inputs, found), (pinned_inputs, pinned_found) = self._buffers
+            np.copyto(pinned_inputs[:n], X)
             with stream:
-                there = [cupy.empty(*shape) for shape in shapes]
-            self._buffers = stream, there, [_pinned(cupy, *shape) for shape in shapes]
-        stream, (inputs, found), (pinned_inputs, pinned_found) = self._buffers
-        np.copyto(pinned_inputs[:n], X)
-        with stream:
-            inputs[:n].set(pinned_inputs[:n])
-            self._loaded.run(inputs[:n], found[:n])
-            found[:n].get(out=pinned_found[:n], blocking=False)
-        stream.synchronize()
-        np.copyto(out, pinned_found[:n])
+                inputs[:n].set(pinned_inputs[:n])
+                self._loaded.run(inputs[:n], found[:n])
+                found[:n].get(out=pinned_found[:n], blocking=False)
+            stream.synchronize()
+            np.copyto(out, pinned_found[:n])
+
+    def empty(self) -> None:
+        """Give the buffers back."""
+        self._buffers = None
 
 
 def _pinned(cupy: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -88,18 +109,18 @@ def _pinned(cupy: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(memory, dtype, size).reshape(shape)
 
 
-def halved(cupy: Any, count: int) -> int:
-    """Half of a chunk that was too large for the GPU's memory; MemoryError when it was one."""
-    cupy.get_default_memory_pool().free_all_blocks()
+def _halved(count: int) -> int:
+    """Half of a batch that was too large for the GPU's memory; MemoryError when it was one."""
+    the_cupy().get_default_memory_pool().free_all_blocks()
     if count == 1:
         raise MemoryError(
-            "the GPU's memory does not hold one input with its features and textures: "
-            "read fewer features (Probe(pool=...)), or free memory that others use"
+            "the GPU's memory does not hold one input with its features and textures: read fewer "
+            "features (Probe(pool=...)), take fewer members, or free memory that others use"
         )
     warnings.warn(
         f"the GPU's memory does not hold {count} inputs at once: going on with {count // 2}",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
     return count // 2
 
@@ -109,12 +130,15 @@ def batches(plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | Non
     done = 0
     while done < len(X):
         rows = X[done : done + size]
+        found = None
         with on(device) as cupy:
             try:
                 found = cupy.empty((len(rows), plan.feature_dim), np.float32)
                 loaded(plan, X.dtype, exact, device).run(cupy.asarray(rows), found)
             except cupy.cuda.memory.OutOfMemoryError:
-                size = halved(cupy, min(size, len(rows)))
+                found = None
+                size = _halved(min(size, len(rows)))
                 continue
         done += len(rows)
         yield found
+        del found  # else it would live until the next is there

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 
 from pixelflow.backends import get_backend
-from pixelflow.backends.registry import Backend
+from pixelflow.backends.registry import Backend, WithDevice
 from pixelflow.core import Reservoir
 from pixelflow.core.plan import Plan
 from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured
 from pixelflow.experiments._speed.works import STATES, Contender, Work
 from pixelflow.timing import burst, seconds
-
-
-class Resident(Protocol):
-    """A plan and its inputs on a device."""
-
-    def times(self, n: int) -> list[float]:
-        """Device time, seconds, of n runs from inputs to features there; warmed up."""
-        ...
-
-    def release(self) -> None:
-        """Give the device's memory back."""
-        ...
-
-
-class WithDevice(Backend, Protocol):
-    """What backends with a memory of their own offer besides."""
-
-    def resident(self, plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
-        """The plan and its inputs, there."""
-        ...
 
 
 def enter(
