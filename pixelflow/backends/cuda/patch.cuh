@@ -146,59 +146,74 @@ __device__ __forceinline__ void sides(const Patch& p, float (&row)[N]) {
     }
 }
 
-// One step; `exchange` alternates between two halves, so that one barrier a step is enough.
-template <bool IN_RANGE>
-__device__ __forceinline__ void step_patch(Patch& p, const Item& item, float* exchange,
-                                           unsigned done) {
-    float w[K][UP + R + DOWN][LEFT + P + RIGHT];
+using Window = float[K][UP + R + DOWN][LEFT + P + RIGHT];   // a patch and what surrounds it
+
+// Shows the patch's outer rows to the threads above and below.
+__device__ __forceinline__ void show(const Patch& p, float* exchange) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+        if (vertical(k) < 0 || !p.active) continue;
+        float* edge = exchange + (vertical(k) * BLOCK_GROUPS + p.shown) * EDGE;
+#pragma unroll
+        for (int q = 0; q < UP; ++q) put(edge + q * BW, p.s[k][R - UP + q]);
+#pragma unroll
+        for (int q = 0; q < DOWN; ++q) put(edge + (UP + q) * BW, p.s[k][q]);
+    }
+}
+
+// The rows above and below one channel's patch, which others have shown.
+__device__ __forceinline__ void look(const Patch& p, const float* exchange, int k,
+                                     float (&w)[UP + R + DOWN][LEFT + P + RIGHT]) {
+    const float* from = exchange + vertical(k) * BLOCK_GROUPS * EDGE;
+#pragma unroll
+    for (int q = 0; q < UP; ++q)
+#pragma unroll
+        for (int j = 0; j < P; ++j) {
+            const float value = GROUPS == 1 ? p.s[k][R - UP + q][j]
+                                            : from[p.above * EDGE + q * BW + j];
+            w[q][LEFT + j] = BOUNDARY == PERIODIC || !p.first_row ? value
+                             : BOUNDARY == REFLECT                ? p.s[k][UP - 1 - q][j]
+                                                                  : 0.0f;
+        }
+#pragma unroll
+    for (int q = 0; q < DOWN; ++q)
+#pragma unroll
+        for (int j = 0; j < P; ++j) {
+            const float value =
+                GROUPS == 1 ? p.s[k][q][j] : from[p.below * EDGE + (UP + q) * BW + j];
+            w[UP + R + q][LEFT + j] = BOUNDARY == PERIODIC || !p.last_row ? value
+                                      : BOUNDARY == REFLECT               ? p.s[k][R - 1 - q][j]
+                                                                          : 0.0f;
+        }
+}
+
+// The window of a patch; `exchange` alternates between two halves, so that one barrier a step is
+// enough.
+__device__ __forceinline__ void fill(Window& w, const Patch& p, float* exchange, unsigned done) {
     float* half = exchange + (done & 1) * EXCHANGE + p.column * P;
+    if (EXCHANGE > 0 && GROUPS > 1) {
+        show(p, half);
+        __syncthreads();
+    }
 #pragma unroll
     for (int k = 0; k < K; ++k) {
 #pragma unroll
         for (int i = 0; i < R; ++i)
 #pragma unroll
             for (int j = 0; j < P; ++j) w[k][UP + i][LEFT + j] = p.s[k][i][j];
-        if (vertical(k) < 0 || GROUPS == 1) continue;
-        float* edge = half + (vertical(k) * BLOCK_GROUPS + p.shown) * EDGE;
-        if (p.active) {
+        if (vertical(k) >= 0) look(p, half, k, w[k]);
+        if (!horizontal(k)) continue;
 #pragma unroll
-            for (int q = 0; q < UP; ++q) put(edge + q * BW, p.s[k][R - UP + q]);
-#pragma unroll
-            for (int q = 0; q < DOWN; ++q) put(edge + (UP + q) * BW, p.s[k][q]);
-        }
+        for (int i = 0; i < UP + R + DOWN; ++i)
+            if ((i >= UP && i < UP + R) || diagonal(k)) sides(p, w[k][i]);
     }
-    if (EXCHANGE > 0 && GROUPS > 1) __syncthreads();
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-        if (vertical(k) >= 0) {
-            const float* from = half + vertical(k) * BLOCK_GROUPS * EDGE;
-#pragma unroll
-            for (int q = 0; q < UP; ++q)
-#pragma unroll
-                for (int j = 0; j < P; ++j) {
-                    const float value = GROUPS == 1 ? p.s[k][R - UP + q][j]
-                                                    : from[p.above * EDGE + q * BW + j];
-                    w[k][q][LEFT + j] = BOUNDARY == PERIODIC || !p.first_row ? value
-                                        : BOUNDARY == REFLECT ? p.s[k][UP - 1 - q][j]
-                                                              : 0.0f;
-                }
-#pragma unroll
-            for (int q = 0; q < DOWN; ++q)
-#pragma unroll
-                for (int j = 0; j < P; ++j) {
-                    const float value =
-                        GROUPS == 1 ? p.s[k][q][j] : from[p.below * EDGE + (UP + q) * BW + j];
-                    w[k][UP + R + q][LEFT + j] = BOUNDARY == PERIODIC || !p.last_row ? value
-                                                 : BOUNDARY == REFLECT ? p.s[k][R - 1 - q][j]
-                                                                       : 0.0f;
-                }
-        }
-        if (horizontal(k)) {
-#pragma unroll
-            for (int i = 0; i < UP + R + DOWN; ++i)
-                if ((i >= UP && i < UP + R) || diagonal(k)) sides(p, w[k][i]);
-        }
-    }
+}
+
+template <bool IN_RANGE>
+__device__ __forceinline__ void step_patch(Patch& p, const Item& item, float* exchange,
+                                           unsigned done) {
+    Window w;
+    fill(w, p, exchange, done);
     unsigned least_bits = ~0u;
 #pragma unroll
     for (int i = 0; i < R; ++i)
