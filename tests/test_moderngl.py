@@ -116,6 +116,37 @@ def test_probes(probe, encoding, path):
     check_probe("moderngl", probe, encoding)
 
 
+@pytest.mark.parametrize("pool_op", ["mean", "max"])
+@pytest.mark.parametrize(("shape", "grid"), [((300, 300), 1), ((300, 517), 2), ((1, 9000), 1)])
+def test_large_cells_are_pooled_whole(shape, grid, pool_op, path):
+    """Software ends a long loop of a shader, and all loops after it, without a word."""
+    X = np.full((2, *shape), 0.5, np.float32)
+    X[:, :, shape[1] // 2 :] = 1
+    probe = Probe(snapshots=(0, 2), pool=grid, pool_op=pool_op, rectify=True)
+    config = ReservoirConfig(*shape[::-1], 4, 2, "wave", input_encoding="image", probe=probe)
+    expected, got = both(config, X)
+    assert expected[0, 0] >= 0.5  # of the encoded texture
+    assert np.abs(got - expected).max() <= 1e-5
+
+
+def test_many_snapshots_are_all_pooled(path):
+    X = np.random.default_rng(0).random((2, 24, 24), np.float32)
+    probe = Probe(snapshots=tuple(range(3000)), channels=(0,), pool=2)
+    config = ReservoirConfig(24, 24, 2, 3000, "wave", input_encoding="image", probe=probe)
+    expected, got = both(config, X)
+    assert np.abs(got - expected).max() <= 1e-5 and np.abs(expected[:, -4:]).min() > 1e-5
+
+
+def test_a_texture_too_long_for_softwares_loops_is_refused(monkeypatch):
+    monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 2000)
+    X, pooled = np.ones((1, 1, 500), np.float32), Probe(pool=1)
+    config = ReservoirConfig(500, 1, 2, 1, "wave", input_encoding="image", probe=pooled)
+    with pytest.raises(RuntimeError, match="can't pool 1 x 500 .* backend 'numba'"):
+        Reservoir(config, backend="moderngl").transform(X)
+    whole = Reservoir(config.with_params(probe=Probe()), backend="moderngl")
+    assert whole.transform(X).shape == (1, 1000)
+
+
 def test_not_a_number_is_pooled_like_numpy_does(path):
     states = np.full((1, 4, 4, 2), 1e38, np.float32)
     rule("test_blow", ("a",))(lambda at, p: {"a": at(0, 0, "a") * 10 - at(0, 1, "a") * 10})

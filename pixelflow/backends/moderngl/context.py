@@ -15,6 +15,7 @@ from typing import Any
 from pixelflow.backends.registry import SOFTWARE, forked
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
+SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
 MOST_PROGRAMS = 256  # kept compiled
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
