@@ -129,6 +129,16 @@ def test_large_cells_are_pooled_whole(shape, grid, pool_op, path):
     assert np.abs(got - expected).max() <= 1e-5
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (128, 128), (1, 8192), (512, 8)])
+def test_the_mean_of_many_equal_values_is_their_value(shape, path):
+    values = np.append(np.float32(0.3), np.random.default_rng(0).random(20, np.float32))
+    X = np.ones((1, *shape), np.float32) * values[:, None, None]
+    probe = Probe(snapshots=(0,), channels=(0,), pool=1)
+    config = ReservoirConfig(*shape[::-1], 2, 0, "wave", input_encoding="image", probe=probe)
+    got = Reservoir(config, backend="moderngl").transform(X)[:, 0]
+    assert np.abs(got / values - 1).max() <= 3e-6
+
+
 def test_many_snapshots_are_all_pooled(path):
     X = np.random.default_rng(0).random((2, 24, 24), np.float32)
     probe = Probe(snapshots=tuple(range(3000)), channels=(0,), pool=2)
@@ -141,7 +151,7 @@ def test_a_texture_too_long_for_softwares_loops_is_refused(monkeypatch):
     monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 2000)
     X, pooled = np.ones((1, 1, 500), np.float32), Probe(pool=1)
     config = ReservoirConfig(500, 1, 2, 1, "wave", input_encoding="image", probe=pooled)
-    with pytest.raises(RuntimeError, match="can't pool 1 x 500 .* backend 'numba'"):
+    with pytest.raises(RuntimeError, match=r"can't pool 1 x 500 .* backend 'numba'"):
         Reservoir(config, backend="moderngl").transform(X)
     whole = Reservoir(config.with_params(probe=Probe()), backend="moderngl")
     assert whole.transform(X).shape == (1, 1000)

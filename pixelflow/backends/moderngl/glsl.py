@@ -14,6 +14,7 @@ from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
 ROW_BITS = 12  # tables of numbers are textures of 2**ROW_BITS columns, read by one index
+PART = 64  # values of a mean that are summed at once
 FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
 
 
@@ -145,19 +146,25 @@ def signed(plan: Plan, value: str, sign: int) -> str:
 def pooled_lines(plan: Plan, value: str, axes: str = "yx") -> list[str]:
     """Lines that pool ``value`` at (x, y) into ``total``, over cell (j, i) of the probe's grid.
 
-    Along one axis alone, where another shader pools along the other.
+    Along one axis alone, where another shader pools along the other. A mean is summed in parts,
+    for a long sum in float32 loses digits.
     """
     declared = [span(plan, axis) for axis in axes]
     loops = [f"for (int {axis} = first_{axis}; {axis} < end_{axis}; {axis}++) {{" for axis in axes]
     if plan.probe.pool_op == "mean":
-        start, joined = "float total = 0.0;", [f"total += {value};"]
+        start = ["float total = 0.0, part = 0.0;", "int parts = 0;"]
+        joined = [
+            f"part += {value};",
+            f"if ((++parts & {PART - 1}) == 0) {{ total += part; part = 0.0; }}",
+        ]
+        end = ["total += part;"]
     else:
-        start = "float total = uintBitsToFloat(0xff800000u);"
+        start, end = ["float total = uintBitsToFloat(0xff800000u);"], []
         joined = [
             f"float found = {value};",
             "total = isnan(found) || found > total ? found : total;",
         ]
-    return [*declared, start, *loops, *(f"    {line}" for line in joined), "}" * len(loops)]
+    return [*declared, *start, *loops, *(f"    {line}" for line in joined), "}" * len(loops), *end]
 
 
 def pooled(plan: Plan) -> str:
