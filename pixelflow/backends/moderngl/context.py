@@ -19,8 +19,9 @@ SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silen
 MOST_PROGRAMS = 256  # kept compiled
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
-PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
-LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
+# Commands to paste. The extra `gpu` is not one: PyPI's pixelflow is another package.
+PACKAGES = "pip install moderngl glcontext"
+LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri # or the GPU maker's driver with its EGL"
 
 
 class Device:
