@@ -288,17 +288,24 @@ def test_a_gpu_that_is_not_there():
     assert get_backend("moderngl", 0).describe(0) == get_backend("moderngl").describe()
 
 
-def test_the_first_gpu_that_can_be_had_is_taken(monkeypatch):
-    def opened(number):
-        if number == 0:
+def test_no_number_is_always_the_first_gpu_that_could_be_had(monkeypatch):
+    refused = {0}
+
+    def made(number):
+        if number in refused:
             raise RuntimeError("no rights")
         return f"GPU {number}"
 
-    monkeypatch.setattr(context, "_opened", opened)
+    monkeypatch.setattr(context, "Device", made)
     monkeypatch.setattr(context, "_devices", {})
+    monkeypatch.setattr(context, "_first", None)
+    assert context._on(2) == "GPU 2"
     assert context._on(None) == "GPU 1"
     with pytest.raises(RuntimeError, match="no rights"):
         context._on(0)
+    refused.clear()
+    assert context._on(0) == "GPU 0"
+    assert context._on(None) == "GPU 1"  # as before, whatever else was opened
 
 
 def test_a_silent_failure_of_opengl_is_raised(path, monkeypatch):

@@ -87,20 +87,24 @@ class Scratch(ExitStack):
 
 
 _devices: dict[int, Device] = {}
+_first: int | None = None  # the GPU that is meant where none is named
 _used_by = 0  # the process that made them
 _making = threading.RLock()
 
 
 def _on(device: int | None) -> Device:
-    """The GPU of that number; None is the first that can be had."""
+    """The GPU of that number; None is always the same, the first that could be had."""
+    global _first
     if _devices and _used_by != os.getpid():
         raise forked("moderngl")
     if device is not None:
         return _opened(int(device))
     failure = None
-    for number in sorted(_devices) or range(MOST_TRIED):
+    for number in range(MOST_TRIED) if _first is None else (_first,):
         try:
-            return _opened(number)
+            found = _opened(number)
+            _first = number
+            return found
         except RuntimeError as error:  # one of another user's, say
             failure = failure or error
         except ValueError:
