@@ -204,6 +204,15 @@ def test_what_no_part_fits_says_so(monkeypatch):
         reservoir("wave", "moderngl", (2, 2000)).transform(np.ones((1, 4)))
 
 
+def test_a_table_that_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 64)
+    monkeypatch.setattr(atlas, "ROW_BITS", 4)
+    X = np.ones((1, 4))
+    assert reservoir("wave", "moderngl", (16, 16)).transform(X).shape == (1, 1024)
+    with pytest.raises(RuntimeError, match=r"16 x 17 x 4 .* 1088 numbers, .* 1024: .*'numba'"):
+        reservoir("wave", "moderngl", (16, 17)).transform(X)
+
+
 def test_a_large_texture():
     states = textures(1, 300, 517, 2)
     config = ReservoirConfig(517, 300, 2, 3, "wave", boundary="reflect")

@@ -38,12 +38,19 @@ class Atlas(Scratch):
             raise
 
     def _refuse_what_does_not_fit(self) -> None:
-        height, width, _ = self.plan.shape
+        height, width, depth = self.plan.shape
         largest = self.device.largest
         if max(height, width) > largest:
             raise RuntimeError(
                 f"a texture of {height} x {width} is larger than {self.device.renderer} holds, "
                 f"{largest} x {largest}: take backend 'numba'"
+            )
+        held = largest << ROW_BITS
+        numbers = max(self.plan.encoder.index.size, self.plan.media[0].size, self.latents.size)
+        if numbers > held:
+            raise RuntimeError(
+                f"textures of {height} x {width} x {depth} take a table of {numbers} numbers, "
+                f"{self.device.renderer} holds {held}: take backend 'numba'"
             )
         passes = 4 * (-(-max(height, width) // (self.plan.probe.pool or largest)) + 2)
         if self.device.software and passes > SOFTWARE_PASSES:
