@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -289,6 +290,13 @@ def test_programs_are_kept_but_not_for_ever(monkeypatch):
         made = reservoir("wave", "moderngl", (4, 4 + i))
         assert same_bits(made.transform(np.ones((1, 4))), both(made.config, np.ones((1, 4)))[0])
     assert context.call(None, lambda device: len(device._programs)) <= 4
+
+
+def test_shared_memory_is_what_the_driver_says_or_what_all_have():
+    asked = context.call(None, lambda device: context._shared_memory(device.context))
+    assert asked == context.call(None, lambda device: device.limits[context.SHARED_MEMORY]) >= 2**15
+    unknown = SimpleNamespace(mglo=None, version_code=460)
+    assert context._shared_memory(unknown) == 2**15
 
 
 def test_a_gpu_that_is_not_there():

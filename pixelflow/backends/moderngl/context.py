@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from pixelflow.backends.registry import SOFTWARE, forked
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
+SHARED_MEMORY = "GL_MAX_COMPUTE_SHARED_MEMORY_SIZE"
 MOST_PROGRAMS = 256  # kept compiled
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
@@ -154,7 +156,8 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
     for settings, version in ((way, version) for way in ways for version in VERSIONS):
         try:
             context = moderngl.create_context(standalone=True, require=version, **settings)
-            return context, dict(context.info), context.simple_framebuffer((1, 1))
+            limits = {**context.info, SHARED_MEMORY: _shared_memory(context)}
+            return context, limits, context.simple_framebuffer((1, 1))
         except Exception as error:  # that is the type that glcontext raises
             _refuse_absent(number, str(error))
             if version == VERSIONS[-1]:
@@ -164,6 +167,17 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
     raise RuntimeError(
         f"backend 'moderngl' found no OpenGL 3.3 ({'; '.join(failures)}): {LIBRARIES}"
     )
+
+
+def _shared_memory(context: Any) -> int:
+    """Bytes that a workgroup shares, which moderngl doesn't ask for; at least what all have."""
+    found = ctypes.c_int(0)
+    load = getattr(getattr(context.mglo, "_context", None), "load", None)
+    address = load("glGetIntegerv") if load and context.version_code >= 430 else None
+    if address:
+        get = ctypes.CFUNCTYPE(None, ctypes.c_uint, ctypes.POINTER(ctypes.c_int))(address)
+        get(0x8262, ctypes.byref(found))
+    return max(found.value, 2**15)
 
 
 def _refuse_absent(number: int, message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
+from pixelflow.backends.moderngl.context import SHARED_MEMORY, SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.backends.moderngl.workgroup import BUFFERS, Workgroup
 from pixelflow.core.plan import Plan
@@ -88,7 +88,7 @@ def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workg
         plan,
         exact,
         Latents.of(plan, inputs),
-        limits.get("GL_MAX_COMPUTE_SHARED_MEMORY_SIZE", 2**15),  # what every device has
+        limits[SHARED_MEMORY],
         limits.get("GL_MAX_COMPUTE_WORK_GROUP_INVOCATIONS", 1024),
     )
 
