@@ -284,6 +284,20 @@ def test_device_time_is_of_all_the_work(path, monkeypatch):
     assert (len(few), len(many)) == (3, 5) and 0 < min(few + many) and max(few + many) < 10
 
 
+def test_what_is_timed_gives_the_features(path, monkeypatch):
+    monkeypatch.setattr(context.Device, "largest", 32)
+    monkeypatch.setattr(dispatch, "CHUNK_BYTES", 2**14)
+    monkeypatch.setattr(dispatch, "MOST_GROUPS", 13)
+    X = np.random.default_rng(0).random((40, 9), np.float32)
+    for members in (1, 3, 40):
+        config = ReservoirConfig(5, 9, 4, 3, "wave", members=members, probe=Probe(snapshots=(1, 3)))
+        held = resident(compile_plan(config, (9,)), X, True, None)
+        for _ in range(2):
+            assert same_bits(held.features(), Reservoir(config, backend="cpu").transform(X))
+            held.times(1)
+        held.release()
+
+
 def test_programs_are_kept_but_not_for_ever(monkeypatch):
     monkeypatch.setattr(context, "MOST_PROGRAMS", 4)
     for i in (0, 1, 2, 0):
