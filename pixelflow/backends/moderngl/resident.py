@@ -15,7 +15,6 @@ from pixelflow.core.plan import Plan
 
 WARM_UP = 3  # runs that are not timed
 
-
 # What takes some of the inputs, and those of some of the members, to features.
 Held = tuple[Atlas | Dispatch, slice, slice]
 
@@ -57,6 +56,8 @@ class Resident:
             prepared.run()
 
     def _features(self, _: Device) -> np.ndarray:
+        if self._out[0] and not self._held:
+            raise RuntimeError("these inputs were released")
         out = np.empty(self._out, np.float32)
         for prepared, rows, members in self._held:
             prepared.run()
