@@ -1,5 +1,6 @@
 """Backend moderngl: both its paths to the same bits, its limits, and life without OpenGL."""
 
+import ctypes
 import multiprocessing
 import os
 import subprocess
@@ -296,6 +297,8 @@ def test_what_is_timed_gives_the_features(path, monkeypatch):
             assert same_bits(held.features(), Reservoir(config, backend="cpu").transform(X))
             held.times(1)
         held.release()
+        with pytest.raises(RuntimeError, match="released"):
+            held.features()
 
 
 def test_programs_are_kept_but_not_for_ever(monkeypatch):
@@ -304,6 +307,29 @@ def test_programs_are_kept_but_not_for_ever(monkeypatch):
         made = reservoir("wave", "moderngl", (4, 4 + i))
         assert same_bits(made.transform(np.ones((1, 4))), both(made.config, np.ones((1, 4)))[0])
     assert context.call(None, lambda device: len(device._programs)) <= 4
+
+
+def test_a_program_is_released_by_its_last_user(path, monkeypatch):
+    def alive(device):
+        """How many programs OpenGL has, by the numbers that it gives them."""
+        load = device.context.mglo._context.load
+        is_program = ctypes.CFUNCTYPE(ctypes.c_ubyte, ctypes.c_uint)(load("glIsProgram"))
+        return sum(is_program(number) for number in range(1, 10_000))
+
+    def after_others():
+        for width in (50, 51):
+            reservoir("wave", "moderngl", (3, width)).transform(np.ones((1, 4)))
+        return context.call(None, alive)
+
+    monkeypatch.setattr(context, "MOST_PROGRAMS", 1)
+    config, X = ReservoirConfig(9, 7, 4, 3, "wave"), np.random.default_rng(0).random((3, 9))
+    X, few = X.astype(np.float32), after_others()
+    held = resident(compile_plan(config, (9,)), X, True, None)
+    assert after_others() > few  # for those of `held` are no longer kept, but used
+    assert same_bits(held.features(), Reservoir(config, backend="cpu").transform(X))
+    held.release()
+    del held
+    assert after_others() == few
 
 
 def test_shared_memory_is_what_the_driver_says_or_what_all_have():

@@ -7,11 +7,12 @@ import os
 import re
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
+from weakref import finalize
 
 from pixelflow.backends.registry import SOFTWARE, forked
 
@@ -32,6 +33,7 @@ class Device:
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._dropped: deque[Any] = deque()  # what nobody uses any more, on whichever thread
         try:
             self.context, self.limits, self.rest = self.submit(_create, number).result()
         except BaseException:
@@ -59,12 +61,16 @@ class Device:
         key = tuple(sources.values())
         if key not in self._programs:
             compute = sources.get("compute")
-            self._programs[key] = (
+            made = self._programs[key] = (
                 self.context.compute_shader(compute) if compute else self.context.program(**sources)
             )
+            # Its last user may be a run, and may end on another thread, which can't release it.
+            finalize(made, self._dropped.append, made.mglo).atexit = False
         self._programs.move_to_end(key)
         while len(self._programs) > MOST_PROGRAMS:
-            self._programs.popitem(last=False)[1].release()
+            self._programs.popitem(last=False)
+        while self._dropped:
+            self._dropped.popleft().release()
         return self._programs[key]
 
 
