@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.moderngl.context import Device, Scratch
+from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
-from pixelflow.backends.moderngl.fragment_probe import probe
+from pixelflow.backends.moderngl.fragment_probe import pool, probe
 from pixelflow.backends.moderngl.glsl import ROW_BITS, touched
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
@@ -38,12 +38,25 @@ class Atlas(Scratch):
             raise
 
     def _refuse_what_does_not_fit(self) -> None:
-        height, width, _ = self.plan.shape
+        height, width, depth = self.plan.shape
         largest = self.device.largest
         if max(height, width) > largest:
             raise RuntimeError(
                 f"a texture of {height} x {width} is larger than {self.device.renderer} holds, "
                 f"{largest} x {largest}: take backend 'numba'"
+            )
+        held = largest << ROW_BITS
+        numbers = max(self.plan.encoder.index.size, self.plan.media[0].size, self.latents.size)
+        if numbers > held:
+            raise RuntimeError(
+                f"textures of {height} x {width} x {depth} take a table of {numbers} numbers, "
+                f"{self.device.renderer} holds {held}: take backend 'numba'"
+            )
+        passes = 4 * (-(-max(height, width) // (self.plan.probe.pool or largest)) + 2)
+        if self.device.software and passes > SOFTWARE_PASSES:
+            raise RuntimeError(
+                f"{self.device.renderer} can't pool {height} x {width} to so few cells: take "
+                "backend 'numba'"
             )
         channels = 4 * _most_layers(self.device)
         if len(self.shaders.channels) > channels:
@@ -61,11 +74,16 @@ class Atlas(Scratch):
         layers_bytes = CACHED_BYTES if self.device.software else CHUNK_BYTES
         groups = min(tiles, layers_bytes // tile_bytes) // members
         by_features = min(
-            largest // (members * shaders.feature_rows[0]),
-            CHUNK_BYTES // (4 * self.plan.feature_dim),
+            largest // (members * _most_rows(shaders)),
+            CHUNK_BYTES // (4 * max(self.plan.feature_dim, members * self._row_numbers)),
         )
         by_latents = (largest << ROW_BITS) // self.latents.size
         return max(1, min(max(1, groups) * shaders.lanes, by_features, by_latents))
+
+    @property
+    def _row_numbers(self) -> int:
+        """Values of a member's snapshot on their way to being pooled."""
+        return self.shaders.row_block if self.plan.probe.pool else 0
 
     def _allocate(self) -> None:
         plan, shaders, keep = self.plan, self.shaders, self.keep
@@ -88,6 +106,11 @@ class Atlas(Scratch):
         size = (texels, self.chunk * plan.members * rows)
         self.read = [keep(context.texture(size, 4, dtype="f4")) for _ in plan.times]
         self.read_frames = [keep(context.framebuffer([texture])) for texture in self.read]
+        if plan.probe.pool:
+            rows, texels = shaders.row_rows
+            pooled = (texels, self.chunk * plan.members * rows)
+            self.rows = keep(context.texture(pooled, 4, dtype="f4"))
+            self.rows_frame = keep(context.framebuffer([self.rows]))
         self.back = keep(context.buffer(reserve=4 * 4 * size[0] * size[1]))
         numbers = np.empty(self.chunk * self.latents.size, "u1" if self.latents.as_bytes else "f4")
         self.uploaded = self._table(numbers)
@@ -115,6 +138,7 @@ class Atlas(Scratch):
 
         self.encode, self.step = made(self.shaders.encode()), made(self.shaders.step())
         self.probe = made(probe(self.shaders))
+        self.pool = made(pool(self.shaders)) if self.plan.probe.pool else None
 
     def load(self, inputs: np.ndarray) -> None:
         """Upload a batch."""
@@ -132,12 +156,20 @@ class Atlas(Scratch):
         for done in range(plan.times[-1] + 1):
             if done in plan.times:
                 target = self.read_frames[plan.times.index(done)]
-                self._draw(self.probe, target, self.states[now])
+                self._read(target, self.states[now])
             if done < plan.times[-1]:
                 if done_once is not None:
                     done_once.value = done
                 self._draw(self.step, self.frames[after], self.states[now])
                 now, after = after, now
+
+    def _read(self, target: Any, states: list[Any]) -> None:
+        """Draw the features of a snapshot."""
+        if self.pool is None:
+            self._draw(self.probe, target, states)
+        else:
+            self._draw(self.probe, self.rows_frame, states)
+            self._draw(self.pool, target, [self.rows])
 
     def store(self, out: np.ndarray) -> None:
         """Fill `out` (n, M, S, features of a snapshot)."""
@@ -207,8 +239,14 @@ def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     shaders = Shaders(plan, True, device.version, device.largest, 1, latents)
     numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
     by_tables = (device.largest << ROW_BITS) // numbers
-    by_features = device.largest // shaders.feature_rows[0]
+    by_features = device.largest // _most_rows(shaders)
     return max(1, min(_tiles(device, height, width), by_features, by_tables))
+
+
+def _most_rows(shaders: Shaders) -> int:
+    """Rows of texels that a member's snapshot takes up, in the larger of the textures with them."""
+    pooled = shaders.plan.probe.pool
+    return max(shaders.feature_rows[0], shaders.row_rows[0] if pooled else 0)
 
 
 def _tiles(device: Device, height: int, width: int) -> int:

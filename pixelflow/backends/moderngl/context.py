@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
+from weakref import finalize
 
 from pixelflow.backends.registry import SOFTWARE, forked
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
+SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
+SHARED_MEMORY = "GL_MAX_COMPUTE_SHARED_MEMORY_SIZE"
 MOST_PROGRAMS = 256  # kept compiled
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
-PACKAGES = "pip install 'pixelflow[gpu]' (moderngl and glcontext)"
-LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri, or the GPU maker's driver with its EGL"
+# Commands to paste. The extra `gpu` is not one: PyPI's pixelflow is another package.
+PACKAGES = "pip install moderngl glcontext"
+LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri # or the GPU maker's driver with its EGL"
 
 
 class Device:
@@ -28,6 +33,7 @@ class Device:
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._dropped: deque[Any] = deque()  # what nobody uses any more, on whichever thread
         try:
             self.context, self.limits, self.rest = self.submit(_create, number).result()
         except BaseException:
@@ -55,12 +61,16 @@ class Device:
         key = tuple(sources.values())
         if key not in self._programs:
             compute = sources.get("compute")
-            self._programs[key] = (
+            made = self._programs[key] = (
                 self.context.compute_shader(compute) if compute else self.context.program(**sources)
             )
+            # Its last user may be a run, and may end on another thread, which can't release it.
+            finalize(made, self._dropped.append, made.mglo).atexit = False
         self._programs.move_to_end(key)
         while len(self._programs) > MOST_PROGRAMS:
-            self._programs.popitem(last=False)[1].release()
+            self._programs.popitem(last=False)
+        while self._dropped:
+            self._dropped.popleft().release()
         return self._programs[key]
 
 
@@ -85,20 +95,24 @@ class Scratch(ExitStack):
 
 
 _devices: dict[int, Device] = {}
+_first: int | None = None  # the GPU that is meant where none is named
 _used_by = 0  # the process that made them
 _making = threading.RLock()
 
 
 def _on(device: int | None) -> Device:
-    """The GPU of that number; None is the first that can be had."""
+    """The GPU of that number; None is always the same, the first that could be had."""
+    global _first
     if _devices and _used_by != os.getpid():
         raise forked("moderngl")
     if device is not None:
         return _opened(int(device))
     failure = None
-    for number in sorted(_devices) or range(MOST_TRIED):
+    for number in range(MOST_TRIED) if _first is None else (_first,):
         try:
-            return _opened(number)
+            found = _opened(number)
+            _first = number
+            return found
         except RuntimeError as error:  # one of another user's, say
             failure = failure or error
         except ValueError:
@@ -148,7 +162,8 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
     for settings, version in ((way, version) for way in ways for version in VERSIONS):
         try:
             context = moderngl.create_context(standalone=True, require=version, **settings)
-            return context, dict(context.info), context.simple_framebuffer((1, 1))
+            limits = {**context.info, SHARED_MEMORY: _shared_memory(context)}
+            return context, limits, context.simple_framebuffer((1, 1))
         except Exception as error:  # that is the type that glcontext raises
             _refuse_absent(number, str(error))
             if version == VERSIONS[-1]:
@@ -158,6 +173,17 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
     raise RuntimeError(
         f"backend 'moderngl' found no OpenGL 3.3 ({'; '.join(failures)}): {LIBRARIES}"
     )
+
+
+def _shared_memory(context: Any) -> int:
+    """Bytes that a workgroup shares, which moderngl doesn't ask for; at least what all have."""
+    found = ctypes.c_int(0)
+    load = getattr(getattr(context.mglo, "_context", None), "load", None)
+    address = load("glGetIntegerv") if load and context.version_code >= 430 else None
+    if address:
+        get = ctypes.CFUNCTYPE(None, ctypes.c_uint, ctypes.POINTER(ctypes.c_int))(address)
+        get(0x8262, ctypes.byref(found))
+    return max(found.value, 2**15)
 
 
 def _refuse_absent(number: int, message: str) -> None:

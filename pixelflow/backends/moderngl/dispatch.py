@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.moderngl.context import Device, Scratch
+from pixelflow.backends.moderngl.context import SHARED_MEMORY, SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.backends.moderngl.workgroup import BUFFERS, Workgroup
 from pixelflow.core.plan import Plan
@@ -82,15 +82,25 @@ class Dispatch(Scratch):
 
 
 def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workgroup:
-    """How a plan would run in workgroups; `fits` says whether it can."""
+    """How a plan would run in workgroups."""
     limits = device.limits
     return Workgroup(
         plan,
         exact,
         Latents.of(plan, inputs),
-        limits.get("GL_MAX_COMPUTE_SHARED_MEMORY_SIZE", 2**15),  # what every device has
+        limits[SHARED_MEMORY],
         limits.get("GL_MAX_COMPUTE_WORK_GROUP_INVOCATIONS", 1024),
     )
+
+
+def fits(device: Device, plan: Plan, inputs: np.ndarray) -> bool:
+    """Whether a plan can run in workgroups."""
+    workgroup = shader(device, plan, inputs, exact=True)
+    if not workgroup.fits or (device.software and workgroup.passes > SOFTWARE_PASSES):
+        return False
+    numbers = 4 * len(plan.times)  # an array of uniforms may take four for one
+    uniforms = device.limits.get("GL_MAX_COMPUTE_UNIFORM_COMPONENTS", 512)  # the least there is
+    return numbers <= uniforms and most_members(device, plan, inputs) > 0
 
 
 def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:

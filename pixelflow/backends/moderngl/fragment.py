@@ -52,7 +52,21 @@ class Shaders:
     @cached_property
     def feature_rows(self) -> tuple[int, int]:
         """Rows and columns of texels that hold a member's snapshot, four features in each."""
-        texels = -(-self.block // 4)
+        return self._rows_of(self.block)
+
+    @property
+    def row_block(self) -> int:
+        """Values of a member's snapshot that is pooled along its rows alone."""
+        grid = self.plan.probe.pool or 1
+        return self.block // grid * self.plan.shape[0]
+
+    @cached_property
+    def row_rows(self) -> tuple[int, int]:
+        """Rows and columns of texels that hold those."""
+        return self._rows_of(self.row_block)
+
+    def _rows_of(self, numbers: int) -> tuple[int, int]:
+        texels = -(-numbers // 4)
         rows = -(-texels // self.largest)
         while texels % rows and rows < 64:  # no padding, where that is easily had
             rows += 1

@@ -14,6 +14,7 @@ from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
 ROW_BITS = 12  # tables of numbers are textures of 2**ROW_BITS columns, read by one index
+PART = 64  # values of a mean that are summed at once
 FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
 
 
@@ -142,23 +143,43 @@ def signed(plan: Plan, value: str, sign: int) -> str:
     return f"rectified({'-' * sign}({value}))" if plan.probe.rectify else value
 
 
-def pooled_lines(plan: Plan, value: str) -> list[str]:
-    """Lines that return cell (j, i) of the probe's grid, made of ``value`` at (x, y)."""
-    height, width, _ = plan.shape
-    grid, mean = plan.probe.pool or 1, plan.probe.pool_op == "mean"
-    joined = "total + found" if mean else "isnan(found) || found > total ? found : total"
-    return [
-        f"int top = j * {height} / {grid}, bottom = ((j + 1) * {height} + {grid - 1}) / {grid};",
-        f"int left = i * {width} / {grid}, right = ((i + 1) * {width} + {grid - 1}) / {grid};",
-        f"float total = {'0.0' if mean else 'uintBitsToFloat(0xff800000u)'};",
-        "for (int y = top; y < bottom; y++) {",
-        "    for (int x = left; x < right; x++) {",
-        f"        float found = {value};",
-        f"        total = {joined};",
-        "    }",
-        "}",
-        f"return total{' / float((bottom - top) * (right - left))' if mean else ''};",
-    ]
+def pooled_lines(plan: Plan, value: str, axes: str = "yx") -> list[str]:
+    """Lines that pool ``value`` at (x, y) into ``total``, over cell (j, i) of the probe's grid.
+
+    Along one axis alone, where another shader pools along the other. A mean is summed in parts,
+    for a long sum in float32 loses digits.
+    """
+    declared = [span(plan, axis) for axis in axes]
+    loops = [f"for (int {axis} = first_{axis}; {axis} < end_{axis}; {axis}++) {{" for axis in axes]
+    if plan.probe.pool_op == "mean":
+        start = ["float total = 0.0, part = 0.0;", "int parts = 0;"]
+        joined = [
+            f"part += {value};",
+            f"if ((++parts & {PART - 1}) == 0) {{ total += part; part = 0.0; }}",
+        ]
+        end = ["total += part;"]
+    else:
+        start, end = ["float total = uintBitsToFloat(0xff800000u);"], []
+        joined = [
+            f"float found = {value};",
+            "total = isnan(found) || found > total ? found : total;",
+        ]
+    return [*declared, *start, *loops, *(f"    {line}" for line in joined), "}" * len(loops), *end]
+
+
+def pooled(plan: Plan) -> str:
+    """What a cell of the grid is, whose ``total`` is known."""
+    if plan.probe.pool_op == "max":
+        return "total"
+    return "total / float((end_y - first_y) * (end_x - first_x))"
+
+
+def span(plan: Plan, axis: str) -> str:
+    """The line that says which rows or columns cell (j, i) of the grid covers."""
+    cell, length = {"y": ("j", plan.shape[0]), "x": ("i", plan.shape[1])}[axis]
+    grid = plan.probe.pool or 1
+    first, end = f"{cell} * {length} / {grid}", f"(({cell} + 1) * {length} + {grid - 1}) / {grid}"
+    return f"int first_{axis} = {first}, end_{axis} = {end};"
 
 
 def name(axis: str, offset: int) -> str:

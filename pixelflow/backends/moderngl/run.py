@@ -49,8 +49,7 @@ def computes(device: Device, plan: Plan, X: np.ndarray) -> bool:
         return False
     if device.software and "fragment" in PATHS:
         return False
-    fits = dispatch.shader(device, plan, X, exact=True).fits
-    return fits and dispatch.most_members(device, plan, X) > 0
+    return dispatch.fits(device, plan, X)
 
 
 def parts(device: Device, plan: Plan, X: np.ndarray) -> Iterator[tuple[Plan, np.ndarray, slice]]:

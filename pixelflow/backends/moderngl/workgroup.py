@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pixelflow.backends.moderngl import glsl
 from pixelflow.backends.moderngl.latents import Latents
-from pixelflow.backends.moderngl.workgroup_probe import pool_functions, probe_lines
+from pixelflow.backends.moderngl.workgroup_probe import pool_functions, pool_passes, probe_lines
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
@@ -77,6 +77,11 @@ class Workgroup:
     @property
     def fits(self) -> bool:
         return self.rows > 0 and self.buffers > 0
+
+    @property
+    def passes(self) -> int:
+        """How many passes an invocation makes at most, of all loops."""
+        return self.plan.times[-1] + 2 + len(self.plan.times) * pool_passes(self)
 
     @property
     def block(self) -> int:

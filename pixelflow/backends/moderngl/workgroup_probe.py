@@ -49,8 +49,19 @@ def pool_functions(workgroup: Workgroup) -> str:
         value = glsl.signed(workgroup.plan, f"plane[start + y * {width} + x]", sign)
         lines = [f"int j = cell / {probe.pool}, i = cell - j * {probe.pool};"]
         lines += glsl.pooled_lines(workgroup.plan, value)
+        lines.append(f"return {glsl.pooled(workgroup.plan)};")
         text += f"float pooled{sign}(int cell, int start) {{\n{glsl.indented(lines)}\n}}\n"
     return text
+
+
+def pool_passes(workgroup: Workgroup) -> int:
+    """How many passes an invocation makes at most of a snapshot's loops."""
+    grid, (height, width, _) = workgroup.plan.probe.pool, workgroup.plan.shape
+    if not grid:
+        return 0
+    rows, columns = (-(-length // grid) + 1 for length in (height, width))
+    cells = -(-grid * grid // workgroup.size)
+    return len(_images(workgroup)) * (cells * (rows * (columns + 2) + 2) + 1)
 
 
 def _images(workgroup: Workgroup) -> list[tuple[int, int]]:
