@@ -9,7 +9,7 @@ import numpy as np
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
-from pixelflow.backends.moderngl.glsl import ROW_BITS, touched
+from pixelflow.backends.moderngl.glsl import ROW_BITS
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
@@ -221,7 +221,7 @@ class Atlas(Scratch):
 def _lanes(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many samples a fragment computes."""
     lanes = min(4, 1 << (len(inputs) - 1).bit_length())
-    while lanes > 1 and lanes * len(touched(plan.program)) > 4 * _most_layers(device):
+    while lanes > 1 and lanes * len(plan.program.held) > 4 * _most_layers(device):
         lanes //= 2
     return lanes
 

@@ -33,7 +33,7 @@ class Shaders:
 
     @cached_property
     def channels(self) -> tuple[int, ...]:
-        return glsl.touched(self.plan.program)
+        return self.plan.program.held
 
     @property
     def layers(self) -> int:
@@ -108,7 +108,7 @@ class Shaders:
 
     def encode(self) -> str:
         """The atlas at step 0."""
-        driven = glsl.driven(self.plan)
+        driven = self.plan.encoder.driven
         lines = [f"target{k} = vec4(0.0);" for k in range(self.layers)]
         for lane in range(self.lanes):
             lines.append(f"item = min(group * {self.lanes} + {lane}, samples - 1);")

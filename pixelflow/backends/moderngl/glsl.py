@@ -18,18 +18,6 @@ PART = 64  # values of a mean that are summed at once
 FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
 
 
-def touched(program: Program) -> tuple[int, ...]:
-    """The channels that the rule reads or writes: the others stay as encoded."""
-    reads = {node[3] for node in program.nodes if node[0] == "read"}
-    return tuple(sorted(reads | {channel for channel, _ in program.outputs}))
-
-
-def driven(plan: Plan) -> tuple[int, ...]:
-    """The channels in which the encoder writes; the others start as 0."""
-    index = plan.encoder.index
-    return tuple(c for c in range(plan.shape[2]) if (index[..., c] >= 0).any())
-
-
 def header(version: int, exact: bool) -> str:
     """The version's line. `precise` came with 400: before it bits may differ between devices."""
     return f"#version {430 if version >= 430 else 400 if exact and version >= 400 else 330}\n"

@@ -95,7 +95,7 @@ class Workgroup:
 
     @cached_property
     def channels(self) -> tuple[int, ...]:
-        return glsl.touched(self.plan.program)
+        return self.plan.program.held
 
     def source(self) -> str:
         """The shader."""
@@ -188,7 +188,7 @@ float encoded(int group, int cell, int channel) {{
         return lines
 
     def _cells_as_encoded(self) -> list[str]:
-        program, driven = self.plan.program, glsl.driven(self.plan)
+        program, driven = self.plan.program, self.plan.encoder.driven
         width = self.plan.shape[1]
         lines = []
         for k in range(self.rows):
