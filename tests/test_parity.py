@@ -189,10 +189,11 @@ def test_every_probe_reads_the_same_on_every_backend(probe, encoding, backend):
     check_probe(backend, probe, encoding)
 
 
-def test_exact_false_stays_near():
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+def test_exact_false_stays_near(backend):
     states = np.abs(textures(2, 16, 16, 4))
     exact, fast = (
-        Reservoir(ReservoirConfig(16, 16, 4, 6), backend="numba", exact=exact).evolve(states)
+        Reservoir(ReservoirConfig(16, 16, 4, 6), backend=backend, exact=exact).evolve(states)
         for exact in (True, False)
     )
     assert np.abs(exact - fast).max() < 1e-5
