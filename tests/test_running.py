@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from collections import OrderedDict
 
 import joblib
 import numpy as np
@@ -18,8 +19,10 @@ from pixelflow import (
 )
 from pixelflow.backends import compose, registry
 from pixelflow.backends import numba as numba_backend
+from pixelflow.core import plan as plan_module
 from pixelflow.core import reservoir as reservoir_module
 from pixelflow.core import rule
+from pixelflow.core.plan import compile_plan
 
 SMALL = ReservoirConfig(width=5, height=4, channels=3, steps=2, rule="wave")
 
@@ -69,6 +72,18 @@ def test_threads_share_a_backend(tmp_path, monkeypatch):
         with joblib.Parallel(n_jobs=4, prefer="threads") as parallel:
             got = parallel(joblib.delayed(reservoir.transform)(X) for _ in range(8))
         assert all(np.array_equal(features, got[0]) for features in got)
+
+
+def test_plans_are_kept_while_they_are_few_and_small(monkeypatch):
+    monkeypatch.setattr(plan_module, "_PLANS", OrderedDict())
+    configs = [SMALL.with_params(seed=seed, input_encoding="project") for seed in range(6)]
+    first = [compile_plan(config, (20,)) for config in configs]
+    assert [compile_plan(config, (20,)) for config in configs] == first
+    monkeypatch.setattr(plan_module, "CACHE_BYTES", 3 * first[0].nbytes)
+    last = compile_plan(SMALL, (20,))
+    assert list(plan_module._PLANS.values())[-1] is last and len(plan_module._PLANS) == 3
+    monkeypatch.setattr(plan_module, "CACHE_BYTES", 1)
+    assert compile_plan(configs[0], (20,)) is not first[0] and len(plan_module._PLANS) == 1
 
 
 @pytest.mark.parametrize("backend", ["cpu", "numba"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -60,10 +62,21 @@ class Plan:
         height, width, channels = self.shape
         return height * width * channels
 
+    @cached_property
+    def nbytes(self) -> int:
+        """What it takes of memory, and of that of each device where a backend keeps a copy."""
+        arrays = (self.encoder.index, self.encoder.weight, self.encoder.bias, self.media)
+        return sum(array.nbytes for array in arrays if array is not None)
+
     @property
     def feature_dim(self) -> int:
         """How many features an input has."""
         return self.members * int(np.prod(self.probe.shape(self.times[-1], *self.shape)))
+
+
+CACHE_PLANS, CACHE_BYTES = 64, 2**29  # that are kept: a projection's weights can be large
+_PLANS: OrderedDict[tuple[ReservoirConfig, tuple[int, ...] | None, Rule], Plan] = OrderedDict()
+_LOCK = threading.Lock()
 
 
 def compile_plan(
@@ -75,10 +88,23 @@ def compile_plan(
     """
     if threshold is not None:
         config = config.with_params(probe__threshold=threshold)
-    return _compile(config, input_shape, get_rule(config.rule))
+    key = (config, input_shape, get_rule(config.rule))
+    with _LOCK:
+        if key in _PLANS:
+            _PLANS.move_to_end(key)
+            return _PLANS[key]
+    plan = _compile(*key)
+    with _LOCK:
+        plan = _PLANS.setdefault(key, plan)  # another thread's, if it was faster
+        while len(_PLANS) > 1 and (len(_PLANS) > CACHE_PLANS or _kept_bytes() > CACHE_BYTES):
+            _PLANS.popitem(last=False)
+    return plan
 
 
-@lru_cache(maxsize=4)  # a projection's weights can be large, and backends keep a copy of each
+def _kept_bytes() -> int:
+    return sum(plan.nbytes for plan in _PLANS.values())
+
+
 def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule: Rule) -> Plan:
     config.check_rule(rule)
     shape = (config.height, config.width, config.channels)
