@@ -6,15 +6,26 @@ from collections.abc import Mapping
 
 from pixelflow.core.graph import LEAVES, OPERATIONS, SMALLEST, Program
 
-# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
-NUMBA = {
-    "const": "f32({0!r})",
-    "uconst": "u32({0})",
+# What all languages write alike.
+OPERATORS = {
     "add": "{0} + {1}",
     "sub": "{0} - {1}",
     "mul": "{0} * {1}",
     "div": "{0} / {1}",
     "neg": "-{0}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+}
+
+# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
+NUMBA = {
+    **OPERATORS,
+    "const": "f32({0!r})",
+    "uconst": "u32({0})",
     "abs": "abs({0})",
     "sqrt": "np.sqrt({0})",
     "exp": "np.exp({0})",
@@ -27,12 +38,6 @@ NUMBA = {
     "else (f32(0) if {0} < SMALLEST else {0})",
     "flush": "f32(0) if abs({0}) < SMALLEST else {0}",
     "where": "{1} if {0} else {2}",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
     "and": "{0} & {1}",
     "or": "{0} | {1}",
     "not": "not {0}",
@@ -45,19 +50,9 @@ NUMBA = {
 
 # What GLSL and CUDA write alike.
 C_LIKE = {
+    **OPERATORS,
     "uconst": "{0}u",
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "neg": "-{0}",
     "where": "{0} ? {1} : {2}",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
     "and": "{0} && {1}",
     "or": "{0} || {1}",
     "not": "!{0}",

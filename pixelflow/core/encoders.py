@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,12 @@ class Encoder:
     bias: np.ndarray | None = None
     squash: str | None = None
 
-    @property
+    @cached_property
+    def identical(self) -> bool:
+        """Whether the latent values are the texture itself."""
+        return np.array_equal(self.index.ravel(), np.arange(self.index.size, dtype=np.int32))
+
+    @cached_property
     def driven(self) -> tuple[int, ...]:
         """The channels into which it writes; the others start as 0."""
         return tuple(int(c) for c in np.flatnonzero((self.index >= 0).any(axis=(0, 1))))

@@ -82,6 +82,14 @@ __device__ __forceinline__ float flushed(float x) {
 }
 __device__ __forceinline__ float positive(float x) { return x < SMALLEST ? 0.0f : x; }
 
+// What a cell without shortcuts makes of the operations that have one.
+struct Exact {
+    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
+    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
+        return scale * x + other;
+    }
+};
+
 // Where a cell beyond an edge is; -1 where there is none.
 __device__ __forceinline__ int folded(int at, int length) {
     if (BOUNDARY == PERIODIC) {

@@ -51,7 +51,7 @@ class Loaded:
         text = source(plan, self.layout, dtype.type, exact)
         self.module = _module(text, EXACT if exact else FAST, device)
         self.shape, self.times, self.members = plan.shape, plan.times, plan.members
-        self.feature_dim, self.threshold = plan.feature_dim, np.float32(plan.probe.level)
+        self.threshold = np.float32(plan.probe.level)
         self.held = len(plan.program.held)
         self.radius = max(1, plan.program.radius)
         driven = plan.encoder.index[..., list(plan.encoder.driven)]

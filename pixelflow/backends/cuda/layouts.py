@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import numpy as np
-
 from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
@@ -140,16 +138,10 @@ def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Lay
 
 def staged_rows(plan: Plan, rows: int) -> int:
     """How many rows of its patch a thread moves through shared memory at once."""
-    return rows if is_identity(plan) else 1
+    return rows if plan.encoder.identical else 1
 
 
 def is_kept(plan: Plan) -> bool:
     """Whether the texture as it came stays in shared memory, for the channels not held."""
     some = len(plan.program.held) < plan.shape[2]
-    return is_identity(plan) and plan.probe == Probe() and some
-
-
-def is_identity(plan: Plan) -> bool:
-    """Whether the latents are the texture itself."""
-    index = plan.encoder.index
-    return bool(np.array_equal(index.ravel(), np.arange(index.size)))
+    return plan.encoder.identical and plan.probe == Probe() and some

@@ -115,12 +115,12 @@ struct PatchCell {
     __device__ __forceinline__ unsigned key() const { return item.key; }
 
     __device__ __forceinline__ float scaled(float scale, float x, float other) const {
-        return IN_RANGE ? __fmaf_rn(scale, x, other) : scale * x + other;
+        return IN_RANGE ? __fmaf_rn(scale, x, other) : Exact().scaled(scale, x, other);
     }
     // Clipped to [0, 1] and flushed; in range the clip comes with the addition before it, and the
     // flush is left to the end of the step, where few steps have anything to flush.
     __device__ __forceinline__ float unit(float x) const {
-        if (!IN_RANGE) return least(positive(x), 1.0f);
+        if (!IN_RANGE) return Exact().unit(x);
         x = __saturatef(x);
         least_bits = __viaddmin_u32(__float_as_uint(x), ~0u, least_bits);
         return x;

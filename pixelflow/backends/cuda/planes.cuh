@@ -12,7 +12,7 @@ extern "C" __global__ void encode(INPUTS, float* to) {
             item.encoded(held(k), static_cast<int>(cell));
 }
 
-struct PlaneCell {
+struct PlaneCell : Exact {
     const float* planes;
     const Item& item;
     int y, x;
@@ -30,10 +30,6 @@ struct PlaneCell {
     __device__ __forceinline__ unsigned step() const { return done; }
     __device__ __forceinline__ unsigned cell() const { return y * W + x; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
-    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
-    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
-        return scale * x + other;
-    }
 };
 
 extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, unsigned done) {
@@ -44,7 +40,7 @@ extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, u
     const long long planes = blockIdx.y * (K * PLANE);
     float next[K];
     const int y = static_cast<int>(cell / W), x = static_cast<int>(cell % W);
-    rule(PlaneCell{from + planes, item, y, x, done}, next);
+    rule(PlaneCell{{}, from + planes, item, y, x, done}, next);
 #pragma unroll
     for (int k = 0; k < K; ++k)
         to[planes + k * PLANE + cell] = written(k) ? next[k] : from[planes + k * PLANE + cell];

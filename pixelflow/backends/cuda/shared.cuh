@@ -5,7 +5,7 @@
 constexpr int PITCH = W + 2 * REACH, SIZE = (H + 2 * REACH) * PITCH, ROWS = 4;
 constexpr int STRIPS = (H + ROWS - 1) / ROWS * W;
 
-struct SharedCell {
+struct SharedCell : Exact {
     const float* planes;   // at the cell itself
     const float* parameters;
     const Item& item;
@@ -22,10 +22,6 @@ struct SharedCell {
     __device__ __forceinline__ unsigned step() const { return done; }
     __device__ __forceinline__ unsigned cell() const { return cell_number; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
-    __device__ __forceinline__ float unit(float x) const { return least(positive(x), 1.0f); }
-    __device__ __forceinline__ float scaled(float scale, float x, float other) const {
-        return scale * x + other;
-    }
 };
 
 __device__ __forceinline__ void refresh(float* plane) {   // the cells beyond the edge
@@ -76,7 +72,7 @@ fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* ou
 #pragma unroll
                 for (int i = 0; i < ROWS; ++i)
                     if (H % ROWS == 0 || top + i < H)
-                        rule(SharedCell{planes + i * PITCH, parameters, item, (top + i) * W + x,
+                        rule(SharedCell{{}, planes + i * PITCH, parameters, item, (top + i) * W + x,
                                         done},
                              next[i]);
 #pragma unroll

@@ -12,7 +12,6 @@ from pixelflow.backends.cuda.layouts import (
     REGISTERS,
     Layout,
     Reach,
-    is_identity,
     is_kept,
     reach,
     staged_rows,
@@ -80,7 +79,7 @@ def _of_plan(plan: Plan, seen: Reach) -> dict[str, int]:
         "PARAMETERS": plan.params.shape[1],
         "MEDIA": plan.media.shape[1],
         "BOUNDARY": BOUNDARIES.index(plan.boundary),
-        "IDENTITY": int(is_identity(plan)),
+        "IDENTITY": int(plan.encoder.identical),
         "PLAIN": int(probe == Probe()),
         "READ": channels if probe.channels is None else len(probe.channels),
         "SIGNS": 1 + probe.rectify,
@@ -95,7 +94,7 @@ def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
     return {
         "STAGED": staged_rows(plan, chosen.rows),
-        "STAGED_IN": int(is_identity(plan) and value == np.float32),
+        "STAGED_IN": int(plan.encoder.identical and value == np.float32),
         "KEPT": int(is_kept(plan) and value == np.float32),
         "P": chosen.columns,
         "R": chosen.rows,
