@@ -150,6 +150,8 @@ def test_many_snapshots_are_all_pooled(path):
 
 
 def test_a_texture_too_long_for_softwares_loops_is_refused(monkeypatch):
+    monkeypatch.setattr(context.Device, "software", True)
+    monkeypatch.setattr(run, "PATHS", ("fragment",))
     monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 2000)
     X, pooled = np.ones((1, 1, 500), np.float32), Probe(pool=1)
     config = ReservoirConfig(500, 1, 2, 1, "wave", input_encoding="image", probe=pooled)
@@ -207,6 +209,7 @@ def test_what_no_part_fits_says_so(monkeypatch):
 
 
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(run, "PATHS", ("fragment",))
     monkeypatch.setattr(context.Device, "largest", 64)
     monkeypatch.setattr(atlas, "ROW_BITS", 4)
     X = np.ones((1, 4))

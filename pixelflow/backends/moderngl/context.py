@@ -40,7 +40,11 @@ class Device:
             self._thread.shutdown()
             raise
         self.renderer: str = self.limits["GL_RENDERER"]
-        self.software = bool(RENDERED_BY_SOFTWARE.search(self.renderer))
+
+    @property
+    def software(self) -> bool:
+        """Whether a CPU draws."""
+        return bool(RENDERED_BY_SOFTWARE.search(self.renderer))
 
     @property
     def version(self) -> int:
