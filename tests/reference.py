@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pixelflow.core.rules import Rule
+from pixelflow.core.rules import Rule, get_rule
 from pixelflow.core.trace import noise
 
 PAD = {"periodic": "wrap", "reflect": "symmetric", "zero": "constant"}
@@ -25,6 +25,13 @@ class ArrayCell:
         padded = np.pad(plane, reach, mode=PAD[self.boundary])
         return padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
 
+    def convolve(self, weights):
+        reach, total = len(weights) // 2, None
+        for (y, x, i), weight in np.ndenumerate(weights):
+            product = weight * self(y - reach, x - reach, self.rule.channels[i])
+            total = product if total is None else total + product
+        return total
+
     def medium(self, name):
         return self.media[self.rule.medium.index(name)]
 
@@ -38,10 +45,14 @@ class ArrayCell:
         return noise(self.key, self.done, cells, self.draws - 1)
 
 
-def evolve(rule: Rule, state, steps, params=None, media=(), boundary="periodic", key=0):
+def evolve(
+    rule: Rule, state, steps, params=None, media=(), boundary="periodic", key=0, weights=None
+):
     """One texture (H, W, C) after some steps, straight from the rule's own function."""
-    values = {**rule.params, **(params or {})}
-    p = SimpleNamespace(**{name: np.float32(value) for name, value in values.items()})
+    values = {**rule.params, **rule.sizes, **(params or {}), **(weights or {})}
+    p = SimpleNamespace(
+        **{name: v if name in rule.sizes else np.float32(v) for name, v in values.items()}
+    )
     for step in range(steps):
         with np.errstate(all="ignore"):
             written = rule(ArrayCell(rule, state, media, boundary, key, step), p)
@@ -58,3 +69,13 @@ def same_bits(a, b) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     bits = np.array_equal(a.view(np.uint32)[~np.isnan(a)], b.view(np.uint32)[~np.isnan(b)])
     return a.shape == b.shape and np.array_equal(np.isnan(a), np.isnan(b)) and bits
+
+
+def drawn(config, member=0):
+    """The rule's weights of one member, as DESIGN has them: N(0, 1) / sqrt(fan-in)."""
+    rule = get_rule(config.rule)
+    return {
+        name: config.generator(f"weights:{name}", member).standard_normal(shape)
+        / np.sqrt(np.prod(shape[1:]))
+        for name, shape in rule.weight_shapes(config.rule_params).items()
+    }

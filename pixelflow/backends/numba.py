@@ -25,7 +25,7 @@ from pixelflow.backends.layout import (
     no_device,
     padded,
 )
-from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.graph import SMALLEST, Program, expanded
 from pixelflow.core.plan import Plan
 from pixelflow.files import written_whole
 
@@ -162,6 +162,7 @@ batches = partial(compose.batches, features)
 @lru_cache(maxsize=256)
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
+    program = expanded(program)
     reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
     media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
     leaves = {i: f"r{i}[i]" for i in [*reads, *media]}

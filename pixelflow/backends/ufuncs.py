@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixelflow.backends.layout import cell_numbers, padded
-from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program
+from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program, expanded
 from pixelflow.core.plan import Plan
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Instruction = tuple[Callable[..., object], tuple[np.ndarray, ...]]
 
 def static_values(plan: Plan, member: int) -> dict[int, np.ndarray]:
     """The nodes whose value is known before the first step, the same for every sample."""
-    program, (height, width, _) = plan.program, plan.shape
+    program, (height, width, _) = expanded(plan.program), plan.shape
     media = padded(plan.media[member], program.radius)
     values: dict[int, Any] = {}
     for i, (op, *operands) in enumerate(program.nodes):
@@ -119,7 +119,7 @@ def instructions(
     plan: Plan, static: dict[int, np.ndarray], step: np.ndarray, now: Texture, after: Texture
 ) -> Iterator[Instruction]:
     """The calls that make `after` from `now`, every operand bound to its memory."""
-    program = plan.program
+    program = expanded(plan.program)
     nodes, outputs = program.nodes, dict(program.outputs)
     last = {j: i for i, (op, *operands) in enumerate(nodes) if op in OPERATIONS for j in operands}
     last |= dict.fromkeys(outputs.values(), len(nodes))

@@ -34,7 +34,8 @@ class ReservoirConfig:
         A registered rule (`list_rules`).
     rule_params : mapping
         Parameter name to a number, a list of `members` numbers, or ``{"uniform": [low, high]}``
-        drawn once per member. What is not named keeps the rule's default.
+        drawn once per member; a size of the rule (`coupled`'s ``k``) is one whole number. What is
+        not named keeps the rule's default.
     input_encoding : "tile", "image", "project" or "phase"
         How an input becomes the initial texture.
     seed : int
@@ -89,12 +90,16 @@ class ReservoirConfig:
         _one_of("input_encoding", self.input_encoding, sorted(ENCODERS))
         _one_of("boundary", self.boundary, BOUNDARIES)
         _one_of("dtype", self.dtype, ("float32",))
-        self.check_rule(get_rule(self.rule))
+        rule = get_rule(self.rule)
+        self.check_rule(rule)
         cells = (self.height, self.width)
         shapes = {"rule_params": [(), (self.members,)], "medium": [cells, (self.members, *cells)]}
         for name, allowed in shapes.items():
             given = getattr(self, name)
-            self._set(name, FrozenDict((k, _drawn(k, v, allowed)) for k, v in given.items()))
+            drawn = {k: _drawn(k, v, allowed) for k, v in given.items() if k not in rule.sizes}
+            whole = {k: _integer(k, v, 1) for k, v in given.items() if k in rule.sizes}
+            self._set(name, FrozenDict({**drawn, **whole}))
+        rule.traced(self.rule_params)  # raises where a size does not suit it
         options = _known("encoder_params", self.encoder_params, (), self.input_encoding)
         self._set("encoder_params", FrozenDict(options))
         if not isinstance(self.probe, Probe):
@@ -116,7 +121,7 @@ class ReservoirConfig:
                 f"rule {self.rule!r} needs {len(rule.channels)} channels {rule.channels}, "
                 f"got channels={self.channels}"
             )
-        _known("rule_params", self.rule_params, tuple(rule.params), self.rule)
+        _known("rule_params", self.rule_params, (*rule.params, *rule.sizes), self.rule)
         _known("medium", self.medium, rule.medium, self.rule)
 
     def __eq__(self, other: object) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,11 @@ OPERATIONS = {
     "float": "uf",
 }
 # Leaves and their kinds: (const, value), (uconst, value), (param, name), (medium, name),
-# (read, dy, dx, channel number), (step,) = steps done, (cell,) = y * W + x, (key,) = noise key.
+# (read, dy, dx, channel number), (step,) = steps done, (cell,) = y * W + x, (key,) = noise key,
+# (convolve, first, k, channels) = a sum over k rows, k columns and the channels, in this order, of
+# the parameters from number `first` on times the cells around.
 LEAVES = {
-    **dict.fromkeys(("const", "param", "medium", "read"), "f"),
+    **dict.fromkeys(("const", "param", "medium", "read", "convolve"), "f"),
     **dict.fromkeys(("uconst", "step", "cell", "key"), "u"),
 }
 INEXACT = frozenset(("div", "sqrt", "exp", "log", "tanh"))  # rounded differently by some devices
@@ -91,21 +93,28 @@ class Program:
     media: tuple[str, ...]
 
     @cached_property
+    def reads(self) -> tuple[tuple[int, int, int], ...]:
+        """Every (dy, dx, channel number) that it reads, sorted."""
+        found = {node[1:] for node in self.nodes if node[0] == "read"}
+        for op, *operands in self.nodes:
+            if op == "convolve":
+                found.update((dy, dx, channel) for _, dy, dx, channel in taps(*operands))
+        return tuple(sorted(found))
+
+    @cached_property
     def radius(self) -> int:
         """How many cells away the rule reads, in rows or columns, whichever is more."""
-        offsets = [(abs(n[1]), abs(n[2])) for n in self.nodes if n[0] == "read"]
-        return max(map(max, offsets), default=0)
+        return max((max(abs(dy), abs(dx)) for dy, dx, _ in self.reads), default=0)
 
     @cached_property
     def neighboured(self) -> tuple[int, ...]:
         """The channels of which it reads cells beside its own."""
-        reads = (node[1:] for node in self.nodes if node[0] == "read")
-        return tuple(sorted({channel for dy, dx, channel in reads if dy or dx}))
+        return tuple(sorted({channel for dy, dx, channel in self.reads if dy or dx}))
 
     @cached_property
     def held(self) -> tuple[int, ...]:
         """The channels that it reads or writes; all others keep their value."""
-        reads = {node[3] for node in self.nodes if node[0] == "read"}
+        reads = {channel for _, _, channel in self.reads}
         return tuple(sorted(reads | {channel for channel, _ in self.outputs}))
 
     @cached_property
@@ -121,7 +130,7 @@ class Program:
             if op in OPERATIONS:
                 ranks.append(max(ranks[i] for i in operands))
             else:
-                ranks.append({"medium": 1, "cell": 1, "read": 2}.get(op, 0))
+                ranks.append({"medium": 1, "cell": 1, "read": 2, "convolve": 2}.get(op, 0))
         return tuple(ranks)
 
 
@@ -155,6 +164,32 @@ def without_ones(program: Program, ones: Collection[str]) -> Program:
         same.append(factors[0] if op == "mul" and len(factors) == 1 else i)
     outputs = {channel: same[i] for channel, i in program.outputs}
     return pruned(nodes, outputs, program.params, program.media)
+
+
+def taps(first: int, k: int, channels: int) -> Iterator[tuple[int, int, int, int]]:
+    """The terms of a convolution in order: parameter number, dy, dx and channel number."""
+    reach = range(-(k // 2), k // 2 + 1)
+    cells = ((dy, dx, channel) for dy in reach for dx in reach for channel in range(channels))
+    for number, cell in enumerate(cells, first):
+        yield number, *cell
+
+
+@lru_cache(maxsize=256)
+def expanded(program: Program) -> Program:
+    """The program with each convolution written out as products and sums."""
+    graph, number = Graph(), []
+    for op, *operands in program.nodes:
+        if op == "convolve":
+            products = [
+                graph.add("param", program.params[weight]) * graph.add("read", dy, dx, channel)
+                for weight, dy, dx, channel in taps(*operands)
+            ]
+            number.append(sum(products[1:], start=products[0]).index)
+        else:
+            inner = [number[i] for i in operands] if op in OPERATIONS else operands
+            number.append(graph.add(op, *inner).index)
+    outputs = {channel: number[i] for channel, i in program.outputs}
+    return pruned(graph.nodes, outputs, program.params, program.media)
 
 
 def _operator(op: str, swapped: bool = False) -> Callable[[Any, Any], Any]:

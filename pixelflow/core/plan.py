@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod, sqrt
 
 import numpy as np
 
@@ -119,14 +120,27 @@ def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule:
     return Plan(
         shape=shape,
         encoder=encoder,
-        program=without_ones(rule.program, ones),
-        params=np.stack(params, 1) if params else np.empty((config.members, 0), np.float32),
+        program=without_ones(rule.traced(config.rule_params), ones),
+        params=np.concatenate([*(p[:, None] for p in params), _weights(config, rule)], axis=1),
         media=_media(config, rule),
         keys=np.array(keys, np.uint32),
         boundary=config.boundary,
         times=config.probe.times(config.steps),
         probe=config.probe,
     )
+
+
+def _weights(config: ReservoirConfig, rule: Rule) -> np.ndarray:
+    """Each member's weights one after the other, float32 (M, W): N(0, 1) / sqrt(fan-in)."""
+    shapes = rule.weight_shapes(config.rule_params)
+    out = np.empty((config.members, sum(map(prod, shapes.values()))), np.float32)
+    for m in range(config.members):
+        first = 0
+        for name, shape in shapes.items():
+            drawn = config.generator(f"weights:{name}", m).standard_normal(prod(shape))
+            out[m, first : first + prod(shape)] = drawn / sqrt(prod(shape[1:]))
+            first += prod(shape)
+    return out
 
 
 def _media(config: ReservoirConfig, rule: Rule) -> np.ndarray:

@@ -27,8 +27,43 @@ class Rule:
     params: Mapping[str, float]
     medium: tuple[str, ...]
     tolerance: float
-    program: Program
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, repr=False)
+    programs: dict[tuple[int, ...], Program] = field(default_factory=dict, repr=False)
+
+    @property
+    def program(self) -> Program:
+        """One step, with the sizes' defaults."""
+        return self.traced({})
+
+    def traced(self, given: Mapping[str, Any]) -> Program:
+        """One step with sizes as given, else their defaults; traced when first asked for."""
+        sizes = {name: int(given.get(name, size)) for name, size in self.sizes.items()}
+        key = tuple(sizes.values())
+        if key not in self.programs:
+            if self.function is None:
+                raise TypeError(
+                    f"rule {self.name!r} came from another process, traced for {list(self.sizes)} "
+                    f"of {list(self.programs)}, not of {key}: run the script that defines it"
+                )
+            shapes = self.weight_shapes(given)
+            try:
+                program = trace(
+                    self.function, self.channels, self.params, self.medium, sizes, shapes
+                )
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"rule {self.name!r}: {error}") from error
+            self.programs[key] = program
+        return self.programs[key]
+
+    def weight_shapes(self, given: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of weights, with sizes as given, else their defaults."""
+        sizes = {**self.sizes, **given}
+        return {
+            name: tuple(int(sizes[n]) if isinstance(n, str) else n for n in shape)
+            for name, shape in self.weights.items()
+        }
 
     def __call__(self, at, p):
         if self.function is None:
@@ -46,6 +81,8 @@ def rule(
     params: Mapping[str, float] | None = None,
     medium: Iterable[str] = (),
     tolerance: float = 0.0,
+    sizes: Mapping[str, int] | None = None,
+    weights: Mapping[str, tuple[int | str, ...]] | None = None,
 ) -> Callable[[Callable[..., Any]], Rule]:
     """Build and register a rule from a function of one cell (a decorator).
 
@@ -62,6 +99,13 @@ def rule(
     tolerance : float
         How far backends may differ, relative to the largest value. It is 0, identical bits,
         unless the rule calls / sqrt exp log tanh, whose last bit differs between devices.
+    sizes : mapping of str to int, optional
+        Whole numbers and their defaults that shape the rule itself, positive and the same for
+        all members: ``p.name`` is a Python integer, which a loop may count to.
+    weights : mapping of str to tuple, optional
+        Shapes, of numbers and names of sizes, of arrays drawn once per member from a normal
+        distribution of variance 1 / fan-in, where fan-in is the product of all axes but the
+        first. ``p.name[i]`` is a part of one, or a number where it has one axis.
 
     Returns
     -------
@@ -69,7 +113,8 @@ def rule(
         Turns ``function(at, p) -> {channel: next value}`` into a registered `Rule`.
         ``at(dy, dx, channel)`` reads the cell at row + dy, column + dx, ``at.medium(name)`` a
         medium, ``at.step()`` the number of steps done, ``at.noise()`` a random number of zero
-        mean and unit deviation.
+        mean and unit deviation. ``at.convolve(w)`` sums weights (k, k, channels), k odd, times
+        the k x k cells around and their first channels, over rows, columns and channels in order.
 
     Raises
     ------
@@ -92,7 +137,9 @@ def rule(
     if isinstance(channels, str) or isinstance(medium, str):
         raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
     channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
-    for label, names in (("channels", channels), ("params", tuple(params)), ("medium", medium)):
+    sizes, weights = dict(sizes or {}), dict(weights or {})
+    values = (*params, *sizes, *weights)
+    for label, names in (("channels", channels), ("params", values), ("medium", medium)):
         if len(set(names)) < len(names) or not all(map(_is_name, names)):
             raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
     if not channels or not isinstance(name, str) or not name:
@@ -105,17 +152,25 @@ def rule(
     if tolerance < 0:
         raise ValueError(f"rule {name!r}: tolerance must not be negative, got {tolerance}")
 
+    for key, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+            raise ValueError(f"rule {name!r}: size {key} must be a positive integer, got {size!r}")
+    for key, shape in weights.items():
+        if not shape or not all(n in sizes if isinstance(n, str) else n > 0 for n in shape):
+            raise ValueError(
+                f"rule {name!r}: weights {key} must have a shape of positive integers and sizes "
+                f"{list(sizes)}, got {shape!r}"
+            )
+
     def build(function: Callable[..., Any]) -> Rule:
-        try:
-            program = trace(function, channels, params, medium)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"rule {name!r}: {error}") from error
-        if not program.exact and not tolerance > 0:
+        built = Rule(
+            name, channels, params, medium, float(tolerance), sizes, weights, function
+        )
+        if not built.program.exact and not tolerance > 0:
             raise ValueError(
                 f"rule {name!r} calls / sqrt exp log or tanh, whose last bit differs between "
                 f"devices: declare a tolerance, for example tolerance=1e-5"
             )
-        built = Rule(name, channels, params, medium, float(tolerance), program, function)
         return register_rule(built)
 
     return build
@@ -192,3 +247,23 @@ def wave(at, p):
     u, v = at(0, 0, "amplitude"), at(0, 0, "velocity")
     v = (v + p.dt * p.c * p.c * _laplacian(at, "amplitude")) * p.damping
     return {"amplitude": clip(u + p.dt * v, -1, 1), "velocity": v}
+
+
+@rule(
+    "coupled",
+    channels=("r", "g", "b", "a"),
+    params={"gain": 1.5, "bias": 0.1, "leak": 1.0},
+    sizes={"k": 5},
+    weights={"coupling": (4, "k", "k", 4), "offset": (4,)},
+)
+def coupled(at, p):
+    """Random coupling: s' = (1 - leak) s + leak clip(gain K s + bias b), K over k x k cells.
+
+    A leaky echo state network whose units see only their neighbourhood, with a piecewise linear
+    activation. Jaeger, The "echo state" approach, GMD Report 148 (2001).
+    """
+    following = {}
+    for i, channel in enumerate(("r", "g", "b", "a")):
+        drive = p.gain * at.convolve(p.coupling[i]) + p.bias * p.offset[i]
+        following[channel] = (1 - p.leak) * at(0, 0, channel) + p.leak * clip(drive, -1, 1)
+    return following

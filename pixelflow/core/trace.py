@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from pixelflow.core.graph import SMALLEST, Graph, Program, Symbol, apply, pruned
+
+Shape = tuple[int, ...]
 
 
 def where(condition, a, b):
@@ -105,6 +109,19 @@ class _Cell:
             raise ValueError(f"at.medium() got {name!r}; the rule's media are {self._media}")
         return self._graph.add("medium", name)
 
+    def convolve(self, weights: _Weights) -> Symbol:
+        shape = weights.shape if isinstance(weights, _Weights) else ()
+        if len(shape) != 3 or shape[0] != shape[1] or shape[0] % 2 == 0:
+            raise ValueError(
+                f"at.convolve() expects weights (k, k, channels) of the rule, k odd, got {shape}"
+            )
+        if shape[2] > len(self._channels):
+            raise ValueError(
+                f"at.convolve() got weights for {shape[2]} channels; the rule's are "
+                f"{self._channels}"
+            )
+        return self._graph.add("convolve", weights.first, shape[0], shape[2])
+
     def step(self) -> Symbol:
         return apply("float", self._graph.add("step"))
 
@@ -114,16 +131,54 @@ class _Cell:
         return noise(key, step, cell, self._draws - 1)
 
 
+class _Weights:
+    """A rule's drawn weights while it is traced: ``p.name[i]`` is a part or one number of them."""
+
+    def __init__(self, graph: Graph, names: tuple[str, ...], first: int, shape: Shape) -> None:
+        self._graph, self._names, self.first, self.shape = graph, names, first, shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, i: int) -> Any:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"weights have {len(self)} parts, the rule asks for number {i}")
+        inner = self.shape[1:]
+        first = self.first + i % len(self) * prod(inner)
+        if inner:
+            return _Weights(self._graph, self._names, first, inner)
+        return self._graph.add("param", self._names[first])
+
+
 class _Parameters:
     """A rule's second argument, ``p``, while it is traced."""
 
-    def __init__(self, graph: Graph, names: tuple[str, ...]) -> None:
-        self._graph, self._names = graph, names
+    def __init__(
+        self,
+        graph: Graph,
+        params: Sequence[str],
+        sizes: Mapping[str, int],
+        weights: Mapping[str, Shape],
+    ) -> None:
+        names = parameter_names(params, weights)
+        self._values: dict[str, Any] = {name: graph.add("param", name) for name in params}
+        self._values |= sizes
+        first = len(params)
+        for name, shape in weights.items():
+            self._values[name] = _Weights(graph, names, first, shape)
+            first += prod(shape)
 
-    def __getattr__(self, name: str) -> Symbol:
-        if name not in self._names:
-            raise ValueError(f"the rule uses p.{name}; its declared parameters are {self._names}")
-        return self._graph.add("param", name)
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._values:
+            declared = tuple(self._values)
+            raise ValueError(f"the rule uses p.{name}; its declared parameters are {declared}")
+        return self._values[name]
+
+
+def parameter_names(params: Sequence[str], weights: Mapping[str, Shape]) -> tuple[str, ...]:
+    """What a program calls its numbers: the parameters, then each of the weights."""
+    drawn = [f"{name}[{i}]" for name, shape in weights.items() for i in range(prod(shape))]
+    return (*params, *drawn)
 
 
 def _flushed(graph: Graph, index: int) -> int:
@@ -147,12 +202,17 @@ def _may_be_tiny(graph: Graph, index: int) -> bool:
 
 
 def trace(
-    fn: Callable[..., Any], channels: Iterable[str], params: Iterable[str], media: Iterable[str]
+    fn: Callable[..., Any],
+    channels: Iterable[str],
+    params: Iterable[str],
+    media: Iterable[str],
+    sizes: Mapping[str, int] = MappingProxyType({}),
+    weights: Mapping[str, Shape] = MappingProxyType({}),
 ) -> Program:
     """Call a rule's function once with symbols and return its graph."""
     channels, params, media = tuple(channels), tuple(params), tuple(media)
     graph = Graph()
-    result = fn(_Cell(graph, channels, media), _Parameters(graph, params))
+    result = fn(_Cell(graph, channels, media), _Parameters(graph, params, sizes, weights))
     if not isinstance(result, dict) or not result or not set(result) <= set(channels):
         raise ValueError(
             f"a rule returns a dict from some of its channels {channels} to their next values, "
@@ -162,4 +222,4 @@ def trace(
     for name, value in result.items():
         node = graph.operand(value, "f", f"the next {name!r}")
         outputs[channels.index(name)] = _flushed(graph, node)
-    return pruned(graph.nodes, outputs, params, media)
+    return pruned(graph.nodes, outputs, parameter_names(params, weights), media)
