@@ -21,7 +21,7 @@ from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.cuda import device, launch, layouts, stream
 from pixelflow.core import rule
-from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
 SHARED = 227 * 1024  # bytes that a block may have on an H100

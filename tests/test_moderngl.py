@@ -27,7 +27,7 @@ from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
 from pixelflow.core import clip, get_rule, rule
-from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
 PATHS = ("fragment", "compute")

@@ -13,7 +13,7 @@ from reference import evolve, same_bits
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import numba as numba_backend
 from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
-from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
 # Backend cuda runs on a CPU where there is no GPU: see cuda_on_cpu.

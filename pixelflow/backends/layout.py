@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from pixelflow.core.boundaries import beyond
+
 PAGE_BYTES = 4096
 
 
@@ -19,13 +21,8 @@ def halo_sources(length: int, radius: int, boundary: str) -> np.ndarray:
     int64 array (2 * radius,)
         Positions inside the axis, first for -radius .. -1, then length .. length + radius - 1.
     """
-    beyond = np.concatenate([np.arange(-radius, 0), np.arange(length, length + radius)])
-    if boundary == "periodic":
-        return beyond % length
-    if boundary == "reflect":  # the edge cell is repeated: period 2 * length
-        folded = beyond % (2 * length)
-        return np.minimum(folded, 2 * length - 1 - folded)
-    return np.full(2 * radius, -1)
+    before_and_after = np.concatenate([np.arange(-radius, 0), np.arange(length, length + radius)])
+    return beyond(before_and_after, length, boundary)
 
 
 def padded(planes: np.ndarray, radius: int) -> np.ndarray:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core.encoders import ENCODERS
+from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.frozen import FrozenDict
+from pixelflow.core.options import DEFAULTS, checked_options
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
-
-BOUNDARIES = ("periodic", "reflect", "zero")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +35,9 @@ class ReservoirConfig:
         Parameter name to a number, a list of `members` numbers, or ``{"uniform": [low, high]}``
         drawn once per member; a size of the rule (`coupled`'s ``k``) is one whole number. What is
         not named keeps the rule's default.
-    input_encoding : "tile", "image", "project" or "phase"
-        How an input becomes the initial texture.
+    input_encoding : str
+        How an input becomes the initial texture: "tile", "image", "project", "phase", "shifts"
+        or "random"; or "whiten" or "patches", which learn from the inputs given to `fit`.
     seed : int
         Member m draws from ``numpy.random.SeedSequence([seed, m])``, whatever `members` is.
     dtype : "float32"
@@ -50,7 +50,15 @@ class ReservoirConfig:
         Medium name to an array (H, W) or (members, H, W), or ``{"uniform": [low, high]}``
         drawn per cell and member.
     encoder_params : mapping
-        Options of the encoder; the present encoders have none.
+        Options of the encoder; what is not named keeps its default.
+
+        shifts: ``reach``, how many cells a copy is moved at most; ``scale``, a (low, high) for
+        each channel, and ``offset``, a number for each, the last of which serve all further ones.
+        random, whiten, patches: ``k``, the window's side; ``scale`` of what comes out;
+        ``contrast``, what is added to the deviation by which each window is divided, or 0 to
+        leave windows as they are; ``squash``, "none" or "clip" to [-1, 1]. random: ``bias``.
+        whiten, patches: ``epsilon``, what is added to the variances; ``samples``, how many
+        windows they are estimated from.
     probe : Probe
         What is read; by default the flattened final state.
 
@@ -87,7 +95,7 @@ class ReservoirConfig:
         minima = {"width": 1, "height": 1, "channels": 1, "steps": 0, "seed": 0, "members": 1}
         for name, least in minima.items():
             self._set(name, _integer(name, getattr(self, name), least))
-        _one_of("input_encoding", self.input_encoding, sorted(ENCODERS))
+        _one_of("input_encoding", self.input_encoding, sorted(DEFAULTS))
         _one_of("boundary", self.boundary, BOUNDARIES)
         _one_of("dtype", self.dtype, ("float32",))
         rule = get_rule(self.rule)
@@ -100,7 +108,10 @@ class ReservoirConfig:
             whole = {k: _integer(k, v, 1) for k, v in given.items() if k in rule.sizes}
             self._set(name, FrozenDict({**drawn, **whole}))
         rule.traced(self.rule_params)  # raises where a size does not suit it
-        options = _known("encoder_params", self.encoder_params, (), self.input_encoding)
+        if not isinstance(self.encoder_params, Mapping):
+            got = type(self.encoder_params).__name__
+            raise TypeError(f"encoder_params must be a mapping, got {got}")
+        options = checked_options(self.input_encoding, self.encoder_params)
         self._set("encoder_params", FrozenDict(options))
         if not isinstance(self.probe, Probe):
             raise TypeError(f"probe must be a Probe, got {type(self.probe).__name__}")
@@ -131,6 +142,11 @@ class ReservoirConfig:
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """All options of the encoder."""
+        return {**DEFAULTS[self.input_encoding], **self.encoder_params}
 
     def generator(self, draw: str, member: int) -> np.random.Generator:
         """The random generator of one member for one named draw, independent of every other."""

@@ -10,36 +10,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixelflow.core.boundaries import beyond
+from pixelflow.core.forms import Dense, Form, Gather, Local
+
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
 
 PIXEL = np.float32(1 / 255)  # what one level of a uint8 image is worth
 Shape = tuple[int, ...]  # of one input: (columns,), (H, W) or (H, W, 3)
-SQUASHES: dict[str, Callable[..., np.ndarray]] = {
-    "unit": lambda z: np.clip(z, 0, 1, out=z),
-    "sin": lambda z: np.sin(z, out=z),
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A dense linear map of the input, if any, then a gather of its values into cells.
+    """A map of the input, if any, to latent values, then a gather of these into cells.
 
     Attributes
     ----------
     index : int32 array (H, W, C)
         Which latent value each cell and channel gets; -1 leaves it 0.
-    weight, bias : arrays (M, D_in, L) and (M, L), optional
-        Member m's latent values are ``squash(x @ weight[m] + bias[m])``, computed in the
-        weight's own precision; without a weight they are the input itself.
-    squash : str, optional
-        A name in `SQUASHES`.
+    form : Form, optional
+        Makes each member's latent values; without one they are the input itself.
     """
 
     index: np.ndarray
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    squash: str | None = None
+    form: Form | None = None
 
     @cached_property
     def identical(self) -> bool:
@@ -58,15 +52,9 @@ class Encoder:
         """
         if X.dtype == np.uint8:
             X = X * PIXEL
-        if self.weight is None or self.bias is None:
-            return np.ascontiguousarray(X if X.ndim == 3 else X[:, None])
-        z = np.empty_like(X, self.weight.dtype, shape=(len(X), *self.bias.shape))
-        for m, weight in enumerate(self.weight):
-            np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])
-        z += self.bias
-        if self.squash:
-            z = SQUASHES[self.squash](z)
-        return z.astype(np.float32, copy=False)
+        if self.form is not None:
+            return self.form(X)
+        return np.ascontiguousarray(X if X.ndim == 3 else X[:, None])
 
 
 def of_textures(height: int, width: int, channels: int) -> Encoder:
@@ -77,6 +65,11 @@ def of_textures(height: int, width: int, channels: int) -> Encoder:
 
 def _empty_index(config: ReservoirConfig) -> np.ndarray:
     return np.full((config.height, config.width, config.channels), -1, np.int32)
+
+
+def whole_index(config: ReservoirConfig) -> np.ndarray:
+    """The index of an encoder whose latent values are the texture itself."""
+    return of_textures(config.height, config.width, config.channels).index
 
 
 def _nearest(size: int, length: int) -> np.ndarray:
@@ -105,13 +98,13 @@ def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
     index[..., 0], index[..., 1] = 0, 1
     weight = np.full((config.members, n, 2), 2 * np.pi / n)
     bias = np.tile([0, np.pi / 2], (config.members, 1))  # cos z = sin(z + pi/2)
-    return Encoder(index, weight, bias, "sin")
+    return Encoder(index, Dense(weight, bias, "sin"))
 
 
 def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     """clip(.5 + .25 (x W + b), 0, 1) in every channel: W ~ N(0, 1)/sqrt(D_in), b ~ U(-1, 1)."""
     n = int(np.prod(shape))
-    index = of_textures(config.height, config.width, config.channels).index
+    index = whole_index(config)
     weight = np.empty((config.members, n, index.size), np.float32)
     bias = np.empty((config.members, index.size), np.float32)
     for m in range(config.members):
@@ -121,25 +114,98 @@ def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     weight *= np.float32(0.25 * n**-0.5)
     bias *= np.float32(0.25)
     bias += np.float32(0.5)
-    return Encoder(index, weight, bias, "unit")
+    return Encoder(index, Dense(weight, bias, "unit"))
 
 
 def image(config: ReservoirConfig, shape: Shape) -> Encoder:
     """Grey in channel 0, RGB in 0 to 2; smaller is centred, larger resized to nearest."""
-    height, width, depth = image_shape(shape)
+    pixels = pixel_grid(config, shape)
+    depth = pixels.shape[2]
     if depth > config.channels:
         raise ValueError(
             f"encoder 'image' got RGB images; the texture has {config.channels} channels"
         )
     index = _empty_index(config)
-    pixels = np.arange(height * width * depth).reshape(height, width, depth)
+    index[..., :depth] = pixels
+    return Encoder(index)
+
+
+def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
+    """Moved, scaled copies of the image: channel c is offset[c] + U(scale[c]) * image.
+
+    The first channel, of RGB images the first three, is not moved. Each further channel of each
+    member shows one of the colours, moved by up to `reach` cells in each direction, as the
+    boundary has it.
+    """
+    options = config.encoder_options
+    pixels = pixel_grid(config, shape)
+    height, width, depth = pixels.shape
+    channels, members, reach = config.channels, config.members, options["reach"]
+    source = np.empty((members, height, width, channels), np.int32)
+    scale, offset = np.empty((2, members, 1, 1, channels), np.float32)
+    for m in range(members):
+        rng = config.generator("encoder", m)
+        for c in range(channels):
+            dy, dx = rng.integers(-reach, reach, 2, endpoint=True) if c >= depth else (0, 0)
+            colour = rng.integers(depth) if c >= depth else c
+            source[m, ..., c] = _moved(pixels[..., colour], dy, dx, config.boundary)
+            low, high = options["scale"][min(c, len(options["scale"]) - 1)]
+            scale[m, ..., c] = rng.uniform(low, high)
+            offset[m, ..., c] = options["offset"][min(c, len(options["offset"]) - 1)]
+    rows = (members, height * width * channels)
+    factors = (np.broadcast_to(a, source.shape).reshape(rows) for a in (scale, offset))
+    return Encoder(whole_index(config), Gather(source.reshape(rows), *factors))
+
+
+def random(config: ReservoirConfig, shape: Shape) -> Encoder:
+    """scale N(0, 1)/sqrt(T) times the T = k k depth pixels around each cell, plus bias N(0, 1)."""
+    options = config.encoder_options
+    seen = window(config, shape, options["k"])
+    taps, members, channels = seen.shape[1], config.members, config.channels
+    kernel = np.empty((members, channels, taps), np.float32)
+    bias = np.empty((members, channels), np.float32)
+    for m in range(members):
+        rng = config.generator("encoder", m)
+        kernel[m] = rng.standard_normal((channels, taps)) * options["scale"] / np.sqrt(taps)
+        bias[m] = rng.standard_normal(channels) * options["bias"]
+    if options["contrast"]:
+        kernel -= kernel.mean(axis=2, keepdims=True)
+    local = Local(seen, kernel, bias, options["contrast"], options["squash"])
+    return Encoder(whole_index(config), local)
+
+
+def window(config: ReservoirConfig, shape: Shape, k: int) -> np.ndarray:
+    """Which input values lie in the k x k window around each cell: int32 (H W, k k depth)."""
+    pixels = pixel_grid(config, shape)
+    first = -((k - 1) // 2)
+    reach = range(first, first + k)
+    views = [_moved(pixels, -dy, -dx, config.boundary) for dy in reach for dx in reach]
+    return np.concatenate(views, axis=2).reshape(config.height * config.width, -1)
+
+
+def _moved(pixels: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
+    """Cells (H, W, ...) moved down and right, with what the boundary has beyond the edge."""
+    height, width = pixels.shape[:2]
+    rows = beyond(np.arange(height) - dy, height, boundary)
+    columns = beyond(np.arange(width) - dx, width, boundary)
+    moved = pixels[np.ix_(rows, columns)]
+    moved[rows < 0] = -1
+    moved[:, columns < 0] = -1
+    return moved
+
+
+def pixel_grid(config: ReservoirConfig, shape: Shape) -> np.ndarray:
+    """Which input value each cell shows of an image: int32 (H, W, depth), -1 beside it."""
+    height, width, depth = image_shape(shape)
+    pixels = np.arange(height * width * depth, dtype=np.int32).reshape(height, width, depth)
     if height > config.height:
         pixels = pixels[_nearest(config.height, height)]
     if width > config.width:
         pixels = pixels[:, _nearest(config.width, width)]
     top, left = (config.height - pixels.shape[0]) // 2, (config.width - pixels.shape[1]) // 2
-    index[top : top + pixels.shape[0], left : left + pixels.shape[1], :depth] = pixels
-    return Encoder(index)
+    grid = np.full((config.height, config.width, depth), -1, np.int32)
+    grid[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return grid
 
 
 def image_shape(shape: Shape) -> tuple[int, int, int]:
@@ -162,5 +228,7 @@ ENCODERS: dict[str, Callable[[ReservoirConfig, Shape], Encoder]] = {
     "image": image,
     "phase": phase,
     "project": project,
+    "random": random,
+    "shifts": shifts,
     "tile": tile,
 }

@@ -177,14 +177,15 @@ def taps(first: int, k: int, channels: int) -> Iterator[tuple[int, int, int, int
 @lru_cache(maxsize=256)
 def expanded(program: Program) -> Program:
     """The program with each convolution written out as products and sums."""
-    graph, number = Graph(), []
+    graph = Graph()
+    number: list[int] = []
     for op, *operands in program.nodes:
         if op == "convolve":
-            products = [
-                graph.add("param", program.params[weight]) * graph.add("read", dy, dx, channel)
-                for weight, dy, dx, channel in taps(*operands)
-            ]
-            number.append(sum(products[1:], start=products[0]).index)
+            total: Any = None
+            for weight, *cell in taps(*operands):
+                product = graph.add("param", program.params[weight]) * graph.add("read", *cell)
+                total = product if total is None else total + product
+            number.append(total.index)
         else:
             inner = [number[i] for i in operands] if op in OPERATIONS else operands
             number.append(graph.add(op, *inner).index)

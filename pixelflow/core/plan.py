@@ -66,8 +66,10 @@ class Plan:
     @cached_property
     def nbytes(self) -> int:
         """What it takes of memory, and of that of each device where a backend keeps a copy."""
-        arrays = (self.encoder.index, self.encoder.weight, self.encoder.bias, self.media)
-        return sum(array.nbytes for array in arrays if array is not None)
+        form = self.encoder.form
+        learned = form.arrays.values() if form is not None else ()
+        arrays = (self.encoder.index, self.params, self.media, *learned)
+        return sum(array.nbytes for array in arrays)
 
     @property
     def feature_dim(self) -> int:
@@ -76,20 +78,25 @@ class Plan:
 
 
 CACHE_PLANS, CACHE_BYTES = 64, 2**29  # that are kept: a projection's weights can be large
-_PLANS: OrderedDict[tuple[ReservoirConfig, tuple[int, ...] | None, Rule], Plan] = OrderedDict()
+_Key = tuple[ReservoirConfig, tuple[int, ...] | None, Rule, encoders.Encoder | None]
+_PLANS: OrderedDict[_Key, Plan] = OrderedDict()
 _LOCK = threading.Lock()
 
 
 def compile_plan(
-    config: ReservoirConfig, input_shape: tuple[int, ...] | None, threshold: float | None = None
+    config: ReservoirConfig,
+    input_shape: tuple[int, ...] | None,
+    threshold: float | None = None,
+    encoder: encoders.Encoder | None = None,
 ) -> Plan:
     """The plan of a config for inputs of one shape: (columns,), (H, W) or (H, W, 3).
 
-    Without a shape the inputs are textures, flattened. A threshold takes the probe's place.
+    Without a shape the inputs are textures, flattened. A threshold takes the probe's place, an
+    encoder, which has learned, that which the config names.
     """
     if threshold is not None:
         config = config.with_params(probe__threshold=threshold)
-    key = (config, input_shape, get_rule(config.rule))
+    key = (config, input_shape, get_rule(config.rule), encoder)
     with _LOCK:
         if key in _PLANS:
             _PLANS.move_to_end(key)
@@ -106,12 +113,17 @@ def _kept_bytes() -> int:
     return sum(plan.nbytes for plan in _PLANS.values())
 
 
-def _compile(config: ReservoirConfig, input_shape: tuple[int, ...] | None, rule: Rule) -> Plan:
+def _compile(
+    config: ReservoirConfig,
+    input_shape: tuple[int, ...] | None,
+    rule: Rule,
+    encoder: encoders.Encoder | None,
+) -> Plan:
     config.check_rule(rule)
     shape = (config.height, config.width, config.channels)
     if input_shape is None:
         encoder = encoders.of_textures(*shape)
-    else:
+    elif encoder is None:
         encoder = encoders.ENCODERS[config.input_encoding](config, input_shape)
     given = {**rule.params, **config.rule_params}
     params = [config.values(f"param:{name}", given[name]) for name in rule.params]

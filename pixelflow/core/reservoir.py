@@ -12,7 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pixelflow.backends import get_backend
 from pixelflow.core.config import FIELDS, ReservoirConfig
+from pixelflow.core.encoders import Encoder
 from pixelflow.core.inputs import FLOAT, check_out, checked, checked_inputs, flat, is_count
+from pixelflow.core.learned import LEARNED
 from pixelflow.core.plan import Plan, compile_plan
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import get_rule, list_rules, register_rule
@@ -24,7 +26,8 @@ class Reservoir(TransformerMixin, BaseEstimator):
     """A fixed random dynamical system on a texture, as a scikit-learn transformer.
 
     Each input is written into a texture by an encoder, evolves under a local rule, and is read by
-    a probe. `transform` works before `fit` too, unless the probe's threshold is a quantile.
+    a probe. `transform` works before `fit` too, unless the encoder learns or the probe's threshold
+    is a quantile.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ class Reservoir(TransformerMixin, BaseEstimator):
         Shape of one input seen in `fit`; columns alone are then understood to have it.
     threshold_ : float
         The probe's threshold, where it is a quantile.
+    encoder_ : Encoder
+        What an encoder that learns has learned.
 
     Raises
     ------
@@ -126,12 +131,12 @@ class Reservoir(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = self.config.probe.learns
+        tags.requires_fit = self.config.probe.learns or self._encoder_learns
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def fit(self, X, y=None) -> Reservoir:
-        """Learn the inputs' size and, if the probe asks for a quantile, its threshold.
+        """Learn the inputs' size, and what the encoder and the probe's threshold ask for.
 
         Parameters
         ----------
@@ -139,10 +144,17 @@ class Reservoir(TransformerMixin, BaseEstimator):
             At least one input; `y` is ignored.
         """
         inputs = checked_inputs(X, self, at_least=1)
+        encoder = None
+        if self._encoder_learns:
+            encoder = LEARNED[self.config.input_encoding](
+                self.config, inputs.shape[1:], flat(inputs)
+            )
         if self.config.probe.learns:
-            self.threshold_ = self._quantile(inputs)
-        else:
-            compile_plan(self.config, inputs.shape[1:])  # raises if the encoder can't take them
+            self.threshold_ = self._quantile(inputs, encoder)
+        else:  # raises if the encoder can't take them
+            compile_plan(self.config, inputs.shape[1:], encoder=encoder)
+        if encoder is not None:
+            self.encoder_ = encoder
         self._see(X, inputs, fitting=True)
         self.input_shape_ = inputs.shape[1:]
         return self
@@ -259,10 +271,18 @@ class Reservoir(TransformerMixin, BaseEstimator):
         inputs = checked_inputs(X, self, at_least=0)
         self._see(X, inputs, fitting=False)
         inputs = np.ascontiguousarray(inputs)
-        if not self.config.probe.learns:
-            return compile_plan(self.config, self._shape(inputs)), inputs
-        check_is_fitted(self, "threshold_")
-        return compile_plan(self.config, self._shape(inputs), self.threshold_), inputs
+        encoder = threshold = None
+        if self._encoder_learns:
+            check_is_fitted(self, "encoder_")
+            encoder = self.encoder_
+        if self.config.probe.learns:
+            check_is_fitted(self, "threshold_")
+            threshold = self.threshold_
+        return compile_plan(self.config, self._shape(inputs), threshold, encoder), inputs
+
+    @property
+    def _encoder_learns(self) -> bool:
+        return self.config.input_encoding in LEARNED
 
     def _run(self, plan: Plan, inputs: np.ndarray, out: np.ndarray) -> None:
         backend = get_backend(self.backend, self.device)
@@ -282,11 +302,12 @@ class Reservoir(TransformerMixin, BaseEstimator):
             raise ValueError(f"X holds inputs of shape {shape}, fit saw {seen}")
         return seen
 
-    def _quantile(self, inputs: np.ndarray) -> float:
+    def _quantile(self, inputs: np.ndarray, encoder: Encoder | None) -> float:
         """The probe's quantile of the absolute values that it reads, before they are pooled."""
         quantile: Any = self.config.probe.threshold
         plain = {"probe__rectify": False, "probe__threshold": 0.0, "probe__pool": None}
-        plan = compile_plan(self.config.with_params(**plain), inputs.shape[1:])
+        config = self.config.with_params(**plain)
+        plan = compile_plan(config, inputs.shape[1:], encoder=encoder)
         samples = max(1, MOST_QUANTILE_VALUES // plan.feature_dim)
         some = flat(inputs)[:: -(-len(inputs) // samples)]
         seen = np.empty((len(some), plan.feature_dim), np.float32)

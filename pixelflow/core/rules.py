@@ -163,9 +163,7 @@ def rule(
             )
 
     def build(function: Callable[..., Any]) -> Rule:
-        built = Rule(
-            name, channels, params, medium, float(tolerance), sizes, weights, function
-        )
+        built = Rule(name, channels, params, medium, float(tolerance), sizes, weights, function)
         if not built.program.exact and not tolerance > 0:
             raise ValueError(
                 f"rule {name!r} calls / sqrt exp log or tanh, whose last bit differs between "

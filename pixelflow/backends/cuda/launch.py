@@ -27,7 +27,7 @@ _LOCK = threading.Lock()
 
 def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Loaded:
     """The plan on that GPU, for inputs of a type; kept as long as the plan."""
-    if plan.encoder.weight is not None:
+    if plan.encoder.form is not None:
         dtype = np.dtype(np.float32)
     device = device or 0
     key = (dtype.str, exact, device)
@@ -60,15 +60,13 @@ class Loaded:
             arrays = (index, plan.params, plan.media, plan.keys)
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
             self.snapshots = cupy.asarray(np.array(plan.times, np.int32))
-            self.encoder = plan.encoder
-            if plan.encoder.weight is not None and plan.encoder.bias is not None:
-                weight, bias = cupy.asarray(plan.encoder.weight), cupy.asarray(plan.encoder.bias)
-                self.encoder = replace(plan.encoder, weight=weight, bias=bias)
+            form = plan.encoder.form
+            self.encoder = replace(plan.encoder, form=form and form.moved(cupy.asarray))
             cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
     def run(self, X: Any, out: Any) -> None:
         """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
-        latents = self.encoder.latents(X) if self.encoder.weight is not None else X
+        latents = self.encoder.latents(X) if self.encoder.form is not None else X
         per_member = latents.ndim == 3 and latents.shape[1] > 1
         stride = latents.size // len(latents)
         inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)

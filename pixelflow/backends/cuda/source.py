@@ -18,7 +18,7 @@ from pixelflow.backends.cuda.layouts import (
 )
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
-from pixelflow.core.config import BOUNDARIES
+from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan

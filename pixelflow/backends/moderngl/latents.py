@@ -33,9 +33,9 @@ class Latents:
 
     @classmethod
     def of(cls, plan: Plan, inputs: np.ndarray) -> Latents:
-        encoder = plan.encoder
-        if encoder.weight is not None and encoder.bias is not None:
-            own, length, as_bytes = plan.members > 1, encoder.bias.shape[1], False
+        form = plan.encoder.form
+        if form is not None:
+            own, length, as_bytes = plan.members > 1, form.length, False
         else:
             own = inputs.ndim == 3 and inputs.shape[1] > 1
             length, as_bytes = inputs.shape[-1], inputs.dtype == np.uint8

@@ -62,8 +62,8 @@ def parts(device: Device, plan: Plan, X: np.ndarray) -> Iterator[tuple[Plan, np.
     for start in range(0, plan.members, count):
         some = slice(start, start + count)
         encoder = plan.encoder
-        if encoder.weight is not None and encoder.bias is not None:
-            encoder = replace(encoder, weight=encoder.weight[some], bias=encoder.bias[some])
+        if encoder.form is not None:
+            encoder = replace(encoder, form=encoder.form.some(some))
         part = replace(
             plan,
             encoder=encoder,
