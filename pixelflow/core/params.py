@@ -53,7 +53,8 @@ class Configured(BaseEstimator):
             if name == "config":
                 own[name] = own[name].with_params(**inner)
             else:
-                own[name] = clone(own[name]).set_params(**inner)
+                held: Any = clone(own[name])
+                own[name] = held.set_params(**inner)
         for name, value in type(self)(**own).get_params(deep=False).items():
             setattr(self, name, value)
         return self
