@@ -2,13 +2,16 @@
 
 from pixelflow.backends import available_backends
 from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow.models import ReservoirClassifier, ReservoirRegressor
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
 __all__ = [
     "LogisticReadout",
     "Probe",
     "Reservoir",
+    "ReservoirClassifier",
     "ReservoirConfig",
+    "ReservoirRegressor",
     "RidgeReadout",
     "available_backends",
 ]

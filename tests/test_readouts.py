@@ -9,8 +9,10 @@ from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import LogisticReadout, RidgeReadout
+from pixelflow.readouts.holdout import drawn
+from pixelflow.readouts.normal import Normal
 from pixelflow.readouts.path import ridge_path
-from pixelflow.readouts.ridge import _split
+from pixelflow.readouts.sums import Rows, Sums
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 7)) * np.array([1, 1, 1, 1, 1, 10, 0.1])
@@ -74,7 +76,8 @@ def test_the_held_out_choice_is_scikit_learns(shape, standardize):
     values = features[:, 0] + 3 * rng.normal(size=len(features))
     alphas = [0.01, 1.0, 30.0, 1e3]
     for y, model in ((values, Ridge), (np.digitize(values, [-2, 2]), RidgeClassifier)):
-        train, held = _split(model is RidgeClassifier, y)
+        held = drawn(0, len(y))[0]
+        train = ~held
         weights = rng.uniform(0.5, 2, len(y))
         scale = StandardScaler().fit(features[train], sample_weight=weights[train])
         F = scale.transform(features) if standardize else features
@@ -93,10 +96,11 @@ def test_the_path_is_ridge_at_every_alpha(shape):
     features, targets = rng.normal(size=shape) + 5, rng.normal(size=(shape[0], 2))
     features[:, -1] = 3.0  # without variance
     weights = rng.uniform(0.5, 2, len(features))
-    alphas = [0.0, 0.5, 100.0]
-    for alpha, (coef, intercept) in zip(
-        alphas, ridge_path(features, targets, alphas, weights), strict=True
-    ):
+    sums = Sums(np, shape[1], np.float64)
+    sums.add(Rows(features, targets, weights, weights))
+    system = Normal(sums, np.eye(2), standardize=False)
+    for alpha, solution in ridge_path(system, [0.0, 0.5, 100.0]):
+        coef, intercept = (part.T for part in system.lift(solution))
         if alpha == 0:  # the weighted least squares of smallest norm
             roots = np.sqrt(weights)[:, None]
             centred = features - np.average(features, axis=0, weights=weights)
@@ -115,7 +119,7 @@ def test_holdout_prefers_the_largest_of_equal_alphas_and_fits_all_samples():
     readout = RidgeReadout(alpha=[0.1, 10.0, 1.0]).fit(separable, y)
     assert readout.alpha_ == 10.0
     expected = RidgeClassifier(alpha=10.0).fit(separable, y)
-    assert np.allclose(readout.model_.coef_, expected.coef_)
+    assert np.allclose(readout.coef_, expected.coef_)
 
 
 def test_holdout_works_on_few_samples():
@@ -147,7 +151,7 @@ def test_weights_count_as_repeated_samples():
         assert np.allclose(weighted, again)
     balanced = RidgeReadout(class_weight="balanced").fit(X, LABELS)
     expected = RidgeClassifier(class_weight="balanced").fit(X, LABELS)
-    assert np.allclose(balanced.model_.coef_, expected.coef_)
+    assert np.allclose(balanced.coef_, expected.coef_)
 
 
 @pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])

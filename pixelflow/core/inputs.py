@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, validate_data
 
 FLOAT = np.float32
 IMAGES = [np.float32, np.uint8]
@@ -45,3 +45,9 @@ def check_out(out: object, shape: tuple[int, int]) -> None:
         raise ValueError(
             f"out must be float32 of shape {shape}, C-contiguous, writeable; got {got}"
         )
+
+
+def see_columns(estimator: BaseEstimator, X, inputs: np.ndarray, fitting: bool) -> None:
+    """Remember, or compare with what `fit` saw, the columns and a data frame's names."""
+    named: Any = X if inputs.ndim == 2 else flat(inputs)
+    validate_data(estimator, named, reset=fitting, skip_check_array=True)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from pixelflow.backends import get_backend
-from pixelflow.core.config import FIELDS, ReservoirConfig
+from pixelflow.core.config import ReservoirConfig
 from pixelflow.core.encoders import Encoder
-from pixelflow.core.inputs import FLOAT, check_out, checked, checked_inputs, flat, is_count
+from pixelflow.core.inputs import (
+    FLOAT,
+    check_out,
+    checked,
+    checked_inputs,
+    flat,
+    is_count,
+    see_columns,
+)
 from pixelflow.core.learned import LEARNED
+from pixelflow.core.params import Configured
 from pixelflow.core.plan import Plan, compile_plan
 from pixelflow.core.probes import Probe
-from pixelflow.core.rules import get_rule, list_rules, register_rule
 
 MOST_QUANTILE_VALUES = 2**24  # that a fitted threshold looks at
 
 
-class Reservoir(TransformerMixin, BaseEstimator):
+class Reservoir(TransformerMixin, Configured):
     """A fixed random dynamical system on a texture, as a scikit-learn transformer.
 
     Each input is written into a texture by an encoder, evolves under a local rule, and is read by
@@ -92,43 +100,6 @@ class Reservoir(TransformerMixin, BaseEstimator):
 
     # -- scikit-learn's contract ---------------------------------------------------------------
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; with `deep` the config's fields as ``config__steps`` too."""
-        parameters: Any = super().get_params(deep=False)
-        params = dict(parameters)
-        if deep:
-            probe = self.config.probe
-            params |= {f"config__{name}": getattr(self.config, name) for name in FIELDS}
-            params |= {f"config__probe__{f.name}": getattr(probe, f.name) for f in fields(probe)}
-        return params
-
-    def set_params(self, **params: Any) -> Reservoir:
-        """Set parameters by name; fields of the config are replaced in a copy of it."""
-        prefix = "config__"
-        inner = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
-        chosen = self.get_params(deep=False) | params
-        unknown = set(chosen) - set(self.get_params())
-        if unknown:
-            raise ValueError(f"no such parameters: {sorted(unknown)}; see get_params()")
-        own = {k: v for k, v in chosen.items() if not k.startswith(prefix)}
-        checked = type(self)(**own)  # raises before anything is set
-        if inner:
-            checked = type(self)(**{**own, "config": checked.config.with_params(**inner)})
-        for name, value in checked.get_params(deep=False).items():
-            setattr(self, name, value)
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process may not have run the script that registers the rule.
-        state: Any = super().__getstate__()
-        return {**state, "_rule": get_rule(self.config.rule)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        rule = state["_rule"]
-        if rule.name not in list_rules() or get_rule(rule.name).function is None:
-            register_rule(rule)  # nothing here defines it, or what came with an earlier estimator
-        super().__setstate__({key: value for key, value in state.items() if key != "_rule"})
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = self.config.probe.learns or self._encoder_learns
@@ -155,7 +126,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
             compile_plan(self.config, inputs.shape[1:], encoder=encoder)
         if encoder is not None:
             self.encoder_ = encoder
-        self._see(X, inputs, fitting=True)
+        see_columns(self, X, inputs, fitting=True)
         self.input_shape_ = inputs.shape[1:]
         return self
 
@@ -269,7 +240,7 @@ class Reservoir(TransformerMixin, BaseEstimator):
         """The plan of a fitted reservoir, and checked inputs, C-contiguous."""
         check_is_fitted(self)
         inputs = checked_inputs(X, self, at_least=0)
-        self._see(X, inputs, fitting=False)
+        see_columns(self, X, inputs, fitting=False)
         inputs = np.ascontiguousarray(inputs)
         encoder = threshold = None
         if self._encoder_learns:
@@ -287,11 +258,6 @@ class Reservoir(TransformerMixin, BaseEstimator):
     def _run(self, plan: Plan, inputs: np.ndarray, out: np.ndarray) -> None:
         backend = get_backend(self.backend, self.device)
         backend.features(plan, np.ascontiguousarray(inputs), out, bool(self.exact), self.device)
-
-    def _see(self, X, inputs: np.ndarray, fitting: bool) -> None:
-        """Remember, or compare with what `fit` saw, the columns and a data frame's names."""
-        named: Any = X if inputs.ndim == 2 else flat(inputs)
-        validate_data(self, named, reset=fitting, skip_check_array=True)
 
     def _shape(self, inputs: np.ndarray) -> tuple[int, ...]:
         """The shape of one input, where it is only columns that which `fit` saw."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,31 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
             self.model_ = LogisticRegression(C=self.C, max_iter=self.max_iter).fit(X, y)
             self.n_iter_ = self.model_.n_iter_
         return self
+
+    @classmethod
+    def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> LogisticReadout:
+        """A fitted readout from its parameters and fitted attributes, as a file keeps them."""
+        readout: Any = cls(**params)
+        for name in ("n_features_in_", "n_iter_"):
+            setattr(readout, name, fitted[name])
+        classes = np.asarray(fitted["classes_"])
+        if len(classes) == 1:
+            readout.model_ = only_class(np.zeros((1, readout.n_features_in_)), classes)
+        else:
+            readout.model_ = LogisticRegression(C=readout.C, max_iter=readout.max_iter)
+            for name in ("coef_", "intercept_", "classes_", "n_features_in_", "n_iter_"):
+                setattr(readout.model_, name, fitted[name])
+        return readout
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """Weights (K, D), (1, D) of two classes; a single class has none."""
+        return self._fitted().coef_
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Constants (K,), (1,) of two classes; a single class has none."""
+        return self._fitted().intercept_
 
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (N, K) of the K classes, in the order of `classes_`."""

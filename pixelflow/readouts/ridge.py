@@ -1,28 +1,28 @@
-"""The ridge readout: linear least squares with an L2 penalty."""
+"""The ridge readout: linear least squares with an L2 penalty, streamed, by NumPy or CuPy."""
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV, RidgeCV
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import LabelBinarizer, StandardScaler
-from sklearn.utils import ClassifierTags, RegressorTags
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.metrics import r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, check_consistent_length
+from sklearn.utils.metaestimators import available_if
 
-from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
-from pixelflow.readouts.path import ridge_path
+from pixelflow.readouts.arrays import namespace, where
+from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError
+from pixelflow.readouts.chunks import Chunk, checked_chunk, checked_features, named
+from pixelflow.readouts.model import Model, affine, decided, only, restored
+from pixelflow.readouts.options import checked_options
+from pixelflow.readouts.path import EIGEN
+from pixelflow.readouts.stream import Stream, in_memory
+from pixelflow.readouts.targets import Targets, balanced
 
-HOLDOUT = 1 / 6  # of the training samples, to choose alpha on
-TASKS = ("auto", "classification", "regression")
-SELECTIONS = ("holdout", "loo")
+SLICE = 8192  # samples of a matrix in memory that are streamed at once
+DUAL_BYTES = 2**30  # of features in float64, up to which the dual equations are worth it
+LOCK = RLock()  # a readout that is fitted in part may be asked to predict by several threads
 
 
 class RidgeReadout(LinearReadout):
@@ -77,6 +77,8 @@ class RidgeReadout(LinearReadout):
     0.1
     """
 
+    n_features_in_: int
+
     def __init__(
         self,
         alpha: float | Sequence[float] = 1.0,
@@ -90,23 +92,7 @@ class RidgeReadout(LinearReadout):
         self.standardize = standardize
         self.selection = selection
         self.class_weight = class_weight
-        self._check_params()
-
-    def _check_params(self) -> np.ndarray:
-        """Every alpha as an array; raises for a parameter that is none of the documented."""
-        for name, known in (("task", TASKS), ("selection", SELECTIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
-        if not isinstance(self.standardize, bool | np.bool_):
-            raise TypeError(f"standardize must be True or False, got {self.standardize!r}")
-        given: Any = self.alpha
-        alphas = np.asarray(given, object).reshape(-1).tolist()
-        if not all(isinstance(a, numbers.Real) and not isinstance(a, bool) for a in alphas):
-            raise TypeError(f"alpha must be a number or numbers, got {self.alpha!r}")
-        values = np.array(alphas, np.float64)
-        if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):
-            raise ValueError(f"alpha must be finite and not negative, got {self.alpha!r}")
-        return values
+        checked_options(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -118,97 +104,226 @@ class RidgeReadout(LinearReadout):
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
         return tags
 
+    @property
+    def coef_(self) -> np.ndarray:
+        """Weights (T, D) of the features, float64."""
+        return self._fitted().coef
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Intercepts (T,), float64."""
+        return self._fitted().intercept
+
+    @property
+    def alpha_(self) -> float:
+        """The penalty of the fitted model."""
+        return self._fitted().alpha
+
+    @property
+    def best_score_(self) -> float:
+        """What that penalty scored where it was chosen among several."""
+        score = self._fitted().best_score
+        if score is None:
+            raise AttributeError("best_score_ is only of a choice among several alphas")
+        return score
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted; only of a classification."""
+        classes = self._fitted().classes
+        if classes is None:
+            raise AttributeError("classes_ is only of a classification, and y held values")
+        return classes
+
     def fit(self, X, y, sample_weight=None) -> RidgeReadout:
-        """Fit on features (N, D) and labels or values y, (N,) or (N, T); weights are (N,)."""
-        alphas = self._check_params()
-        checked: Any = validate_data(self, X, y, dtype=FLOATS, multi_output=True)
-        X, y = checked
-        labels = self.task == "classification" or (self.task == "auto" and y.dtype.kind not in "fc")
-        if labels:
-            check_classification_targets(y)
-        elif self.class_weight is not None:
-            raise ValueError("class_weight is for classification, and y holds values to regress on")
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if labels and y.ndim == 1 and len(np.unique(y)) == 1:
-            self.alpha_, self.model_ = float(alphas.max()), only_class(X, y)
-            return self
-        if len(alphas) == 1:
-            self.alpha_ = float(alphas[0])
-            self.__dict__.pop("best_score_", None)  # of an earlier fit
-        elif self.selection == "loo":
-            self.alpha_, self.best_score_ = self._leave_one_out(alphas, labels, X, y, sample_weight)
-        else:
-            self.alpha_, self.best_score_ = self._hold_out(alphas, labels, X, y, sample_weight)
-        self.model_ = self._model(self.alpha_, labels, X, y, sample_weight)
+        """Fit on features (N, D) and labels or values y, (N,) or (N, T); weights are (N,).
+
+        The features may be NumPy's or CuPy's. What `partial_fit` had added before is forgotten.
+        """
+        alphas = checked_options(self)
+        X, y, sample_weight, _ = checked_chunk(self, (X, y, sample_weight), reset=True)
+        targets = Targets(self.task, y, class_weight=self._class_weights(y))
+        classes = targets.classes
+        if classes is not None and len(classes) == 1:
+            return self._keep(only(classes, X.shape[1], max(alphas)))
+        loo = self.selection == "loo" and len(alphas) > 1
+        with where(X):
+            stream = self._stream(X, targets, alphas, loo)
+            if EIGEN < X.shape[1] >= len(X) and X.size * 8 <= DUAL_BYTES:
+                return self._keep(in_memory(stream, stream.rows(X, y, sample_weight), loo))
+
+        def rows() -> Iterator:
+            for a in range(0, len(X), SLICE):
+                part = slice(a, a + SLICE)
+                weights = None if sample_weight is None else sample_weight[part]
+                yield stream.rows(X[part], y[part], weights)
+
+        for part in rows():
+            stream.add(part)
+        return self._keep(stream.solve(rows if loo else None))
+
+    def fit_chunks(
+        self,
+        chunks: Callable[[], Iterable[tuple[Any, ...]]],
+        classes: Any = None,
+        y: Any = None,
+    ) -> RidgeReadout:
+        """Fit on samples that come in chunks, which are never held together.
+
+        Parameters
+        ----------
+        chunks : callable
+            Returns a new iterator over the chunks each time it is called: once, and again for
+            leave-one-out, and for class_weight "balanced" if `y` isn't given. A chunk is
+            (features, y, sample weights or None), or four with the samples' roles: an integer
+            array, 0 to train on, 1 to hold out and score, 2 to add when alpha has been chosen
+            (copies of what is held out); all samples of role 2 come last. Without roles a sixth
+            is held out.
+        classes : array or None
+            The labels there are, if some of them may not come up.
+        y : array or None
+            All labels, to count them without another pass.
+        """
+        alphas = checked_options(self)
+        loo = self.selection == "loo" and len(alphas) > 1
+        if self.class_weight == "balanced" and y is None:
+            y = np.concatenate([np.asarray(chunk[1]) for chunk in chunks()])
+        weights = self._class_weights(None if y is None else np.asarray(y))
+        stream: Stream | None = None
+        for number, chunk in enumerate(chunks(), 1):
+            stream = self._added(stream, number, chunk, alphas, loo, classes, False, weights)
+        if stream is None:
+            raise ValueError("there are no chunks to fit on: chunks() gave an empty iterator")
+        whole = stream
+
+        def rows() -> Iterator:
+            for chunk in chunks():
+                yield whole.rows(*checked_chunk(self, chunk, reset=False)[:3])
+
+        return self._keep(whole.solve(rows if loo else None))
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None) -> RidgeReadout:
+        """Add samples to those of the calls before, and fit when something is asked.
+
+        Parameters
+        ----------
+        X : float array (n, D)
+            NumPy's or CuPy's. A bad chunk is refused whole, and what was added before stays.
+        y : array (n,) or (n, T)
+        classes : array or None
+            All labels that will come, in the first call; without it those of the first y.
+        sample_weight : array (n,) or None
+        """
+        alphas = checked_options(self)
+        if self.selection == "loo" and len(alphas) > 1:
+            raise ValueError(
+                "selection 'loo' goes over the samples twice, which partial_fit can't: use fit or "
+                "fit_chunks, selection='holdout', or one alpha"
+            )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' needs all labels at once, which partial_fit hasn't: use "
+                "fit or fit_chunks, or give the classes' weights as a dict"
+            )
+        with LOCK:
+            stream = self.__dict__.get("_partial")
+            number = 1 if stream is None else stream.n_chunks + 1
+            weights = self._class_weights(None)
+            self._partial = self._added(
+                stream, number, (X, y, sample_weight), alphas, False, classes, True, weights
+            )
+            self.__dict__.pop("_model", None)
         return self
 
-    def _model(self, alpha: float, labels: bool, X, y, sample_weight) -> Any:
-        """One fitted scikit-learn model."""
-        if labels:
-            ridge = RidgeClassifier(alpha=alpha, class_weight=self.class_weight)
-        else:
-            ridge = Ridge(alpha=alpha)
-        return self._fit(ridge, X, y, sample_weight)
+    def predict(self, X) -> np.ndarray:
+        """Labels or values (N,), or (N, T) for T targets, of features (N, D)."""
+        return decided(self._decision(X), self._fitted().classes)
 
-    def _fit(self, ridge: Any, X, y, sample_weight) -> Any:
-        if not self.standardize:
-            return ridge.fit(X, y, sample_weight=sample_weight)
-        names = ("standardscaler", type(ridge).__name__.lower())
-        weights = {f"{name}__sample_weight": sample_weight for name in names}
-        return make_pipeline(StandardScaler(), ridge).fit(X, y, **weights)
+    @available_if(lambda self: self._classifies())
+    def decision_function(self, X) -> np.ndarray:
+        """What is compared to decide: (N,) of two classes, else (N, K)."""
+        decision = self._decision(X)
+        return decision[:, 0] if decision.shape[1] == 1 else decision
 
-    def _leave_one_out(
-        self, alphas: np.ndarray, labels: bool, X, y, sample_weight
-    ) -> tuple[float, float]:
-        """The best alpha and its score."""
-        descending = np.sort(alphas)[::-1]
-        if labels:
-            ridge = RidgeClassifierCV(descending, class_weight=self.class_weight)
-        else:
-            ridge = RidgeCV(descending)
-        fitted: Any = self._fit(ridge, X, y, sample_weight)
-        chosen = fitted[-1] if self.standardize else fitted
-        return float(chosen.alpha_), float(np.mean(chosen.best_score_))
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy of a classification, R^2 of a regression, on features (N, D) and y.
 
-    def _hold_out(
-        self, alphas: np.ndarray, labels: bool, X, y, sample_weight
-    ) -> tuple[float, float]:
-        """The best alpha and its score."""
-        train, held = _split(labels, y)
-        weights = np.ones(len(X)) if sample_weight is None else sample_weight
-        fit_weights = weights[train]
-        if labels and self.class_weight is not None:
-            fit_weights = fit_weights * compute_sample_weight(self.class_weight, y[train])
-        fit_X, held_X = X[train], X[held]
-        if self.standardize:
-            scaler = StandardScaler().fit(fit_X, sample_weight=fit_weights)
-            fit_X, held_X = (np.asarray(scaler.transform(part)) for part in (fit_X, held_X))
-        coder = LabelBinarizer(neg_label=-1) if labels else None
-        targets = y[train] if coder is None else coder.fit_transform(y[train])
-        targets = np.asarray(targets, np.float64).reshape(len(train), -1)
-        scores = []
-        for coef, intercept in ridge_path(fit_X, targets, alphas.tolist(), fit_weights):
-            predicted = held_X @ coef + intercept
-            if coder is None:
-                good = -((predicted.reshape(y[held].shape) - y[held]) ** 2)
-            else:
-                good = coder.inverse_transform(predicted, threshold=0) == y[held]
-            scores.append(np.average(good, axis=0, weights=weights[held]).mean())
-        score, alpha = max(zip(scores, alphas, strict=True))
-        return float(alpha), float(score)
+        A label that was not in `fit` counts as wrong.
+        """
+        predicted, y = self.predict(X), np.asarray(y)
+        check_consistent_length(predicted, y, sample_weight)
+        if self._fitted().classes is None:
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
+        right = predicted.astype(object) == y.reshape(predicted.shape).astype(object)
+        right = right.reshape(len(right), -1).all(axis=1)
+        return float(np.average(right, weights=sample_weight))
 
+    @classmethod
+    def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> RidgeReadout:
+        """The readout with these parameters and fitted attributes, which predicts as it did.
 
-def _split(labels: bool, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to fit on and rows held out, stratified where every class has enough."""
-    n_held = math.ceil(HOLDOUT * len(y))
-    if n_held == len(y):
-        raise ValueError("one sample can't choose among several alphas: give one alpha")
-    stratified = False
-    if labels and y.ndim == 1:
-        counts = np.unique(y, return_counts=True)[1]
-        stratified = counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held)
-    rows = train_test_split(
-        np.arange(len(y)), test_size=n_held, random_state=0, stratify=y if stratified else None
-    )
-    return np.sort(rows[0]), np.sort(rows[1])
+        Parameters
+        ----------
+        params : mapping
+            As `get_params` gives them.
+        fitted : mapping
+            `coef_`, `intercept_` and, of a classification, `classes_`; `alpha_`, `best_score_`.
+        """
+        readout, model = cls(**params), restored(fitted)
+        readout.n_features_in_ = model.coef.shape[1]
+        return readout._keep(model)
+
+    def _added(
+        self, stream, number, chunk, alphas, loo, classes, closed, weights
+    ) -> Stream:  # fmt: skip
+        """The stream with one more chunk, or a new one; an error names the chunk."""
+        with named(number, 0 if stream is None else stream.n_samples):
+            checked: Chunk = checked_chunk(self, chunk, reset=stream is None)
+            if stream is None:
+                with where(checked.X):
+                    targets = Targets(self.task, checked.y, classes, closed, weights)
+                    stream = self._stream(checked.X, targets, alphas, loo)
+            stream.add(stream.rows(checked.X, checked.y, checked.sample_weight), checked.roles)
+            stream.n_chunks += 1
+        return stream
+
+    def _stream(self, X, targets: Targets, alphas: list[float], loo: bool) -> Stream:
+        return Stream(namespace(X), X, targets, alphas, self.standardize, not loo)
+
+    def _class_weights(self, y: np.ndarray | None) -> Any:
+        """The weight of each class; "balanced" from all labels."""
+        if self.class_weight != "balanced" or y is None:
+            return self.class_weight
+        return balanced(*np.unique(y, return_counts=True))
+
+    def _keep(self, model: Model) -> RidgeReadout:
+        self.__dict__.pop("_partial", None)
+        self._model = model
+        return self
+
+    def _fitted(self) -> Model:
+        """The model, solved for first if samples have been added since."""
+        with LOCK:
+            model, stream = self.__dict__.get("_model"), self.__dict__.get("_partial")
+            if model is not None:
+                return model
+            if stream is None:
+                raise ReadoutNotFittedError(
+                    "this RidgeReadout is not fitted: call fit(features, y) first"
+                )
+            self._model = stream.solve()
+            return self._model
+
+    def _decision(self, X) -> np.ndarray:
+        model = self._fitted()
+        X = checked_features(self, X, reset=False)
+        return affine(X, model.coef, model.intercept)
+
+    def _classifies(self) -> bool:
+        model, stream = self.__dict__.get("_model"), self.__dict__.get("_partial")
+        if model is not None:
+            return model.classes is not None
+        return self.task != "regression" if stream is None else stream.targets.classes is not None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_model" in self.__dict__ or "_partial" in self.__dict__

@@ -1,0 +1,80 @@
+"""A readout trained on a stream of chunks, in whichever way it can be."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import has_fit_parameter
+
+from pixelflow.models.stream import Training, on_host
+from pixelflow.readouts import RidgeReadout
+
+ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the default readout, for each sample trained on
+PATIENCE = 3  # seconds after which a progress bar is shown
+
+
+def path(total: float) -> list[float]:
+    """The default readout's alphas."""
+    return [alpha * total for alpha in ALPHAS]
+
+
+def several_alphas(readout: Any) -> bool:
+    """Whether the readout holds samples out to choose among its alphas."""
+    return isinstance(readout, RidgeReadout) and np.size(np.asarray(readout.alpha)) > 1
+
+
+def fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
+    """Fit it on all chunks: streamed if it can be, else on the whole matrix of features."""
+    if isinstance(readout, RidgeReadout):
+        readout.fit_chunks(training.chunks, classes=classes, y=training.y)
+    elif hasattr(readout, "partial_fit"):
+        partial_fit_readout(readout, training, classes)
+    else:
+        _fit_whole(readout, training)
+
+
+def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
+    """Go on fitting it on all chunks."""
+    options: dict[str, Any] = {} if classes is None else {"classes": classes}
+    for features, y, weight in training.chunks():
+        if not isinstance(readout, RidgeReadout):
+            features = on_host(features)
+        if weight is not None:
+            options["sample_weight"] = weight
+        readout.partial_fit(features, y, **options)
+
+
+def check_takes_weights(readout: Any, method: str) -> None:
+    """Raise where a readout can't be told the samples' weights."""
+    if not has_fit_parameter(readout, "sample_weight"):
+        raise ValueError(f"sample_weight: {type(readout).__name__}.{method} takes none")
+
+
+def _fit_whole(readout: Any, training: Training) -> None:
+    n = training.copies.count * len(training.X)
+    whole, ys, weights, done = None, [], [], 0
+    for features, y, weight in training.chunks():
+        if whole is None:
+            whole = np.empty((n, features.shape[1]), np.float32)
+        whole[done : done + len(features)] = on_host(features)
+        done += len(features)
+        ys.append(y)
+        weights.append(weight)
+    options = {} if training.weight is None else {"sample_weight": np.concatenate(weights)}
+    readout.fit(whole, np.concatenate(ys), **options)
+
+
+@contextmanager
+def progress(training: Training) -> Iterator[None]:
+    """A bar over samples, where a terminal or a notebook shows it and it takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets goes without a bar
+        from tqdm.auto import tqdm
+    n = training.copies.count * len(training.X)
+    with tqdm(total=n, desc="fit", unit=" samples", delay=PATIENCE, disable=None) as bar:
+        training.told = bar.update
+        yield

@@ -1,0 +1,142 @@
+"""The systems of equations that ridge regression solves, for any penalty.
+
+A system is symmetric and has a size n, a right side `rhs` (n, T), `fill` and `product` for its
+matrix without penalty, and `lift`, which makes coefficients of its solution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelflow.readouts.arrays import to_host
+from pixelflow.readouts.factor import product, tiles
+from pixelflow.readouts.sums import Moments, Rows, Sums, weighed
+
+
+class Scaling:
+    """Where features are centred and what they are multiplied with, and the targets' means.
+
+    All of it is relative to `shift`.
+    """
+
+    def __init__(
+        self, xp: Any, moments: Moments, shift: Any, combine: np.ndarray, standardize: bool
+    ) -> None:
+        if not moments.weight > 0:
+            raise ValueError("the weights of the samples are all zero: nothing can be fitted")
+        self.shift = shift.astype(np.float64)
+        self.weight = moments.weight
+        self.mean = moments.first / moments.weight
+        self.targets = (moments.targets @ combine) / moments.weight
+        self.scale = xp.ones(len(self.mean))
+        if standardize:
+            own_mean = moments.own_first / moments.own
+            squares = moments.own_squares / moments.own
+            variance = xp.maximum(squares - own_mean**2, 0)
+            noise = 8 * np.finfo(shift.dtype).eps * squares + _steps(self.shift + own_mean)
+            self.scale = xp.where(variance > noise, 1 / xp.sqrt(xp.maximum(variance, 1e-300)), 1.0)
+
+    def apply(self, rows: Any) -> Any:
+        """Features (n, D) centred and scaled, a copy in float64."""
+        return ((rows.astype(np.float64) - self.shift) - self.mean) * self.scale
+
+    def lift(self, coef: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (T, D) and intercepts (T,) for features as they came, on the host."""
+        coef = coef * self.scale[:, None]
+        return to_host(coef.T), self.targets - to_host((self.shift + self.mean) @ coef)
+
+
+def _steps(mean: Any) -> Any:
+    """The variance that float64's rounding alone may leave around a mean."""
+    return (8 * np.finfo(np.float64).eps * mean) ** 2
+
+
+class Normal:
+    """The normal equations (D, D) of centred and scaled features, from their sums.
+
+    Parameters
+    ----------
+    sums : Sums
+    combine : float array (K, T)
+        What makes T targets of the K columns that were summed.
+    standardize : bool
+    held : Rows or None
+        Samples that the sums don't have, to be counted too.
+    """
+
+    def __init__(
+        self, sums: Sums, combine: np.ndarray, standardize: bool, held: Rows | None = None
+    ) -> None:
+        sums.flush()
+        xp = self.xp = sums.xp
+        self.size, self.dtype, self._gram, self._extra = sums.size, sums.dtype, sums.gram, None
+        moments, shift = sums.moments, sums.shift
+        if held is not None:
+            if shift is None:
+                shift = held.X[0].astype(sums.dtype)
+            self._extra = held.X.astype(sums.dtype) - shift
+            moments = moments.plus(xp, weighed(xp, held._replace(X=self._extra)))
+        combine = combine[: len(moments.targets)]  # the last labels may all be held out
+        self.scaling = Scaling(xp, moments, shift, combine, standardize)
+        means = xp.asarray(self.scaling.targets)
+        centred = moments.cross @ xp.asarray(combine)
+        centred -= self.scaling.weight * self.scaling.mean[:, None] * means
+        self.rhs = centred * self.scaling.scale[:, None]
+        # float32 sums are not worth a solution in float64
+        self.double = self._gram.dtype == np.float64
+
+    def fill(self, matrix: Any) -> None:
+        """Write the lower triangle."""
+        mean, scale, weight = self.scaling.mean, self.scaling.scale, self.scaling.weight
+        for a, b in tiles(self.size):
+            tile = self._gram[a:, a:b].astype(np.float64)
+            if self._extra is not None:
+                tile += self._extra[:, a:].T @ self._extra[:, a:b]
+            tile -= weight * mean[a:, None] * mean[a:b]
+            matrix[a:, a:b] = tile * scale[a:, None] * scale[a:b]
+
+    def product(self, x: Any) -> Any:
+        """The matrix times x (D, T)."""
+        scaled = x * self.scaling.scale[:, None]
+        found = product(self.xp, self._gram, scaled)
+        if self._extra is not None:
+            for a, b in tiles(len(self._extra)):
+                rows = self._extra[a:b].astype(np.float64)
+                found += rows.T @ (rows @ scaled)
+        mean = self.scaling.mean[:, None]
+        found -= self.scaling.weight * mean * (mean.T @ scaled)
+        return found * self.scaling.scale[:, None]
+
+    def lift(self, solution: Any) -> tuple[np.ndarray, np.ndarray]:
+        return self.scaling.lift(solution)
+
+
+class Kernel:
+    """The dual equations (N, N) of N samples in memory, for fewer samples than features."""
+
+    double = True
+
+    def __init__(self, xp: Any, rows: Rows, combine: np.ndarray, standardize: bool) -> None:
+        self.xp, self.size = xp, len(rows.own)
+        shift = rows.X[0].astype(np.float64)
+        found = weighed(xp, rows._replace(X=rows.X.astype(np.float64) - shift))
+        self.scaling = Scaling(xp, found, shift, combine, standardize)
+        self.roots = xp.asarray(np.sqrt(rows.weights))[:, None]
+        self._rows = self.scaling.apply(rows.X) * self.roots
+        targets = rows.targets @ combine - self.scaling.targets
+        self.rhs = xp.asarray(targets) * self.roots
+        self._matrix = self._rows @ self._rows.T
+        self.dtype = np.dtype(np.float64)
+
+    def fill(self, matrix: Any) -> None:
+        """Write the matrix."""
+        matrix[...] = self._matrix
+
+    def product(self, x: Any) -> Any:
+        """The matrix times x (N, T)."""
+        return self._matrix @ x
+
+    def lift(self, solution: Any) -> tuple[np.ndarray, np.ndarray]:
+        return self.scaling.lift(self._rows.T @ solution)

@@ -1,0 +1,141 @@
+"""The samples that a ridge readout has been given so far, and the model that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pixelflow.readouts.arrays import namespace, to_host, where
+from pixelflow.readouts.holdout import HELD, LATER, Held, choose, drawn
+from pixelflow.readouts.loo import leave_one_out, leave_one_out_dual
+from pixelflow.readouts.model import Model, only
+from pixelflow.readouts.normal import Kernel, Normal
+from pixelflow.readouts.path import ridge_path
+from pixelflow.readouts.sums import Rows, Sums
+from pixelflow.readouts.targets import Targets
+
+TOO_FEW = "one sample can't choose among several alphas: give one alpha"
+
+
+class Stream:
+    """Sums of samples, and those held out where a penalty is to be chosen on them.
+
+    Parameters
+    ----------
+    xp : module
+        NumPy or CuPy, whose the features are.
+    X : array (n, D)
+        The first features.
+    targets : Targets
+    alphas : list of float
+        Of several the best is chosen.
+    standardize : bool
+    holdout : bool
+        Choose on samples held out.
+    """
+
+    def __init__(
+        self, xp: Any, X: Any, targets: Targets, alphas: Sequence[float], standardize: bool,
+        holdout: bool,
+    ) -> None:  # fmt: skip
+        self.xp, self.targets, self.alphas = xp, targets, list(alphas)
+        self.standardize, self.holdout = standardize, holdout and len(self.alphas) > 1
+        self.sums = Sums(xp, X.shape[1], X.dtype)
+        self.held = Held(xp)
+        self.n_samples = self.n_chunks = 0
+        self.chosen: tuple[float, float | None] | None = None
+
+    def rows(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Rows:
+        """Samples as they are summed; raises for a y that doesn't go with the first."""
+        if namespace(X) is not self.xp:
+            X = to_host(X) if self.xp is np else self.xp.asarray(X)
+        columns, classes = self.targets.columns(y), self.targets.weights(y)
+        own = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return Rows(X, columns, own if classes is None else own * classes, own)
+
+    def add(self, rows: Rows, roles: np.ndarray | None = None) -> None:
+        """Add samples, for training or to be held out: as the roles say, or as drawn."""
+        with where(self.sums.gram):
+            n = len(rows.own)
+            if not self.holdout:
+                self.sums.add(rows)
+            elif roles is not None:
+                self._add_as(rows, roles)
+            else:
+                held, priorities = drawn(self.n_samples, n)
+                self._add(rows, held, priorities[held])
+            self.n_samples += n
+
+    def _add(self, rows: Rows, held: np.ndarray, priorities: np.ndarray) -> None:
+        over = self.held.add(rows.take(self.xp, np.flatnonzero(held)), priorities)
+        self.sums.add(rows.take(self.xp, np.flatnonzero(~held)))
+        if over is not None:
+            self.sums.add(over)
+
+    def _add_as(self, rows: Rows, roles: np.ndarray) -> None:
+        now = roles != LATER
+        if self.chosen is not None and now.any():
+            raise ValueError("samples to train on or hold out must come before all those of role 2")
+        if now.any():
+            held = (roles == HELD)[now]
+            self._add(
+                rows.take(self.xp, np.flatnonzero(now)), held, np.zeros(held.sum(), np.uint64)
+            )
+        if not now.all():
+            self.chosen = self.choose()  # the sums have none of these yet
+            self.sums.add(rows.take(self.xp, np.flatnonzero(~now)))
+
+    def choose(self) -> tuple[float, float | None]:
+        """The penalty, and its score if there were several."""
+        if self.chosen is not None:
+            return self.chosen
+        if len(self.alphas) == 1:
+            return self.alphas[0], None
+        if not len(self.held) or self.sums.n_samples == 0:
+            raise ValueError(TOO_FEW)
+        system = Normal(self.sums, self.targets.combine(), self.standardize)
+        return choose(system, self.alphas, self.held.rows(), self.targets)
+
+    def solve(self, again: Callable[[], Iterable[Rows]] | None = None) -> Model:
+        """The model of all samples; leave-one-out needs to go over them `again`."""
+        with where(self.sums.gram):
+            return self._solve(again)
+
+    def _solve(self, again: Callable[[], Iterable[Rows]] | None) -> Model:
+        classes, combine = self.targets.classes, self.targets.combine()
+        if classes is not None and len(classes) == 1:
+            return only(classes, self.sums.size, max(self.alphas))
+        chosen = self.choose() if again is None else (0.0, None)
+        held = self.held.rows() if len(self.held) else None
+        system = Normal(self.sums, combine, self.standardize, held)
+        if again is not None:
+            chosen = leave_one_out(system, self.alphas, again, combine)
+        return fitted(system, *chosen, self.targets)
+
+
+def fitted(system: Any, alpha: float, score: float | None, targets: Targets) -> Model:
+    """The model with that penalty."""
+    alpha, solution = next(ridge_path(system, [alpha]))
+    coef, intercept = system.lift(solution)
+    return Model(coef, intercept + targets.offset_of(intercept), targets.classes, alpha, score)
+
+
+def in_memory(stream: Stream, rows: Rows, loo: bool) -> Model:
+    """The model of fewer samples than features, by the dual equations."""
+    xp, targets = stream.xp, stream.targets
+    combine, alphas = targets.combine(), stream.alphas
+    chosen: tuple[float, float | None] = (alphas[0], None)
+    if stream.holdout:
+        held = drawn(0, len(rows.own))[0]
+        if len(held) < 2:
+            raise ValueError(TOO_FEW)
+        train = rows.take(xp, np.flatnonzero(~held))
+        system = Kernel(xp, train, combine, stream.standardize)
+        chosen = choose(system, alphas, rows.take(xp, np.flatnonzero(held)), targets)
+        del system
+    system = Kernel(xp, rows, combine, stream.standardize)
+    if loo:
+        chosen = leave_one_out_dual(system, alphas)
+    return fitted(system, *chosen, targets)

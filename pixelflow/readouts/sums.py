@@ -1,0 +1,140 @@
+"""Weighted sums of features and targets: all that a ridge readout keeps of its training rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pixelflow.readouts.factor import tiles
+
+ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
+DOUBLE_PRODUCTS = 1024  # features up to which even float32 ones are multiplied in float64
+DOUBLE_SUMS = 24000  # features up to which products are added in float64: 4.6 GB
+
+
+class Rows(NamedTuple):
+    """Samples as they are added: features on their device, the rest on the host."""
+
+    X: Any  # (n, D)
+    targets: np.ndarray  # (n, K) float64
+    weights: np.ndarray  # (n,) float64, with the weights of classes
+    own: np.ndarray  # (n,) float64, without
+
+    def take(self, xp: Any, rows: np.ndarray) -> Rows:
+        """Those of the samples; rows ascend."""
+        if len(rows) == len(self.own):
+            return self
+        return Rows(self.X[xp.asarray(rows)], *(part[rows] for part in self[1:]))
+
+
+def joined(xp: Any, parts: list[Rows]) -> Rows:
+    """The samples of all parts, whose targets may have got more columns on the way."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.targets.shape[1] for part in parts)
+    targets = [np.pad(p.targets, ((0, 0), (0, width - p.targets.shape[1]))) for p in parts]
+    rest = (np.concatenate([part[i] for part in parts]) for i in (2, 3))
+    return Rows(xp.concatenate([part.X for part in parts]), np.concatenate(targets), *rest)
+
+
+class Moments(NamedTuple):
+    """What is summed over samples, but for the products of features with each other."""
+
+    weight: float
+    first: Any  # (D,) weighted features
+    cross: Any  # (D, K) weighted features times targets
+    targets: np.ndarray  # (K,) weighted targets
+    own: float  # the last three with the samples' own weights
+    own_first: Any  # (D,)
+    own_squares: Any  # (D,)
+
+    def plus(self, xp: Any, other: Moments) -> Moments:
+        """The sums over both; either may lack the last columns of targets."""
+        width = max(len(self.targets), len(other.targets))
+        padded = []
+        for one in (self, other):
+            missing = width - len(one.targets)
+            cross = xp.concatenate([one.cross, xp.zeros((len(one.cross), missing))], axis=1)
+            padded.append(one._replace(cross=cross, targets=np.pad(one.targets, (0, missing))))
+        return Moments(*(a + b for a, b in zip(*padded, strict=True)))
+
+
+def weighed(xp: Any, rows: Rows) -> Moments:
+    """The sums over some rows, whose features are multiplied by the roots of their weights."""
+
+    def there(values: np.ndarray) -> Any:
+        return xp.asarray(values.astype(rows.X.dtype))
+
+    roots = np.sqrt(rows.weights)
+    own_first = there(rows.own) @ rows.X
+    squares = [there(rows.own) @ rows.X[:, a:b] ** 2 for a, b in tiles(rows.X.shape[1])]
+    if np.any(roots != 1):
+        rows.X[...] *= there(roots)[:, None]
+    found = Moments(
+        float(rows.weights.sum()),
+        there(roots) @ rows.X,
+        rows.X.T @ there(rows.targets * roots[:, None]),
+        rows.weights @ rows.targets,
+        float(rows.own.sum()),
+        own_first,
+        xp.concatenate(squares),
+    )
+    on_device = ("first", "cross", "own_first", "own_squares")
+    return found._replace(**{key: getattr(found, key).astype(np.float64) for key in on_device})
+
+
+class Sums:
+    """Sums over rows, of features relative to about their means.
+
+    Without that shift, float32 products of features with large means would drown their
+    deviations. Of `gram` (D, D) only the lower triangle is filled.
+    """
+
+    def __init__(self, xp: Any, size: int, dtype: Any) -> None:
+        double = np.dtype(dtype) == np.float64 or size <= DOUBLE_PRODUCTS
+        self.xp, self.size = xp, size
+        self.dtype = np.dtype(np.float64 if double else np.float32)  # of products
+        self.gram = xp.zeros((size, size), np.float64 if size <= DOUBLE_SUMS else np.float32)
+        none = np.zeros(0)
+        zeros = xp.zeros(size)
+        self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, 0.0, zeros, zeros)
+        self.shift: Any = None
+        self.n_samples = 0
+        self._block = xp.empty((ROWS, size), self.dtype)
+        self._pending: list[Rows] = []
+        self._filled = 0
+
+    def add(self, rows: Rows) -> None:
+        """Add samples; they are multiplied when there are enough of them, or in `flush`."""
+        self.n_samples += len(rows.own)
+        start = 0
+        while start < len(rows.own):
+            part = Rows(*(values[start : start + ROWS - self._filled] for values in rows))
+            stop = self._filled + len(part.own)
+            self._block[self._filled : stop] = part.X
+            self._pending.append(part._replace(X=np.empty((len(part.own), 0))))
+            self._filled = stop
+            start += len(part.own)
+            if stop == ROWS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Multiply what has been added since the last time."""
+        if not self._filled:
+            return
+        block = self._block[: self._filled]
+        if self.shift is None:
+            self.shift = _centre(self.xp, block)
+        block -= self.shift
+        rows = joined(np, self._pending)._replace(X=block)
+        self._pending, self._filled = [], 0
+        self.moments = self.moments.plus(self.xp, weighed(self.xp, rows))
+        for start, stop in tiles(self.size):
+            self.gram[start:, start:stop] += block[:, start:].T @ block[:, start:stop]
+
+
+def _centre(xp: Any, block: Any) -> Any:
+    """The means of columns; of one that is constant its value, so that nothing of it remains."""
+    low, high = block.min(axis=0), block.max(axis=0)
+    return xp.where(low == high, low, block.mean(axis=0, dtype=np.float64).astype(block.dtype))

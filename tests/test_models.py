@@ -1,0 +1,467 @@
+"""The models: the same as reservoir and readout apart, in a stream; copies; bad input."""
+
+import math
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from pixelflow import (
+    LogisticReadout,
+    Probe,
+    Reservoir,
+    ReservoirClassifier,
+    ReservoirConfig,
+    ReservoirRegressor,
+    RidgeReadout,
+)
+from pixelflow.models import stream, training
+from pixelflow.models.copies import Copies
+
+PROBE = Probe(snapshots=(1, 2), rectify=True, pool=2)
+CONFIG = ReservoirConfig(8, 8, 4, 2, rule="wave", input_encoding="image", probe=PROBE)
+OTHER = ReservoirConfig(6, 7, 4, 1, rule="life_like", input_encoding="project", seed=3)
+RNG = np.random.default_rng(0)
+X = RNG.random((150, 64), dtype=np.float32)
+VALUES = X[:, :32].sum(axis=1) - X[:, 32:].sum(axis=1)
+LABELS = np.digitize(VALUES, [-1, 1])
+
+
+def classifier(config=CONFIG, readout=None, **options):
+    return ReservoirClassifier(config, readout, backend="cpu", **options)
+
+
+def regressor(config=CONFIG, readout=None, **options):
+    return ReservoirRegressor(config, readout, backend="cpu", **options)
+
+
+@pytest.fixture
+def mapped(monkeypatch):
+    """How many samples each batch of features had."""
+    sizes, batches = [], stream._batches
+
+    def counted(reservoir, inputs, size):
+        for part in batches(reservoir, inputs, size):
+            sizes.append(len(part))
+            yield part
+
+    monkeypatch.setattr(stream, "_batches", counted)
+    return sizes
+
+
+# -- what is fitted --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [None, 1, 7, 50, 1000])
+def test_a_model_is_its_reservoir_and_readout_whatever_the_batch(size, mapped):
+    features = Reservoir(CONFIG, backend="cpu").transform(X)
+    apart = RidgeReadout(alpha=3.0, standardize=True)
+    for make, y in ((classifier, LABELS), (regressor, VALUES), (regressor, X[:, :3])):
+        expected = clone(apart).fit(features, y).predict(features)
+        model = make(readout=apart, batch_size=size).fit(X, y)
+        assert np.allclose(model.predict(X), expected, atol=1e-4)
+        assert max(mapped) <= (size or len(X))
+
+
+def test_the_default_readout_has_a_path_of_alphas_for_each_sample():
+    features = Reservoir(CONFIG, backend="cpu").transform(X)
+    for make, task, y in (
+        (classifier, "classification", LABELS),
+        (regressor, "regression", VALUES),
+    ):
+        model = make().fit(X, y)
+        alphas = np.array([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]) * len(X)
+        assert model.readout_.alpha_ in alphas and model.readout is None
+        apart = RidgeReadout(alphas.tolist(), task, standardize=True).fit(features, y)
+        assert model.readout_.alpha_ == apart.alpha_
+        assert np.allclose(model.predict(X), apart.predict(features), atol=1e-4)
+        weighted = make().fit(X, y, sample_weight=np.full(len(X), 2.0)).readout_
+        assert weighted.alpha_ == 2 * apart.alpha_
+
+
+def test_batches_are_bounded_in_memory():
+    reservoirs = [Reservoir(CONFIG, backend="cpu"), Reservoir(OTHER, backend="cpu")]
+    dim = sum(reservoir.feature_dim for reservoir in reservoirs)
+    assert stream.rows_at_once(reservoirs, None) == 2**28 // (4 * dim)
+    assert stream.rows_at_once(reservoirs, 9) == 9
+    huge = Reservoir(CONFIG.with_params(members=4_000_000), backend="cpu")
+    assert stream.rows_at_once([huge], None) == 1
+
+
+def test_several_configs_put_their_features_side_by_side():
+    both = [Reservoir(config, backend="cpu").transform(X) for config in (CONFIG, OTHER)]
+    features = np.concatenate(both, axis=1)
+    model = classifier([CONFIG, OTHER], RidgeReadout(2.0), batch_size=40).fit(X, LABELS)
+    expected = RidgeReadout(2.0).fit(features, LABELS)
+    assert np.array_equal(model.predict(X), expected.predict(features))
+    assert np.allclose(
+        model.decision_function(X), expected.decision_function(features), rtol=0, atol=1e-4
+    )
+    assert [reservoir.config for reservoir in model.reservoirs_] == [CONFIG, OTHER]
+
+
+def test_a_quantile_is_fitted_on_train_and_kept():
+    config = CONFIG.with_params(probe__threshold={"quantile": 0.5})
+    model = classifier([config, CONFIG]).fit(X, LABELS)
+    fitted = Reservoir(config, backend="cpu").fit(X)
+    assert model.reservoirs_[0].threshold_ == fitted.threshold_ > 0
+    assert not hasattr(model.reservoirs_[1], "threshold_")
+    model.predict(X[:3] * 0)
+    assert model.reservoirs_[0].threshold_ == fitted.threshold_
+
+
+@pytest.mark.parametrize(
+    ("make", "readout", "sizes"),
+    [
+        (classifier, LogisticReadout(), 150),
+        (classifier, LogisticRegression(), 150),
+        (regressor, Ridge(2.0), 150),
+        (classifier, SGDClassifier(random_state=0), 40),
+    ],
+)
+def test_any_readout_is_streamed_if_it_can_be(make, readout, sizes, monkeypatch):
+    seen = []
+    method = "partial_fit" if hasattr(readout, "partial_fit") else "fit"
+    fit = getattr(type(readout), method)
+
+    def spied(self, F, y, **options):
+        seen.append((F.shape, sorted(options)))
+        return fit(self, F, y, **options)
+
+    monkeypatch.setattr(type(readout), method, spied)
+    y = VALUES if make is regressor else LABELS
+    model = make(readout=readout, batch_size=40).fit(X, y)
+    assert seen[0] == ((sizes, 64), ["classes"] if method == "partial_fit" else [])
+    assert sum(shape[0] for shape, _ in seen) == 150
+    assert model.score(X, y) > 0.3
+    if method == "fit":
+        features = Reservoir(CONFIG, backend="cpu").transform(X)
+        assert np.array_equal(model.predict(X), clone(readout).fit(features, y).predict(features))
+    assert hasattr(model, "predict_proba") == hasattr(readout, "predict_proba")
+
+
+def test_weights_reach_every_kind_of_readout():
+    weight = RNG.integers(0, 3, len(X)).astype(float)
+    features = Reservoir(CONFIG, backend="cpu").transform(X)
+    for readout in (RidgeReadout(1.0), Ridge(1.0)):
+        model = regressor(readout=readout, batch_size=40).fit(X, VALUES, sample_weight=weight)
+        expected = Ridge(1.0).fit(features, VALUES, sample_weight=weight).predict(features)
+        assert np.allclose(model.predict(X), expected, atol=1e-3)
+    with pytest.raises(ValueError, match=r"LogisticReadout\.fit takes none"):
+        classifier(readout=LogisticReadout()).fit(X, LABELS, sample_weight=weight)
+    for bad in (weight[:-1], -weight, np.full(len(X), math.nan)):
+        with pytest.raises(ValueError, match="weight"):
+            regressor().fit(X, VALUES, sample_weight=bad)
+
+
+def test_images_of_any_shape_and_type():
+    pixels = (X * 255).astype(np.uint8)
+    shapes = (pixels, pixels.reshape(-1, 8, 8), (pixels / 255).reshape(-1, 8, 8))
+    models = [classifier(augment={"flip": True}).fit(images, LABELS) for images in shapes]
+    predicted = [model.predict(images) for model, images in zip(models, shapes, strict=True)]
+    assert np.array_equal(predicted[0], predicted[1])
+    assert np.mean(predicted[0] == predicted[2]) > 0.95
+    assert np.array_equal(models[1].predict(pixels), predicted[1])
+    assert models[1].n_features_in_ == 64
+
+
+# -- a chunk at a time -------------------------------------------------------------------------
+
+
+def test_chunks_are_the_same_as_fit():
+    for make, y in ((classifier, LABELS), (regressor, VALUES)):
+        options = {"classes": [0, 1, 2]} if make is classifier else {}
+        whole, parts = make().fit(X, y), make(batch_size=17)
+        for rows in (slice(0, 3), slice(3, 90), slice(90, 150)):
+            parts.partial_fit(X[rows], y[rows], **options)
+            parts.predict(X[:5])  # which solves, and must not end the training
+        assert parts.readout_.alpha_ == pytest.approx(whole.readout_.alpha_)
+        assert np.allclose(parts.predict(X), whole.predict(X), atol=1e-4)
+        assert parts.n_samples_seen_ == parts.weight_seen_ == 150
+
+
+def test_partial_fit_refuses_what_it_cannot_do():
+    model = classifier().partial_fit(X[:50], LABELS[:50], classes=[0, 1, 2])
+    before = model.decision_function(X)
+    with pytest.raises(ValueError, match=r"classes \[7\]"):
+        model.partial_fit(X[:2], [0, 7])
+    with pytest.raises(ValueError, match="first partial_fit"):
+        model.partial_fit(X[:2], [0, 1], classes=[0, 1])
+    with pytest.raises(ValueError, match="64 features"):
+        model.partial_fit(X[:2, :16], [0, 1])
+    bad = X[:4].copy()
+    bad[2, 5] = math.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(bad, [0, 1, 2, 0])
+    assert np.array_equal(model.decision_function(X), before)
+    with pytest.raises(ValueError, match="begin with a clone"):
+        classifier().fit(X, LABELS).partial_fit(X, LABELS)
+    with pytest.raises(ValueError, match="LogisticReadout has no partial_fit"):
+        classifier(readout=LogisticReadout()).partial_fit(X, LABELS)
+    with pytest.raises(ValueError, match="one alpha"):
+        classifier(augment={"flip": True}).partial_fit(X, LABELS)
+
+
+def test_copies_in_chunks_are_the_same_as_fit_with_one_alpha():
+    options = {"readout": RidgeReadout(5.0), "augment": {"flip": True}}
+    parts = classifier(**options)
+    for rows in (slice(0, 90), slice(90, 150)):
+        parts.partial_fit(X[rows], LABELS[rows])
+    whole = classifier(**options).fit(X, LABELS)
+    assert np.allclose(parts.decision_function(X), whole.decision_function(X), atol=1e-4)
+
+
+# -- copies ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_copies_are_moved_by_known_offsets_and_mirrored(dtype, depth):
+    images = RNG.integers(1, 255, (9, 6, 6, depth)).astype(dtype)
+    copies = Copies(shifts=3, max_shift=2, flip=True, seed=5)
+    offsets = copies.offsets(9, first=0)
+    found = list(copies.of(images.reshape(9, -1), offsets))
+    assert len(found) == copies.count - 1 == 7
+    expected = [images[:, :, ::-1]]
+    for k in range(3):
+        moved = np.zeros_like(images)
+        for i, (dy, dx) in enumerate(offsets[k]):
+            for y in range(6):
+                for x in range(6):
+                    if 0 <= y - dy < 6 and 0 <= x - dx < 6:
+                        moved[i, y, x] = images[i, y - dy, x - dx]
+        expected += [moved, moved[:, :, ::-1]]
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == dtype and np.array_equal(one, other.reshape(9, -1))
+
+
+def test_offsets_are_every_one_but_none_and_the_same_each_time():
+    copies = Copies(shifts=2, max_shift=1, seed=1)
+    offsets = copies.offsets(2000, first=0)
+    counts = Counter(map(tuple, offsets.reshape(-1, 2)))
+    assert len(counts) == 8 and (0, 0) not in counts and min(counts.values()) > 400
+    assert np.array_equal(offsets, copies.offsets(2000, first=0))
+    for other in (Copies(2, 1, seed=2).offsets(2000, 0), copies.offsets(2000, 7), offsets[::-1]):
+        assert not np.array_equal(offsets, other)
+
+
+@pytest.mark.parametrize("size", [None, 11])
+@pytest.mark.parametrize("alpha", [4.0, [0.4, 40.0]])
+def test_a_model_with_copies_is_fitted_on_all_of_them(size, alpha, mapped):
+    augment = {"shifts": 2, "max_shift": 1, "flip": True, "seed": 3}
+    copies = Copies(**augment)
+    every = np.concatenate([X, *copies.of(X, copies.offsets(len(X), 0))])
+    features = Reservoir(CONFIG, backend="cpu").transform(every)
+    model = classifier(readout=RidgeReadout(alpha), augment=augment, batch_size=size)
+    model.fit(X, LABELS, sample_weight=np.linspace(1, 2, 150))
+    assert sum(mapped) == 6 * 150 and max(mapped) <= (size or 150)
+    apart = RidgeReadout(model.readout_.alpha_)
+    apart.fit(features, np.tile(LABELS, 6), sample_weight=np.tile(np.linspace(1, 2, 150), 6))
+    assert np.allclose(
+        model.decision_function(X), apart.decision_function(features[:150]), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("size", [None, 11])
+def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
+    """The alpha is that chosen by hand, and each role comes when `fit_chunks` can take it."""
+    augment = {"shifts": 3, "max_shift": 2, "flip": False, "seed": 3}
+    copies = Copies(**augment)
+    noisy = np.where(RNG.random(150) < 0.4, RNG.integers(0, 3, 150), LABELS)
+    held = stream.held_out(150)
+    assert 20 <= held.sum() <= 30
+    sets = [X, *copies.of(X, copies.offsets(150, 0))]
+    F = [Reservoir(CONFIG, backend="cpu").transform(one) for one in sets]
+    alphas = [1e-3, 1.0, 30.0, 1000.0, 1e5]
+    train = np.concatenate([one[~held] for one in F]).astype(np.float64)
+    scores = []
+    for alpha in alphas:
+        apart = RidgeReadout(alpha, task="classification").fit(train, np.tile(noisy[~held], 4))
+        scores.append(apart.score(F[0][held], noisy[held]))
+    best = max(zip(scores, alphas, strict=True))
+    model = classifier(readout=RidgeReadout(alphas), augment=augment, batch_size=size)
+    model.fit(X, noisy)
+    assert (model.readout_.best_score_, model.readout_.alpha_) == best
+    data = stream.Training(model.reservoirs_, X, noisy, None, 11, copies, held=held)
+    roles = np.concatenate([chunk[3] for chunk in data.chunks()])
+    assert np.array_equal(np.bincount(roles), [4 * (~held).sum(), held.sum(), 3 * held.sum()])
+    first_late = int(np.argmax(roles == 2))
+    assert (roles[first_late:] == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("augment", "error", "message"),
+    [
+        ([4], TypeError, "mapping"),
+        ({"rotate": 3}, ValueError, "unknown"),
+        ({"shifts": -1}, ValueError, "shifts"),
+        ({"shifts": 1.5}, ValueError, "shifts"),
+        ({"shifts": 1, "max_shift": 0}, ValueError, "at least 1"),
+        ({"flip": "yes"}, TypeError, "flip"),
+        ({"seed": None}, ValueError, "seed"),
+    ],
+)
+def test_bad_copies_are_refused(augment, error, message):
+    with pytest.raises(error, match=message):
+        classifier(augment=augment)
+
+
+def test_copies_need_images_and_a_hold_out():
+    with pytest.raises(ValueError, match="5 columns"):
+        classifier(OTHER, augment={"flip": True}).fit(X[:, :5], LABELS)
+    with pytest.raises(ValueError, match="'loo' leaves copies in"):
+        readout = RidgeReadout([1, 2], selection="loo")
+        classifier(readout=readout, augment={"flip": True}).fit(X, LABELS)
+
+
+# -- scikit-learn's ways -------------------------------------------------------------------------
+
+
+def test_nested_parameters_clone_pickle_pipeline_and_grid_search():
+    pipeline = Pipeline([("scale", MinMaxScaler()), ("model", classifier(readout=RidgeReadout()))])
+    grid = {"model__config__steps": [2, 3], "model__readout__alpha": [0.1, 10.0]}
+    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(X, LABELS)
+    best = search.best_estimator_["model"]
+    assert [*search.best_params_.values()] == [best.config.steps, best.readout.alpha]
+    for copied in (pickle.loads(pickle.dumps(search.best_estimator_)), search.best_estimator_):
+        assert np.array_equal(copied.predict(X), search.predict(X))
+    assert not hasattr(clone(best), "readout_") and clone(best).config == best.config
+    several = clone(classifier([CONFIG, OTHER]))
+    assert several.configs == (CONFIG, OTHER) and "config__steps" not in several.get_params()
+
+
+def test_parameters_are_set_together_or_not_at_all():
+    model = classifier(readout=RidgeReadout(3.0))
+    model.set_params(config__probe__pool=4, readout__alpha=5.0, batch_size=3)
+    assert (model.config.probe.pool, model.readout.alpha, model.batch_size) == (4, 5.0, 3)
+    for bad in (
+        {"config__steps": -1},
+        {"batch_size": 0},
+        {"readout__C": 1.0},
+        {"config__what": 1},
+        {"what": 1},
+    ):
+        with pytest.raises(ValueError, match=r"at least|batch_size|no such"):
+            model.set_params(**{"config__probe__pool": 1, **bad})
+        assert (model.config.probe.pool, model.readout.alpha) == (4, 5.0)
+    model.set_params(readout=LogisticReadout(), readout__C=2.0)
+    assert model.readout.C == 2.0
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"config": {"width": 4}}, TypeError, "ReservoirConfig, got dict"),
+        ({"config": []}, ValueError, "at least one"),
+        ({"config": [CONFIG, None]}, TypeError, "ReservoirConfig, got NoneType"),
+        ({"backend": "gpu"}, ValueError, "unknown backend"),
+        ({"exact": "yes"}, TypeError, "exact"),
+        ({"device": 0}, ValueError, "device"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"batch_size": 2.5}, ValueError, "batch_size"),
+        ({"readout": "ridge"}, TypeError, "fit and predict"),
+        ({"readout": RidgeReadout}, TypeError, "fit and predict"),
+        ({"readout": Ridge()}, ValueError, "readout must do classification"),
+        ({"readout": RidgeReadout(task="regression")}, ValueError, "readout must do"),
+    ],
+)
+def test_bad_parameters_are_refused_in_the_constructor(options, error, message):
+    with pytest.raises(error, match=message):
+        ReservoirClassifier(**{"config": CONFIG, "backend": "cpu", **options})
+    with pytest.raises(ValueError, match="readout must do regression"):
+        regressor(readout=LogisticReadout())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300])
+def test_inputs_that_are_not_finite_are_named_before_anything_is_computed(bad, mapped):
+    inputs = X.astype(np.float64)
+    inputs[100, 3] = bad
+    fitted = classifier().fit(X, LABELS)
+    mapped.clear()
+    for call in (
+        lambda: classifier(batch_size=10).fit(inputs, LABELS),
+        lambda: regressor().fit(inputs, VALUES),
+        lambda: fitted.predict(inputs),
+        lambda: fitted.score(inputs, LABELS),
+    ):
+        with pytest.raises(ValueError, match=r"X contains NaN|X contains infinity"):
+            call()
+    assert not mapped
+
+
+def test_targets_that_do_not_fit_are_refused(mapped):
+    with pytest.raises(ValueError, match="inconsistent"):
+        classifier().fit(X, LABELS[:-1])
+    with pytest.raises(ValueError, match="Unknown label type"):
+        classifier().fit(X, VALUES)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        regressor().fit(X, np.where(VALUES > 1, math.nan, VALUES))
+    with pytest.raises(ValueError, match="0 sample"):
+        classifier().fit(X[:0], LABELS[:0])
+    with pytest.raises(ValueError, match="1d array"):
+        classifier().fit(X, np.stack([LABELS, LABELS], axis=1))
+    assert not mapped
+
+
+def test_a_failed_fit_leaves_the_model_as_it_was():
+    model = classifier().fit(X, LABELS)
+    before = model.decision_function(X)
+    with pytest.raises(ValueError, match="inconsistent"):
+        model.fit(X * 2, LABELS[:-1])
+    with pytest.raises(ValueError, match="5 columns"):
+        model.fit(X[:, :5], LABELS)
+    assert np.array_equal(model.decision_function(X), before)
+
+
+def test_unseen_classes_count_as_wrong_and_lengths_are_compared():
+    model = classifier().fit(X, LABELS)
+    other = np.where(LABELS == 2, 9, LABELS)
+    expected = np.mean((model.predict(X) == LABELS) & (LABELS != 2))
+    assert model.score(X, other) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="inconsistent"):
+        model.score(X, LABELS[:-1])
+
+
+@pytest.mark.parametrize("method", ["predict", "score", "decision_function", "save"])
+def test_an_unfitted_model_says_so(method, tmp_path):
+    arguments = {"score": (X, LABELS), "save": (tmp_path / "model.npz",)}.get(method, (X,))
+    for error in (NotFittedError, RuntimeError):
+        with pytest.raises(error, match=r"call fit\(X, y\)"):
+            getattr(classifier(), method)(*arguments)
+
+
+def test_constant_features_few_samples_and_single_classes():
+    tiled = ReservoirConfig(8, 8, 4, 0, input_encoding="tile")  # three of four channels are 0
+    assert classifier(tiled).fit(X, LABELS).score(X, LABELS) > 0.8
+    wide = CONFIG.with_params(members=5, rule_params={"c": {"uniform": [0.2, 0.7]}}, probe__pool=4)
+    assert classifier(wide, batch_size=16).fit(X, LABELS).score(X, LABELS) > 0.9  # D = 1280
+    constant = classifier().fit(np.zeros_like(X), LABELS)
+    assert set(constant.predict(X * 0)) == {np.bincount(LABELS).argmax()}
+    single = classifier(batch_size=64).fit(X, np.full(150, "cat"))
+    assert (single.predict(X) == "cat").all() and list(single.classes_) == ["cat"]
+
+
+@pytest.mark.parametrize("y", [LABELS > 0, np.array(["a", "b", "c"])[LABELS], LABELS * 1.0])
+def test_labels_keep_their_type(y):
+    model = classifier().fit(X, y)
+    assert model.predict(X).dtype == y.dtype and list(model.classes_) == sorted(set(y))
+    assert model.score(X, y) == np.mean(model.predict(X) == y) > 0.7
+
+
+def test_a_bar_is_shown_to_people_when_it_takes_long(monkeypatch, capsys):
+    classifier().fit(X, LABELS)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(training, "PATIENCE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    classifier(batch_size=50, augment={"flip": True}).fit(X, LABELS)
+    assert "300/300" in capsys.readouterr().err
