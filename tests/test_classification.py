@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from pixelflow import LogisticReadout, Reservoir, RidgeReadout, results, stats
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments import cifar10, mnist
+from pixelflow.experiments._scores import Split
 
 N_TRAIN, N_TEST = 700, 500
 
@@ -53,7 +54,7 @@ def split():
     digits = load_digits()
     X, y = (digits.data / 16).astype(np.float32), digits.target
     end = N_TRAIN + N_TEST
-    return classification.Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
+    return Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
 
 
 @pytest.fixture(scope="module")

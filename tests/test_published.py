@@ -14,7 +14,7 @@ from pixelflow import Reservoir, ReservoirConfig, stats
 from pixelflow.core import rule
 from pixelflow.experiments import _companions as companions
 from pixelflow.experiments import published
-from pixelflow.experiments._classification import Split
+from pixelflow.experiments._scores import Split
 
 N_TEST = 400
 

@@ -10,37 +10,33 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from pixelflow import stats
 from pixelflow.core import Probe, ReservoirConfig
+from pixelflow.experiments import _banks as banks
 from pixelflow.experiments._companions import Transform, fourier, non_affine, transform_of
+from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
-KEYS = ("subset", "selection", "models", "alphas", "random_features", "figure_steps", "image")
+KEYS = (
+    "subset",
+    "selection",
+    "models",
+    "alphas",
+    "random_features",
+    "banks",
+    "figure_steps",
+    "image",
+)
 logger = logging.getLogger(__name__)
 
 
-class Split(NamedTuple):
-    """Training and test inputs (n, D), and labels (n,)."""
-
-    X_train: np.ndarray
-    y_train: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
-
-
-class Scored(NamedTuple):
-    """A row of a result, and which of the test images were classified correctly."""
-
-    row: dict[str, Any]
-    right: np.ndarray
-
-
-def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]:
+def run(
+    config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load
+) -> dict[str, Any]:
     """The metrics of one data set: "rows", their "summary", "comparisons" and "selection".
 
     Parameters
@@ -50,6 +46,9 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
     dataset : str
         Its name in the rows.
     split : Split
+        What the models see.
+    load : callable
+        Gives what a bank sees: `banks.run` says how.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
         over seeds, for each other the accuracy and the interval that the number of test images
         leaves, and how far it is from an affine map. "comparisons": paired tests of each rule with
         its companions and baselines. "selection": the held-out accuracies from which steps and
-        kernel widths were chosen.
+        kernel widths were chosen. "errors": what the banks get wrong.
     """
     scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
     select = partial(_held_out, config, *_selection(config, split))
@@ -86,6 +85,9 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
                 config, dataset, features[size], size, selection[features[size]], split
             )
         pairs += [(name, other) for other in (*list(runs)[1:], "raw_ridge", features[size])]
+    of_banks, more_pairs, errors = banks.run(config["banks"], dataset, load)
+    scored |= of_banks
+    pairs += more_pairs
     return {
         "rows": [one.row for several in scored.values() for one in several],
         "summary": summary(scored),
@@ -93,6 +95,7 @@ def run(config: Mapping[str, Any], dataset: str, split: Split) -> dict[str, Any]
         "n_train": len(split.X_train),
         "n_test": len(split.X_test),
         "selection": selection,
+        "errors": errors,
     }
 
 
@@ -115,6 +118,7 @@ def check_models(config: Mapping[str, Any]) -> None:
     for model in config["models"].values():
         for steps in model["steps"]:
             reservoir_config(model, steps, config["seed"])
+    banks.check(config["banks"])
 
 
 def fit(
@@ -164,44 +168,6 @@ def fit(
 def raw(config: Mapping[str, Any], dataset: str, model: str, split: Sequence[Any]) -> Scored:
     """The readout on pixels alone."""
     return fit(Split(*split), _ridge(config), dataset, model, seed=config["seed"])
-
-
-def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
-    """Accuracy and 95% interval of each model: over its seeds, or of its one run."""
-    found = {}
-    for name, several in scored.items():
-        if len(several) > 1:
-            interval = stats.over_seeds([one.row["accuracy"] for one in several])
-        else:
-            interval = stats.proportion(int(several[0].right.sum()), len(several[0].right))
-        found[name] = {"n_seeds": len(several), **_accuracies(interval._asdict())}
-        found[name]["non_affine"] = several[0].row["non_affine"]
-    return found
-
-
-def comparisons(
-    scored: Mapping[str, list[Scored]], pairs: list[tuple[str, str]]
-) -> dict[str, dict[str, Any]]:
-    """Paired tests on the test images; `p_holm` is corrected for the number of pairs."""
-    found = {}
-    for name, other in pairs:
-        rights = [np.array([one.right for one in scored[key]]) for key in (name, other)]
-        test = stats.paired(*rights)
-        entry = {**_accuracies(test._asdict()), "p": test.p}
-        if len(rights[0]) == len(rights[1]) == 1:
-            entry["gained"] = int((rights[0] & ~rights[1]).sum())
-            entry["lost"] = int((rights[1] & ~rights[0]).sum())
-        kind = "random_features" if other.startswith("random_features") else other
-        found[f"{name}_against_{kind}"] = entry
-    corrected = stats.holm([entry["p"] for entry in found.values()])
-    for entry, p in zip(found.values(), corrected, strict=True):
-        entry["p_holm"] = p
-    return found
-
-
-def _accuracies(interval: Mapping[str, float]) -> dict[str, float]:
-    """The fields of an interval by names that say what they are."""
-    return {f"{key}_accuracy": value for key, value in interval.items() if key != "p"}
 
 
 def _ridge(config: Mapping[str, Any]) -> RidgeReadout:

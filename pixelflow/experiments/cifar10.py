@@ -1,11 +1,13 @@
-"""CIFAR-10 in grey: raw pixels, each rule, the same without its steps, and random features."""
+"""CIFAR-10: raw pixels, each rule and bank, the same without steps, and random features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
+from pixelflow.experiments._scores import Split, summary
 from pixelflow.tasks import cifar10
 
 KEYS = classification.KEYS
@@ -27,11 +29,18 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         As `classification.run` says, and the row "raw_rgb_ridge": what grey gives away.
     """
     classification.check_models(config)
-    load = {"subset": config["subset"], "seed": config["seed"]}
-    metrics = classification.run(
-        config, "cifar10", classification.Split(*cifar10.load(**load, grayscale=True))
-    )
-    colour = classification.raw(config, "cifar10", "raw_rgb_ridge", cifar10.load(**load))
+    load = partial(_split, config)
+    metrics = classification.run(config, "cifar10", load("grey", config["subset"]), load)
+    colour = classification.raw(config, "cifar10", "raw_rgb_ridge", load("rgb", config["subset"]))
     metrics["rows"].insert(1, colour.row)
-    metrics["summary"] |= classification.summary({"raw_rgb_ridge": [colour]})
+    metrics["summary"] |= summary({"raw_rgb_ridge": [colour]})
     return metrics
+
+
+def _split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
+    """The images in grey or in colour."""
+    if images not in ("grey", "rgb"):
+        raise ValueError(f'images are "grey" or "rgb", and a bank asks for {images!r}')
+    smaller = [n for n in (n_train, config["subset"]) if n is not None]
+    options = {"subset": min(smaller, default=None), "seed": config["seed"]}
+    return Split(*cifar10.load(**options, grayscale=images == "grey"))

@@ -1,11 +1,13 @@
-"""MNIST: raw pixels, each rule, the same without its steps, and random features."""
+"""MNIST: raw pixels, each rule and bank, the same without steps, and random features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
+from pixelflow.experiments._scores import Split
 from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
@@ -27,5 +29,15 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         As `classification.run` says.
     """
     classification.check_models(config)
-    split = classification.Split(*mnist.load(subset=config["subset"], seed=config["seed"]))
-    return classification.run(config, "mnist", split)
+    load = partial(grey, mnist.load, config)
+    return classification.run(config, "mnist", load("grey", config["subset"]), load)
+
+
+def grey(
+    load: Callable[..., Any], config: Mapping[str, Any], images: str, n_train: int | None
+) -> Split:
+    """Images that are grey, of a data set that has no others."""
+    if images != "grey":
+        raise ValueError(f"these images are grey, and a bank asks for {images!r}")
+    smaller = [n for n in (n_train, config["subset"]) if n is not None]
+    return Split(*load(subset=min(smaller, default=None), seed=config["seed"]))

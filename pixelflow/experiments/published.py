@@ -18,8 +18,8 @@ from sklearn.model_selection import train_test_split
 
 from pixelflow.core import Probe, ReservoirConfig, get_rule
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._classification import Scored, Split
 from pixelflow.experiments._companions import Transform, transform_of
+from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout
 from pixelflow.tasks import cifar10, mnist
 
@@ -60,7 +60,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows": [one.row for several in scored.values() for one in several],
         "summary": {name: _summary(rows[name], several) for name, several in scored.items()},
-        "comparisons": classification.comparisons(scored, pairs),
+        "comparisons": comparisons(scored, pairs),
     }
 
 
@@ -99,7 +99,7 @@ def _fit(
 def _summary(row: Mapping[str, Any], several: list[Scored]) -> dict[str, Any]:
     """Published, rebuilt, and what chance leaves open."""
     rebuilt = several[0].row["accuracy"]
-    found = classification.summary({"": several})[""]
+    found = summary({"": several})[""]
     found |= {"published_accuracy": row["published"], "rebuilt_accuracy": rebuilt}
     if row["published"] is not None:
         found["off_by_accuracy"] = rebuilt - row["published"]

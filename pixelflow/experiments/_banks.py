@@ -1,0 +1,141 @@
+"""Banks of reservoirs streamed into a ridge: each beside the same bank without its steps.
+
+What `mnist`, `fashion_mnist` and `cifar10` share beside `_classification`: every bank is trained
+for several seeds, and paired with a bank of as many features that its encoder and probe make alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from pixelflow import ReservoirClassifier
+from pixelflow.core import ReservoirConfig
+from pixelflow.experiments._scores import Scored, Split
+
+KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
+WRONG = 24  # images that a bank gets wrong, of which a result tells
+Load = Callable[[str, int | None], Split]
+logger = logging.getLogger(__name__)
+
+
+def check(banks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a bank that can't be before anything is loaded or trained."""
+    for name, bank in banks.items():
+        wrong = sorted(set(KEYS) ^ set(bank))
+        if wrong:
+            raise ValueError(f"bank {name!r}: missing or unknown {wrong}; it has {KEYS}")
+        reservoirs(bank, 0)
+        unknown = [other for other in bank["against"] if other not in banks]
+        if unknown:
+            raise ValueError(f"bank {name!r} is compared with {unknown}, of {list(banks)}")
+
+
+def reservoirs(bank: Mapping[str, Any], seed: int) -> list[ReservoirConfig]:
+    """The configs of one bank."""
+    return [ReservoirConfig.from_dict({**fields, "seed": seed}) for fields in bank["reservoirs"]]
+
+
+def without_steps(config: ReservoirConfig) -> ReservoirConfig:
+    """The same encoder and probe, no step, and as many features: more members for snapshots."""
+    read = len(config.probe.times(config.steps))
+    return config.with_params(
+        steps=0, probe__snapshots=None, members=read * config.members, rule_params={}, medium={}
+    )
+
+
+def run(
+    banks: Mapping[str, Mapping[str, Any]], dataset: str, load: Load
+) -> tuple[dict[str, list[Scored]], list[tuple[str, str]], dict[str, Any]]:
+    """Every bank and, where asked for, its like without steps, on each of its seeds.
+
+    Parameters
+    ----------
+    banks : mapping
+        By name; the config's schema describes one.
+    dataset : str
+        Its name in the rows.
+    load : callable
+        Gives the split for a bank's `images` ("grey" or "rgb") and `n_train`.
+
+    Returns
+    -------
+    scored : dict of lists of Scored
+    pairs : list of (str, str)
+        Whom to compare with whom.
+    errors : dict
+        Of each bank's first seed: the "confusion" matrix (true, predicted) and some of the "wrong"
+        test images, as (number, label, prediction).
+    """
+    scored: dict[str, list[Scored]] = {}
+    pairs: list[tuple[str, str]] = []
+    errors: dict[str, Any] = {}
+    for name, bank in banks.items():
+        split = load(bank["images"], bank["n_train"])
+        labels = [name, f"{name}_zero_steps"] if bank["zero_steps"] else [name]
+        for label in labels:
+            scored[label] = []
+            for seed in bank["seeds"]:
+                configs = reservoirs(bank, seed)
+                if label != name:
+                    configs = [without_steps(config) for config in configs]
+                one, predicted = fit(split, configs, bank, dataset, label, seed)
+                scored[label].append(one)
+                errors.setdefault(label, _errors(split.y_test, predicted))
+        pairs += [(name, other) for other in (*labels[1:], *bank["against"])]
+    return scored, pairs, errors
+
+
+def fit(
+    split: Split,
+    configs: Sequence[ReservoirConfig],
+    bank: Mapping[str, Any],
+    dataset: str,
+    label: str,
+    seed: int,
+) -> tuple[Scored, np.ndarray]:
+    """One bank, trained and used once on the test images; what it said of them."""
+    model = ReservoirClassifier(list(configs), augment=bank["augment"])
+    start = time.perf_counter()
+    model.fit(split.X_train, split.y_train)
+    fit_s = time.perf_counter() - start
+    start = time.perf_counter()
+    predicted = model.predict(split.X_test)
+    predict_s = time.perf_counter() - start
+    readout: Any = model.readout_
+    right = predicted == split.y_test
+    row = {
+        "dataset": dataset,
+        "model": label,
+        "tier": bank["tier"],
+        "steps": max(config.steps for config in configs),
+        "D": readout.n_features_in_,
+        "seed": seed,
+        "accuracy": float(right.mean()),
+        "held_out": readout.best_score_,
+        "n_train": len(split.y_train),
+        "n_test": len(split.y_test),
+        "fit_s": round(fit_s, 3),
+        "predict_s": round(predict_s, 3),
+        "readout": "ridge",
+        "alpha": readout.alpha_,
+    }
+    logger.info(
+        "%(model)s, seed %(seed)d, D %(D)d: held out %(held_out).4f, accuracy %(accuracy).4f, "
+        "fit %(fit_s).1f s",
+        row,
+    )
+    return Scored(row, right), predicted
+
+
+def _errors(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    wrong = np.flatnonzero(labels != predicted)[:WRONG]
+    return {
+        "confusion": confusion_matrix(labels, predicted).tolist(),
+        "wrong": [[int(i), int(labels[i]), int(predicted[i])] for i in wrong],
+    }

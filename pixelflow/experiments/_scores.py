@@ -1,0 +1,71 @@
+"""Accuracies of models that saw the same images, with intervals and paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pixelflow import stats
+
+
+class Split(NamedTuple):
+    """Training and test inputs (n, D), and labels (n,)."""
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+class Scored(NamedTuple):
+    """A row of a result, and which of the test images were classified correctly."""
+
+    row: dict[str, Any]
+    right: np.ndarray
+
+
+def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
+    """Accuracy and 95% interval of each model: over its seeds, or of its one run."""
+    found = {}
+    for name, several in scored.items():
+        if len(several) > 1:
+            interval = stats.over_seeds([one.row["accuracy"] for one in several])
+        else:
+            interval = stats.proportion(int(several[0].right.sum()), len(several[0].right))
+        found[name] = {"n_seeds": len(several), **_accuracies(interval._asdict())}
+        if "non_affine" in several[0].row:
+            found[name]["non_affine"] = several[0].row["non_affine"]
+    return found
+
+
+def comparisons(
+    scored: Mapping[str, list[Scored]], pairs: list[tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Paired tests on the test images; `p_holm` is corrected for the number of pairs.
+
+    Where both have as many seeds, "over_seeds" is the mean and interval of their differences.
+    """
+    found = {}
+    for name, other in pairs:
+        rights = [np.array([one.right for one in scored[key]]) for key in (name, other)]
+        test = stats.paired(*rights)
+        entry = {**_accuracies(test._asdict()), "p": test.p}
+        if len(rights[0]) == len(rights[1]) == 1:
+            entry["gained"] = int((rights[0] & ~rights[1]).sum())
+            entry["lost"] = int((rights[1] & ~rights[0]).sum())
+        elif len(rights[0]) == len(rights[1]):
+            each = stats.over_seeds(np.mean(rights[0], axis=1) - np.mean(rights[1], axis=1))
+            entry["over_seeds"] = each._asdict()
+        kind = "random_features" if other.startswith("random_features") else other
+        found[f"{name}_against_{kind}"] = entry
+    corrected = stats.holm([entry["p"] for entry in found.values()])
+    for entry, p in zip(found.values(), corrected, strict=True):
+        entry["p_holm"] = p
+    return found
+
+
+def _accuracies(interval: Mapping[str, float]) -> dict[str, float]:
+    """The fields of an interval by names that say what they are."""
+    return {f"{key}_accuracy": value for key, value in interval.items() if key != "p"}

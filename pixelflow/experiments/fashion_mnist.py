@@ -1,0 +1,33 @@
+"""Fashion-MNIST: raw pixels, banks, and the same without steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from pixelflow.experiments import _classification as classification
+from pixelflow.experiments.mnist import grey
+from pixelflow.tasks import fashion_mnist
+
+KEYS = classification.KEYS
+reservoir_config = classification.reservoir_config
+DATASETS = ("fashion_mnist",)
+
+
+def run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train every model on the training images and score it once on the test images.
+
+    Parameters
+    ----------
+    config : mapping
+        The section `fashion_mnist` of the config, whose schema describes it, and "seed".
+
+    Returns
+    -------
+    dict
+        As `classification.run` says.
+    """
+    classification.check_models(config)
+    load = partial(grey, fashion_mnist.load, config)
+    return classification.run(config, "fashion_mnist", load("grey", config["subset"]), load)
