@@ -15,13 +15,18 @@ from pixelflow import (
     LogisticReadout,
     Probe,
     Reservoir,
+    ReservoirClassifier,
     ReservoirConfig,
+    ReservoirRegressor,
     RidgeReadout,
     available_backends,
 )
 from pixelflow.tasks.synthetic import two_moons
 
 SMALL = ReservoirConfig(width=5, height=4, channels=3, steps=2, rule="wave")
+
+
+TINY = ReservoirConfig(width=4, height=3, channels=2, steps=1, rule="wave")
 
 
 QUANTILE = Probe(rectify=True, threshold={"quantile": 0.5}, pool=2)
@@ -42,6 +47,11 @@ RAISES = {
         RidgeReadout(task="regression"),
         RidgeReadout(alpha=[0.1, 1.0], task="classification", standardize=True),
         LogisticReadout(),
+        ReservoirClassifier(TINY, RidgeReadout(), backend="cpu", batch_size=7),
+        ReservoirClassifier([TINY, TINY], LogisticReadout(), backend="cpu"),
+        ReservoirClassifier(TINY, backend="cpu"),
+        ReservoirRegressor(TINY, RidgeReadout(standardize=True), backend="cpu"),
+        ReservoirRegressor(TINY, backend="cpu"),
     ],
     expected_failed_checks=lambda e: {} if isinstance(e, LogisticReadout) else RAISES,
 )

@@ -227,6 +227,8 @@ class RidgeReadout(LinearReadout):
             )
         with LOCK:
             stream = self.__dict__.get("_partial")
+            if stream is not None:  # alpha may have been set since, to suit more samples
+                stream.set_alphas(alphas)
             number = 1 if stream is None else stream.n_chunks + 1
             weights = self._class_weights(None)
             self._partial = self._added(

@@ -47,6 +47,12 @@ class Stream:
         self.n_samples = self.n_chunks = 0
         self.chosen: tuple[float, float | None] | None = None
 
+    def set_alphas(self, alphas: Sequence[float]) -> None:
+        """Choose among these from now on."""
+        if len(alphas) > 1 and not self.holdout:
+            raise ValueError("several alphas need samples held out from the first chunk on")
+        self.alphas = list(alphas)
+
     def rows(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Rows:
         """Samples as they are summed; raises for a y that doesn't go with the first."""
         if namespace(X) is not self.xp:
