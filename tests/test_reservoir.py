@@ -38,6 +38,20 @@ RAISES = {
 }
 
 
+HOLDS_OUT = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "a sample repeated is not the one held out "
+    "with it, so that another alpha may be chosen"
+    for kind in ("dense", "sparse")
+}
+
+
+def expected_failures(estimator):
+    if isinstance(estimator, LogisticReadout):
+        return {}
+    path = getattr(estimator, "readout", estimator) is None
+    return RAISES | HOLDS_OUT if path else RAISES
+
+
 @parametrize_with_checks(
     [
         Reservoir(SMALL, backend="cpu"),
@@ -48,12 +62,12 @@ RAISES = {
         RidgeReadout(alpha=[0.1, 1.0], task="classification", standardize=True),
         LogisticReadout(),
         ReservoirClassifier(TINY, RidgeReadout(), backend="cpu", batch_size=7),
-        ReservoirClassifier([TINY, TINY], LogisticReadout(), backend="cpu"),
+        ReservoirClassifier([TINY, TINY], RidgeReadout(), backend="cpu"),
         ReservoirClassifier(TINY, backend="cpu"),
         ReservoirRegressor(TINY, RidgeReadout(standardize=True), backend="cpu"),
         ReservoirRegressor(TINY, backend="cpu"),
     ],
-    expected_failed_checks=lambda e: {} if isinstance(e, LogisticReadout) else RAISES,
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_estimator_checks(estimator, check):
     check(estimator)

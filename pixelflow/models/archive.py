@@ -148,7 +148,7 @@ def _model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
     n_features = sum(reservoir.feature_dim for reservoir in model.reservoirs_)
     if readout_.n_features_in_ != n_features:
         raise ValueError(f"its readout takes {readout_.n_features_in_} features, not {n_features}")
-    model.readout_ = readout_
+    model.readout_, model._loaded = readout_, True
     return model
 
 
