@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pixelflow.readouts.stream import Stream
 from pixelflow.readouts.sums import Rows
 from pixelflow.readouts.targets import Targets, balanced
 
+Chunks = Callable[[], Iterable[tuple[Any, ...]]]
 SLICE = 8192  # samples of a matrix in memory that are streamed at once
 
 
@@ -53,6 +54,12 @@ def sliced(
         part = slice(a, a + SLICE)
         weights = None if sample_weight is None else sample_weight[part]
         yield stream.rows(X[part], y[part], weights)
+
+
+def again(readout: Any, stream: Stream, chunks: Chunks) -> Iterator[Rows]:
+    """The samples of all chunks once more."""
+    for chunk in chunks():
+        yield stream.rows(*checked_chunk(readout, chunk, reset=False)[:3])
 
 
 def class_weights(readout: Any, y: np.ndarray | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import RLock
 from typing import Any
@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from pixelflow.readouts.arrays import where
 from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError
 from pixelflow.readouts.chunks import checked_chunk, checked_features
-from pixelflow.readouts.feed import added, begun, class_weights, sliced
+from pixelflow.readouts.feed import Chunks, added, again, begun, class_weights, sliced
 from pixelflow.readouts.model import Model, accuracy, affine, decided, only, restored
 from pixelflow.readouts.options import checked_options
 from pixelflow.readouts.path import EIGEN
@@ -160,12 +160,7 @@ class RidgeReadout(LinearReadout):
             stream.add(part)
         return self._keep(stream.solve(rows if loo else None))
 
-    def fit_chunks(
-        self,
-        chunks: Callable[[], Iterable[tuple[Any, ...]]],
-        classes: Any = None,
-        y: Any = None,
-    ) -> RidgeReadout:
+    def fit_chunks(self, chunks: Chunks, classes=None, y=None) -> RidgeReadout:
         """Fit on samples that come in chunks, which are never held together.
 
         Parameters
@@ -192,13 +187,8 @@ class RidgeReadout(LinearReadout):
             stream = added(self, stream, number, chunk, classes, weights)
         if stream is None:
             raise ValueError("there are no chunks to fit on: chunks() gave an empty iterator")
-        whole = stream
-
-        def rows() -> Iterator:
-            for chunk in chunks():
-                yield whole.rows(*checked_chunk(self, chunk, reset=False)[:3])
-
-        return self._keep(whole.solve(rows if loo else None))
+        rows = partial(again, self, stream, chunks)
+        return self._keep(stream.solve(rows if loo else None))
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> RidgeReadout:
         """Add samples to those of the calls before, and fit when something is asked.
