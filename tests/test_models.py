@@ -201,8 +201,8 @@ def test_partial_fit_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="NaN"):
         model.partial_fit(bad, [0, 1, 2, 0])
     assert np.array_equal(model.decision_function(X), before)
-    with pytest.raises(ValueError, match="begin with a clone"):
-        classifier().fit(X, LABELS).partial_fit(X, LABELS)
+    again = classifier().fit(X, LABELS + 5).partial_fit(X[:50], LABELS[:50], classes=[0, 1, 2])
+    assert np.array_equal(again.decision_function(X), before)  # `fit` is forgotten
     with pytest.raises(ValueError, match="LogisticReadout has no partial_fit"):
         classifier(readout=LogisticReadout()).partial_fit(X, LABELS)
     with pytest.raises(ValueError, match="one alpha"):

@@ -76,7 +76,9 @@ def load(cls: type, path: str | os.PathLike[str], backend: str | None) -> Any:
     except ValueError as error:
         raise ValueError(f"{path} can't be loaded: {error}") from error
     except MISFIT as error:
-        raise ValueError(f"{path} can't be loaded: its parts don't fit together: {error}") from error
+        raise ValueError(
+            f"{path} can't be loaded: its parts don't fit together: {error!r}"
+        ) from error
 
 
 def _checked(cls: type, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -142,12 +144,11 @@ def _model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
     for reservoir, fitted in zip(model.reservoirs_, state["reservoirs"], strict=True):
         _set(reservoir, fitted)
     trained = state["readout_"]
-    model.readout_ = READOUTS[trained["class"]].restore(trained["params"], trained["fitted"])
+    readout_: Any = READOUTS[trained["class"]].restore(trained["params"], trained["fitted"])
     n_features = sum(reservoir.feature_dim for reservoir in model.reservoirs_)
-    if model.readout_.n_features_in_ != n_features:
-        raise ValueError(
-            f"its readout takes {model.readout_.n_features_in_} features, not {n_features}"
-        )
+    if readout_.n_features_in_ != n_features:
+        raise ValueError(f"its readout takes {readout_.n_features_in_} features, not {n_features}")
+    model.readout_, model._loaded = readout_, True
     return model
 
 

@@ -22,8 +22,9 @@ from pixelflow.core.inputs import checked_inputs, is_count, see_columns
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, features, held_out, on_host, rows_at_once
+from pixelflow.models.stream import Training, features, held_out, rows_at_once
 from pixelflow.readouts import RidgeReadout
+from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.base import ReadoutNotFittedError
 
 
@@ -83,20 +84,21 @@ class ReservoirModel(Configured):
         if data.copies.count > 1 and training.several_alphas(readout):
             if readout.selection != "holdout":
                 raise ValueError("augment needs selection='holdout': 'loo' leaves copies in")
-            data.held = held_out(len(inputs))
+            data.held = held_out(len(data.X))
         classes = np.unique(y) if self._task == "classification" else None
         with training.progress(data):
             training.fit_readout(readout, data, classes)
-        for name in ("n_samples_seen_", "weight_seen_"):  # of `partial_fit`
+        for name in ("n_samples_seen_", "weight_seen_", "_loaded"):  # of `partial_fit`, `load`
             self.__dict__.pop(name, None)
-        self._set_fitted(X, data, readout, classes)
+        see_columns(self, X, inputs, fitting=True)
+        self._set_fitted(data, readout, classes)
         return self
 
     def _partial_fit(self, X, y, classes, sample_weight) -> Self:
         self._check_params()
-        new = not hasattr(self, "readout_")
-        if not new and not hasattr(self, "n_samples_seen_"):
-            raise ValueError("partial_fit can't go on after fit or load: begin with a clone")
+        if hasattr(self, "_loaded"):
+            raise ValueError("partial_fit can't go on with a loaded model: begin with a clone")
+        new = not hasattr(self, "n_samples_seen_")  # then a `fit` before is forgotten
         inputs = checked_inputs(X, self, at_least=1)
         if not new:
             see_columns(self, X, inputs, fitting=False)
@@ -112,7 +114,8 @@ class ReservoirModel(Configured):
             readout.set_params(alpha=training.path(before + data.total))
         training.partial_fit_readout(readout, data, classes)
         self.n_samples_seen_, self.weight_seen_ = samples + len(inputs), before + data.total
-        self._set_fitted(X if new else None, data, readout, classes)
+        see_columns(self, X, inputs, fitting=new)
+        self._set_fitted(data, readout, classes)
         return self
 
     def _check_streams(self, readout: Any, weight: np.ndarray | None) -> None:
@@ -141,13 +144,15 @@ class ReservoirModel(Configured):
 
     def _training(self, reservoirs, inputs, y, weight, first: int = 0) -> Training:
         size = rows_at_once(reservoirs, self.batch_size)
+        if weight is not None and not weight.all():  # a batch of zeros would be refused
+            inputs, y, weight = inputs[weight > 0], y[weight > 0], weight[weight > 0]
         copies = Copies.checked(self.augment)
         return Training(reservoirs, inputs, y, weight, size, copies, first)
 
     def _classes(self, y: np.ndarray, classes: Any) -> np.ndarray:
         """The labels to train on, which hold all of y."""
         known = np.unique(y) if classes is None else np.unique(column_or_1d(classes))
-        seen = getattr(self, "classes_", known)
+        seen = self.classes_ if hasattr(self, "n_samples_seen_") else known
         if classes is not None and not np.array_equal(known, seen):
             raise ValueError(f"classes {known} are not those of the first partial_fit, {seen}")
         unknown = np.setdiff1d(y, seen)
@@ -155,9 +160,7 @@ class ReservoirModel(Configured):
             raise ValueError(f"y has classes {unknown} that fit didn't see or name: {seen}")
         return seen
 
-    def _set_fitted(self, X, data: Training, readout, classes) -> None:
-        if X is not None:
-            see_columns(self, X, data.X, fitting=True)
+    def _set_fitted(self, data: Training, readout: Any, classes: np.ndarray | None) -> None:
         self.reservoirs_, self.readout_ = data.reservoirs, readout
         if classes is not None:
             self.classes_ = classes
@@ -176,6 +179,8 @@ class ReservoirModel(Configured):
         check_consistent_length(inputs, y)
         if weight is not None:
             weight = _check_sample_weight(weight, inputs, ensure_non_negative=True)
+            if not weight.any():
+                raise ValueError("sample_weight must have at least one that is not zero")
         return y, weight
 
     def predict(self, X) -> np.ndarray:
@@ -195,7 +200,7 @@ class ReservoirModel(Configured):
         batches = features(
             self.reservoirs_, inputs, rows_at_once(self.reservoirs_, self.batch_size)
         )
-        return batches if isinstance(self.readout_, RidgeReadout) else map(on_host, batches)
+        return batches if isinstance(self.readout_, RidgeReadout) else map(to_host, batches)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file, whole or not at all; see `load`.

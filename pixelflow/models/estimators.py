@@ -108,7 +108,7 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         self._check_params()
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> ReservoirClassifier:
-        """Go on with more samples, a chunk at a time, or begin; not after `fit` or `load`.
+        """Go on with more samples, a chunk at a time, or begin: after `fit` too, not after `load`.
 
         Parameters
         ----------
@@ -190,5 +190,5 @@ class ReservoirRegressor(RegressorMixin, ReservoirModel):
         return tags
 
     def partial_fit(self, X, y, sample_weight=None) -> ReservoirRegressor:
-        """Go on with more samples, a chunk at a time, or begin; not after `fit` or `load`."""
+        """Go on with more samples, a chunk at a time, or begin; see `ReservoirClassifier`."""
         return self._partial_fit(X, y, None, sample_weight)

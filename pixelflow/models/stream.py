@@ -11,6 +11,7 @@ import sklearn
 
 from pixelflow.core import Reservoir
 from pixelflow.models.copies import Copies
+from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.holdout import HELD, LATER, MOST, TRAIN, drawn
 
 BATCH_BYTES = 256 * 2**20  # of features in a batch, where `batch_size` leaves the choice
@@ -42,29 +43,16 @@ def features(reservoirs: Sequence[Reservoir], X: np.ndarray, size: int) -> Itera
             for part in _batches(reservoir, rows, size):  # several where memory is short
                 if out is None:
                     dim = sum(one.feature_dim for one in reservoirs)
-                    out = _namespace(part).empty((len(rows), dim), np.float32)
+                    out = namespace(part).empty((len(rows), dim), np.float32)
                 out[done : done + len(part), columns] = part
                 done += len(part)
             first = columns.stop
         yield out
 
 
-def on_host(array: Any) -> np.ndarray:
-    """An array of a device or the host, in the host's memory."""
-    return array if isinstance(array, np.ndarray) else array.get()
-
-
 def _batches(reservoir: Reservoir, X: np.ndarray, size: int) -> Iterator[Any]:
     with sklearn.config_context(assume_finite=True):  # it was checked at the model's door
         return reservoir.iter_features(X, size)
-
-
-def _namespace(array: Any) -> Any:
-    if isinstance(array, np.ndarray):
-        return np
-    import cupy  # pyright: ignore[reportMissingImports]
-
-    return cupy
 
 
 def held_out(n: int) -> np.ndarray:
@@ -109,6 +97,11 @@ class Training:
 
     def __post_init__(self) -> None:
         self.offsets = self.copies.offsets(len(self.X), self.first)
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are, copies among them."""
+        return self.copies.count * len(self.X)
 
     @property
     def total(self) -> float:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
-from pixelflow.models.stream import Training, on_host
+from pixelflow.models.stream import Training
 from pixelflow.readouts import RidgeReadout
+from pixelflow.readouts.arrays import namespace, to_host
 
 ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the default readout, for each sample trained on
 PATIENCE = 3  # seconds after which a progress bar is shown
@@ -29,12 +30,19 @@ def several_alphas(readout: Any) -> bool:
 
 def fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
     """Fit it on all chunks: streamed if it can be, else on the whole matrix of features."""
-    if isinstance(readout, RidgeReadout):
+    ridge = isinstance(readout, RidgeReadout)
+    if ridge and not _few(training):
         readout.fit_chunks(training.chunks, classes=classes, y=training.y)
-    elif hasattr(readout, "partial_fit"):
+    elif hasattr(readout, "partial_fit") and not ridge:
         partial_fit_readout(readout, training, classes)
     else:
         _fit_whole(readout, training)
+
+
+def _few(training: Training) -> bool:
+    """Whether samples are fewer than features and one batch: ridge is quicker on them whole."""
+    n, dim = training.n_samples, sum(one.feature_dim for one in training.reservoirs)
+    return training.held is None and n <= min(dim, training.size)
 
 
 def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
@@ -42,7 +50,7 @@ def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | 
     options: dict[str, Any] = {} if classes is None else {"classes": classes}
     for features, y, weight in training.chunks():
         if not isinstance(readout, RidgeReadout):
-            features = on_host(features)
+            features = to_host(features)
         if weight is not None:
             options["sample_weight"] = weight
         readout.partial_fit(features, y, **options)
@@ -55,12 +63,14 @@ def check_takes_weights(readout: Any, method: str) -> None:
 
 
 def _fit_whole(readout: Any, training: Training) -> None:
-    n = training.copies.count * len(training.X)
+    n = training.n_samples
     whole, ys, weights, done = None, [], [], 0
     for features, y, weight in training.chunks():
+        if not isinstance(readout, RidgeReadout):
+            features = to_host(features)
         if whole is None:
-            whole = np.empty((n, features.shape[1]), np.float32)
-        whole[done : done + len(features)] = on_host(features)
+            whole = namespace(features).empty((n, features.shape[1]), np.float32)
+        whole[done : done + len(features)] = features
         done += len(features)
         ys.append(y)
         weights.append(weight)
@@ -74,7 +84,7 @@ def progress(training: Training) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without ipywidgets goes without a bar
         from tqdm.auto import tqdm
-    n = training.copies.count * len(training.X)
+    n = training.n_samples
     with tqdm(total=n, desc="fit", unit=" samples", delay=PATIENCE, disable=None) as bar:
         training.told = bar.update
         yield

@@ -30,8 +30,7 @@ def named(number: int, first: int) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(
-            f"chunk {number} (from sample {first} on): {error} "
-            "Nothing of this chunk has been added."
+            f"chunk {number} (from sample {first} on) is refused and nothing of it added: {error}"
         ) from error
 
 

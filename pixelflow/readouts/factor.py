@@ -39,22 +39,21 @@ def factorize(xp: Any, matrix: Any) -> None:
 
 def solve(xp: Any, factor: Any, right: Any) -> Any:
     """The solution of the system whose Cholesky factor that is, for right sides (n, T)."""
-    found = right.astype(factor.dtype)
-    for start, stop in tiles(len(factor)):
-        found[start:stop] = substitute(xp, factor[start:stop, start:stop], found[start:stop])
-        found[stop:] -= factor[stop:, start:stop] @ found[start:stop]
+    found = forward(xp, factor, right.astype(factor.dtype))
     for start, stop in reversed(tiles(len(factor))):
-        found[start:stop] -= factor[stop:, start:stop].T @ found[stop:]
+        if stop < len(factor):
+            found[start:stop] -= factor[stop:, start:stop].T @ found[stop:]
         corner = factor[start:stop, start:stop]
         found[start:stop] = substitute(xp, corner, found[start:stop], transposed=True)
     return found
 
 
 def forward(xp: Any, factor: Any, right: Any) -> Any:
-    """The factor's inverse times `right`, written over `right`."""
+    """The factor's inverse times `right` (n, T), which is overwritten."""
     for start, stop in tiles(len(factor)):
         right[start:stop] = substitute(xp, factor[start:stop, start:stop], right[start:stop])
-        right[stop:] -= factor[stop:, start:stop] @ right[start:stop]
+        if stop < len(factor):
+            right[stop:] -= factor[stop:, start:stop] @ right[start:stop]
     return right
 
 
@@ -62,9 +61,10 @@ def product(xp: Any, lower: Any, x: Any) -> Any:
     """The symmetric matrix with that lower triangle times x (n, T), in float64."""
     found = xp.zeros(x.shape)
     for start, stop in tiles(len(lower)):
-        below = lower[stop:, start:stop].astype(np.float64)
         corner = xp.tril(lower[start:stop, start:stop].astype(np.float64))
         found[start:stop] += corner @ x[start:stop] + xp.tril(corner, -1).T @ x[start:stop]
-        found[start:stop] += below.T @ x[stop:]
-        found[stop:] += below @ x[start:stop]
+        if stop < len(lower):
+            below = lower[stop:, start:stop].astype(np.float64)
+            found[start:stop] += below.T @ x[stop:]
+            found[stop:] += below @ x[start:stop]
     return found

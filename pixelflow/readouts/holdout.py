@@ -9,7 +9,7 @@ import numpy as np
 
 from pixelflow.readouts.model import affine, decided
 from pixelflow.readouts.path import ridge_path
-from pixelflow.readouts.sums import Rows, joined
+from pixelflow.readouts.sums import Rows, joined, widened
 
 EVERY = 6  # of so many samples one is held out
 MOST = 10_000  # samples held out
@@ -39,7 +39,7 @@ def drawn(first: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Held:
-    """Samples held out of a stream, `MOST` of them at most unless the caller has named them."""
+    """Samples held out of a stream."""
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp
@@ -47,27 +47,39 @@ class Held:
         self._priorities = np.zeros(0, np.uint64)
 
     def __len__(self) -> int:
-        return len(self._priorities)
+        return sum(len(part.own) for part in self._parts)
 
     def rows(self) -> Rows:
         """All of them."""
         self._parts = [joined(self._xp, self._parts)]
         return self._parts[0]
 
-    def add(self, rows: Rows, priorities: np.ndarray) -> Rows | None:
-        """Hold these; what there is no room for comes back, to be trained on."""
-        if not len(rows.own):
+    def add(self, rows: Rows) -> None:
+        """Hold these, whose features' memory may be used for something else afterwards."""
+        if len(rows.own):
+            self._parts.append(rows._replace(X=rows.X.copy()))
+
+    def draw(self, rows: Rows, priorities: np.ndarray) -> Rows | None:
+        """Hold the `MOST` of the smallest priorities so far; the others come back."""
+        room = MOST - len(self)
+        self.add(Rows(*(values[:room] for values in rows)))
+        self._priorities = np.concatenate([self._priorities, priorities[:room]])
+        if len(priorities) <= room:
             return None
-        self._parts.append(rows._replace(X=rows.X.copy()))  # a chunk's memory may be used again
-        self._priorities = np.concatenate([self._priorities, priorities])
-        if len(self) <= MOST:
-            return None
-        order = np.argsort(self._priorities, kind="stable")
-        kept, over = np.sort(order[:MOST]), np.sort(order[MOST:])
-        everything = self.rows()
-        self._parts = [everything.take(self._xp, kept)]
-        self._priorities = self._priorities[kept]
-        return everything.take(self._xp, over)
+        rest, priorities = Rows(*(values[room:] for values in rows)), priorities[room:]
+        order = np.argsort(np.concatenate([self._priorities, priorities]), kind="stable")
+        out, new = np.sort(order[MOST:]), np.sort(order[:MOST])
+        slots, refused, taken = out[out < MOST], out[out >= MOST] - MOST, new[new >= MOST] - MOST
+        held, entering = self.rows(), rest.take(self._xp, taken)
+        back = [held.take(self._xp, slots), rest.take(self._xp, refused)]
+        if len(slots):
+            held.X[self._xp.asarray(slots)] = entering.X
+            width = max(held.targets.shape[1], entering.targets.shape[1])
+            held = held._replace(targets=widened(held.targets, width))
+            held.targets[slots] = widened(entering.targets, width)
+            held.weights[slots], held.own[slots] = entering.weights, entering.own
+            self._priorities[slots], self._parts = priorities[taken], [held]
+        return joined(self._xp, back)
 
 
 def choose(system: Any, alphas: Sequence[float], held: Rows, targets: Any) -> tuple[float, float]:
@@ -76,7 +88,7 @@ def choose(system: Any, alphas: Sequence[float], held: Rows, targets: Any) -> tu
     That is the accuracy, or the negative squared error of a regression.
     """
     combine = targets.combine()
-    columns = np.pad(held.targets, ((0, 0), (0, len(combine) - held.targets.shape[1]))) @ combine
+    columns = widened(held.targets, len(combine)) @ combine
     classes = targets.classes
     weights = held.own if held.own.any() else None
     found = []

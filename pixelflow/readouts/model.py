@@ -69,3 +69,9 @@ def decided(decision: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         found = classes[(decision > 0).astype(int)]
         return found[:, 0] if single else found
     return classes[decision.argmax(axis=1)]
+
+
+def accuracy(predicted: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> float:
+    """How many labels are right, or rows of indicators; labels of any other kind are wrong."""
+    right = predicted.astype(object) == y.reshape(predicted.shape).astype(object)
+    return float(np.average(right.reshape(len(y), -1).all(axis=1), weights=sample_weight))

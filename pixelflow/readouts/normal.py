@@ -35,7 +35,7 @@ class Scaling:
             own_mean = moments.own_first / moments.own
             squares = moments.own_squares / moments.own
             variance = xp.maximum(squares - own_mean**2, 0)
-            noise = 8 * np.finfo(shift.dtype).eps * squares + _steps(self.shift + own_mean)
+            noise = 8 * float(np.finfo(shift.dtype).eps) * squares + _steps(self.shift + own_mean)
             self.scale = xp.where(variance > noise, 1 / xp.sqrt(xp.maximum(variance, 1e-300)), 1.0)
 
     def apply(self, rows: Any) -> Any:
@@ -50,7 +50,7 @@ class Scaling:
 
 def _steps(mean: Any) -> Any:
     """The variance that float64's rounding alone may leave around a mean."""
-    return (8 * np.finfo(np.float64).eps * mean) ** 2
+    return (8 * float(np.finfo(np.float64).eps) * mean) ** 2
 
 
 class Normal:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -11,16 +12,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
-from pixelflow.readouts.arrays import namespace, where
+from pixelflow.readouts.arrays import where
 from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError
-from pixelflow.readouts.chunks import Chunk, checked_chunk, checked_features, named
-from pixelflow.readouts.model import Model, affine, decided, only, restored
+from pixelflow.readouts.chunks import checked_chunk, checked_features
+from pixelflow.readouts.feed import Chunks, added, again, begun, class_weights, sliced
+from pixelflow.readouts.model import Model, accuracy, affine, decided, only, restored
 from pixelflow.readouts.options import checked_options
 from pixelflow.readouts.path import EIGEN
 from pixelflow.readouts.stream import Stream, in_memory
-from pixelflow.readouts.targets import Targets, balanced
+from pixelflow.readouts.targets import Targets
 
-SLICE = 8192  # samples of a matrix in memory that are streamed at once
 DUAL_BYTES = 2**30  # of features in float64, up to which the dual equations are worth it
 LOCK = RLock()  # a readout that is fitted in part may be asked to predict by several threads
 
@@ -28,7 +29,9 @@ LOCK = RLock()  # a readout that is fitted in part may be asked to predict by se
 class RidgeReadout(LinearReadout):
     """Ridge regression, or ridge regression on +1/-1 labels as a classifier.
 
-    Minimises ``||y - X w - b||^2 + alpha ||w||^2``; the intercept b is not penalised.
+    Minimises ``||y - X w - b||^2 + alpha ||w||^2``; the intercept b is not penalised. The error is
+    summed over samples: a penalty a of the mean error is alpha = a * N. Features of any number of
+    samples are reduced to O(D^2) sums, as they come; those of a GPU (CuPy's) stay there.
 
     Parameters
     ----------
@@ -41,9 +44,9 @@ class RidgeReadout(LinearReadout):
     standardize : bool
         Divide each feature by its standard deviation on the training samples first.
     selection : "holdout" or "loo"
-        How one of several alphas is chosen: by score on a sixth of the training samples, held
-        out at random (always the same; stratified where every class has enough), or by exact
+        How one of several alphas is chosen: by score on samples held out, or by exact
         leave-one-out squared error. The score is accuracy, or squared error of a regression.
+        Of every six samples one is held out, at random but always the same, 10,000 at most.
     class_weight : dict, "balanced" or None
         Weights of the classes, as in scikit-learn.
 
@@ -142,32 +145,22 @@ class RidgeReadout(LinearReadout):
         """
         alphas = checked_options(self)
         X, y, sample_weight, _ = checked_chunk(self, (X, y, sample_weight), reset=True)
-        targets = Targets(self.task, y, class_weight=self._class_weights(y))
+        targets = Targets(self.task, y, class_weight=class_weights(self, y))
         classes = targets.classes
         if classes is not None and len(classes) == 1:
             return self._keep(only(classes, X.shape[1], max(alphas)))
         loo = self.selection == "loo" and len(alphas) > 1
         with where(X):
-            stream = self._stream(X, targets, alphas, loo)
+            stream = begun(self, X, targets)
             if EIGEN < X.shape[1] >= len(X) and X.size * 8 <= DUAL_BYTES:
                 return self._keep(in_memory(stream, stream.rows(X, y, sample_weight), loo))
 
-        def rows() -> Iterator:
-            for a in range(0, len(X), SLICE):
-                part = slice(a, a + SLICE)
-                weights = None if sample_weight is None else sample_weight[part]
-                yield stream.rows(X[part], y[part], weights)
-
+        rows = partial(sliced, stream, X, y, sample_weight)
         for part in rows():
             stream.add(part)
         return self._keep(stream.solve(rows if loo else None))
 
-    def fit_chunks(
-        self,
-        chunks: Callable[[], Iterable[tuple[Any, ...]]],
-        classes: Any = None,
-        y: Any = None,
-    ) -> RidgeReadout:
+    def fit_chunks(self, chunks: Chunks, classes=None, y=None) -> RidgeReadout:
         """Fit on samples that come in chunks, which are never held together.
 
         Parameters
@@ -188,22 +181,19 @@ class RidgeReadout(LinearReadout):
         loo = self.selection == "loo" and len(alphas) > 1
         if self.class_weight == "balanced" and y is None:
             y = np.concatenate([np.asarray(chunk[1]) for chunk in chunks()])
-        weights = self._class_weights(None if y is None else np.asarray(y))
+        weights = class_weights(self, None if y is None else np.asarray(y))
         stream: Stream | None = None
         for number, chunk in enumerate(chunks(), 1):
-            stream = self._added(stream, number, chunk, alphas, loo, classes, False, weights)
+            stream = added(self, stream, number, chunk, classes, weights)
         if stream is None:
             raise ValueError("there are no chunks to fit on: chunks() gave an empty iterator")
-        whole = stream
-
-        def rows() -> Iterator:
-            for chunk in chunks():
-                yield whole.rows(*checked_chunk(self, chunk, reset=False)[:3])
-
-        return self._keep(whole.solve(rows if loo else None))
+        rows = partial(again, self, stream, chunks)
+        return self._keep(stream.solve(rows if loo else None))
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> RidgeReadout:
         """Add samples to those of the calls before, and fit when something is asked.
+
+        The first call after `fit` or `fit_chunks` begins anew.
 
         Parameters
         ----------
@@ -227,10 +217,12 @@ class RidgeReadout(LinearReadout):
             )
         with LOCK:
             stream = self.__dict__.get("_partial")
+            if stream is not None:  # alpha may have been set since, to suit more samples
+                stream.set_alphas(alphas)
             number = 1 if stream is None else stream.n_chunks + 1
-            weights = self._class_weights(None)
-            self._partial = self._added(
-                stream, number, (X, y, sample_weight), alphas, False, classes, True, weights
+            chunk = (X, y, sample_weight)
+            self._partial = added(
+                self, stream, number, chunk, classes, self.class_weight, closed=True
             )
             self.__dict__.pop("_model", None)
         return self
@@ -254,9 +246,7 @@ class RidgeReadout(LinearReadout):
         check_consistent_length(predicted, y, sample_weight)
         if self._fitted().classes is None:
             return float(r2_score(y, predicted, sample_weight=sample_weight))
-        right = predicted.astype(object) == y.reshape(predicted.shape).astype(object)
-        right = right.reshape(len(right), -1).all(axis=1)
-        return float(np.average(right, weights=sample_weight))
+        return accuracy(predicted, y, sample_weight)
 
     @classmethod
     def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> RidgeReadout:
@@ -272,29 +262,6 @@ class RidgeReadout(LinearReadout):
         readout, model = cls(**params), restored(fitted)
         readout.n_features_in_ = model.coef.shape[1]
         return readout._keep(model)
-
-    def _added(
-        self, stream, number, chunk, alphas, loo, classes, closed, weights
-    ) -> Stream:  # fmt: skip
-        """The stream with one more chunk, or a new one; an error names the chunk."""
-        with named(number, 0 if stream is None else stream.n_samples):
-            checked: Chunk = checked_chunk(self, chunk, reset=stream is None)
-            if stream is None:
-                with where(checked.X):
-                    targets = Targets(self.task, checked.y, classes, closed, weights)
-                    stream = self._stream(checked.X, targets, alphas, loo)
-            stream.add(stream.rows(checked.X, checked.y, checked.sample_weight), checked.roles)
-            stream.n_chunks += 1
-        return stream
-
-    def _stream(self, X, targets: Targets, alphas: list[float], loo: bool) -> Stream:
-        return Stream(namespace(X), X, targets, alphas, self.standardize, not loo)
-
-    def _class_weights(self, y: np.ndarray | None) -> Any:
-        """The weight of each class; "balanced" from all labels."""
-        if self.class_weight != "balanced" or y is None:
-            return self.class_weight
-        return balanced(*np.unique(y, return_counts=True))
 
     def _keep(self, model: Model) -> RidgeReadout:
         self.__dict__.pop("_partial", None)

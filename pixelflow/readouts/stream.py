@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.readouts.arrays import namespace, to_host, where
-from pixelflow.readouts.holdout import HELD, LATER, Held, choose, drawn
+from pixelflow.readouts.holdout import HELD, LATER, TRAIN, Held, choose, drawn
 from pixelflow.readouts.loo import leave_one_out, leave_one_out_dual
 from pixelflow.readouts.model import Model, only
 from pixelflow.readouts.normal import Kernel, Normal
@@ -47,6 +47,12 @@ class Stream:
         self.n_samples = self.n_chunks = 0
         self.chosen: tuple[float, float | None] | None = None
 
+    def set_alphas(self, alphas: Sequence[float]) -> None:
+        """Choose among these from now on."""
+        if len(alphas) > 1 and not self.holdout:
+            raise ValueError("several alphas need samples held out from the first chunk on")
+        self.alphas = list(alphas)
+
     def rows(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Rows:
         """Samples as they are summed; raises for a y that doesn't go with the first."""
         if namespace(X) is not self.xp:
@@ -65,27 +71,23 @@ class Stream:
                 self._add_as(rows, roles)
             else:
                 held, priorities = drawn(self.n_samples, n)
-                self._add(rows, held, priorities[held])
+                over = self.held.draw(rows.take(self.xp, np.flatnonzero(held)), priorities[held])
+                self.sums.add(rows.take(self.xp, np.flatnonzero(~held)))
+                if over is not None:
+                    self.sums.add(over)
             self.n_samples += n
 
-    def _add(self, rows: Rows, held: np.ndarray, priorities: np.ndarray) -> None:
-        over = self.held.add(rows.take(self.xp, np.flatnonzero(held)), priorities)
-        self.sums.add(rows.take(self.xp, np.flatnonzero(~held)))
-        if over is not None:
-            self.sums.add(over)
-
     def _add_as(self, rows: Rows, roles: np.ndarray) -> None:
-        now = roles != LATER
-        if self.chosen is not None and now.any():
-            raise ValueError("samples to train on or hold out must come before all those of role 2")
-        if now.any():
-            held = (roles == HELD)[now]
-            self._add(
-                rows.take(self.xp, np.flatnonzero(now)), held, np.zeros(held.sum(), np.uint64)
+        train, held, later = (np.flatnonzero(roles == role) for role in (TRAIN, HELD, LATER))
+        if self.chosen is not None and len(later) < len(roles):
+            raise ValueError(
+                "all samples to train on or hold out must come before those of role 2."
             )
-        if not now.all():
+        self.held.add(rows.take(self.xp, held))
+        self.sums.add(rows.take(self.xp, train))
+        if len(later):
             self.chosen = self.choose()  # the sums have none of these yet
-            self.sums.add(rows.take(self.xp, np.flatnonzero(~now)))
+            self.sums.add(rows.take(self.xp, later))
 
     def choose(self) -> tuple[float, float | None]:
         """The penalty, and its score if there were several."""

@@ -28,12 +28,17 @@ class Rows(NamedTuple):
         return Rows(self.X[xp.asarray(rows)], *(part[rows] for part in self[1:]))
 
 
+def widened(targets: np.ndarray, width: int) -> np.ndarray:
+    """Targets with columns of zeros for labels that came up later, a copy."""
+    return np.pad(targets, ((0, 0), (0, width - targets.shape[1])))
+
+
 def joined(xp: Any, parts: list[Rows]) -> Rows:
     """The samples of all parts, whose targets may have got more columns on the way."""
     if len(parts) == 1:
         return parts[0]
     width = max(part.targets.shape[1] for part in parts)
-    targets = [np.pad(p.targets, ((0, 0), (0, width - p.targets.shape[1]))) for p in parts]
+    targets = [widened(part.targets, width) for part in parts]
     rest = (np.concatenate([part[i] for part in parts]) for i in (2, 3))
     return Rows(xp.concatenate([part.X for part in parts]), np.concatenate(targets), *rest)
 
