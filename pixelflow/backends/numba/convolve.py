@@ -1,25 +1,28 @@
-"""Convolutions for emitted Numba code: a few sums of many cells at once, all in registers."""
+"""Weighted sums of cells for emitted Numba code: a few sums of many cells at once, in registers.
+
+Numba's own loops over cells would be written out in full to keep sums in registers, and spilled.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.imputils import impl_ret_untracked
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
 
 
-def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> Any:
+def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> Callable[..., None]:
     """A function for compiled code that convolves `lanes` neighbouring cells.
 
     ``convolve(cells, weights, sums, start, to, pitch)`` sums, for each of the numbers `firsts`,
     the k k channels weights from there on times the cells around ``cells[:, start + i]``, and
     writes ``sums[j, to + i]`` for i below `lanes`. Each sum is made over rows, columns and
-    channels in this order. Loops stay loops in the machine code, but for the channels: Numba's
-    own, over cells, would be written out in full to keep the sums in registers, and then spilled.
+    channels in this order.
 
     Parameters
     ----------
@@ -28,64 +31,79 @@ def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> A
     k, channels : int
         The window's side, and how many planes it sees.
     lanes : int
-        Cells at once; any number that is a power of two, on any processor.
+        Cells at once; any power of two, whatever the processor has.
     """
+
+    def generate(builder, arrays, numbers):
+        (cells, plane), (weights, _), (sums, row_of_sums) = arrays
+        start, to, pitch = numbers
+        corner = builder.sub(start, builder.mul(builder.add(pitch, INDEX(1)), INDEX(k // 2)))
+        with _Loop(builder, INDEX(k), _zeros(len(firsts), lanes)) as row:
+            line = builder.add(corner, builder.mul(row.count, pitch))
+            with _Loop(builder, INDEX(k), row.values) as column:
+                tap = builder.add(builder.mul(row.count, INDEX(k)), column.count)
+                tap = builder.mul(tap, INDEX(channels))
+                first = builder.add(line, column.count)
+                for c in range(channels):
+                    at = builder.add(first, builder.mul(plane, INDEX(c)))
+                    numbers = [builder.add(tap, INDEX(number + c)) for number in firsts]
+                    column.values = _added(builder, column.values, cells, at, weights, numbers)
+            row.values = column.values
+        _store(builder, row.values, sums, to, row_of_sums)
 
     @intrinsic
     def convolve(typing_context, cells, weights, sums, start, to, pitch):
-        signature = types.void(cells, weights, sums, types.intp, types.intp, types.intp)
-
-        def generate(context, builder, signature, arguments):
-            arrays = [
-                context.make_array(kind)(context, builder, value)
-                for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
-            ]
-            plane, sums_row = (
-                builder.extract_value(array.shape, 1) for array in (arrays[0], arrays[2])
-            )
-            start, to, pitch = arguments[3:]
-            corner = builder.sub(start, builder.mul(pitch, INDEX(k // 2)))
-            corner = builder.sub(corner, INDEX(k // 2))
-            cells, weights, sums = (array.data for array in arrays)
-            cells = builder.gep(cells, [corner])
-            totals = _totals(builder, cells, weights, pitch, plane)
-            for j, total in enumerate(totals):
-                at = builder.add(to, builder.mul(sums_row, INDEX(j)))
-                place = builder.bitcast(builder.gep(sums, [at]), total.type.as_pointer())
-                builder.store(total, place, align=4)
-            return impl_ret_untracked(context, builder, types.void, context.get_dummy_value())
-
-        return signature, generate
-
-    vector = ir.VectorType(FLOAT, lanes)
-
-    def _totals(builder, cells, weights, pitch, plane):
-        """The loops over rows and columns, from the window's corner on; the sums at their end."""
-        zeros = [vector([FLOAT(-0.0)] * lanes)] * len(firsts)  # -0 + x is x, to the bit
-        with _Loop(builder, k, zeros) as row:
-            line = builder.gep(cells, [builder.mul(row.count, pitch)])
-            with _Loop(builder, k, row.values) as column:
-                tap = builder.add(builder.mul(row.count, INDEX(k)), column.count)
-                tap = builder.mul(tap, INDEX(channels))
-                first = builder.gep(line, [column.count])
-                for c in range(channels):
-                    place = builder.gep(first, [builder.mul(plane, INDEX(c))])
-                    cell = builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
-                    for j, number in enumerate(firsts):
-                        at = builder.add(tap, INDEX(number + c))
-                        weight = _spread(builder, builder.load(builder.gep(weights, [at])), vector)
-                        product = builder.fmul(weight, cell)
-                        column.values[j] = builder.fadd(column.values[j], product)
-            row.values = column.values
-        return row.values
+        return _compilable(generate, (cells, weights, sums), 3)
 
     return convolve
+
+
+def mixture(rows: int, lanes: int) -> Callable[..., None]:
+    """A function for compiled code that makes `rows` weighted sums of planes, for `lanes` cells.
+
+    ``mix(planes, weights, sums, at)`` writes ``weights[j] @ planes[:, at + i]`` to
+    ``sums[j, at + i]`` for i below `lanes`.
+    """
+
+    def generate(builder, arrays, numbers):
+        (planes, plane), (weights, taps), (sums, row_of_sums) = arrays
+        (at,) = numbers
+        with _Loop(builder, taps, _zeros(rows, lanes)) as tap:
+            place = builder.add(at, builder.mul(tap.count, plane))
+            numbers = [builder.add(tap.count, builder.mul(taps, INDEX(row))) for row in range(rows)]
+            tap.values = _added(builder, tap.values, planes, place, weights, numbers)
+        _store(builder, tap.values, sums, at, row_of_sums)
+
+    @intrinsic
+    def mix(typing_context, planes, weights, sums, at):
+        return _compilable(generate, (planes, weights, sums), 1)
+
+    return mix
+
+
+def _compilable(generate: Callable[..., None], kinds: tuple[Any, ...], n_numbers: int) -> Any:
+    """Signature and code of a function of float32 arrays and integers, as Numba asks for them.
+
+    Each array is, for `generate`, where its elements begin and how long a row of it is.
+    """
+    if any(kind.dtype != types.float32 or kind.layout != "C" for kind in kinds):
+        raise TypingError(f"expected C-contiguous float32 arrays, got {kinds}")
+
+    def emit(context, builder, signature, arguments):
+        arrays = []
+        for kind, value in zip(kinds, arguments, strict=False):
+            array = context.make_array(kind)(context, builder, value)
+            arrays.append((array.data, builder.extract_value(array.shape, kind.ndim - 1)))
+        generate(builder, arrays, arguments[len(kinds) :])
+        return context.get_dummy_value()
+
+    return types.void(*kinds, *(types.intp,) * n_numbers), emit
 
 
 class _Loop:
     """A loop whose body is emitted inside a `with`: its count, and values carried through it."""
 
-    def __init__(self, builder: ir.IRBuilder, times: int, values: list[Any]) -> None:
+    def __init__(self, builder: ir.IRBuilder, times: Any, values: Sequence[Any]) -> None:
         self.builder, self.times, self.initial = builder, times, values
 
     def __enter__(self) -> _Loop:
@@ -103,7 +121,7 @@ class _Loop:
 
     def __exit__(self, *_: object) -> None:
         following = self.builder.add(self.count, INDEX(1))
-        again = self.builder.icmp_unsigned("<", following, INDEX(self.times))
+        again = self.builder.icmp_unsigned("<", following, self.times)
         end, after = self.builder.block, self.builder.append_basic_block("after")
         self.count.add_incoming(following, end)
         for phi, value in zip(self.carried, self.values, strict=True):
@@ -112,9 +130,34 @@ class _Loop:
         self.builder.position_at_end(after)
 
 
+def _zeros(n: int, lanes: int) -> list[Any]:
+    """Sums of nothing: -0 + x is x, to the bit."""
+    return [ir.VectorType(FLOAT, lanes)([FLOAT(-0.0)] * lanes)] * n
+
+
+def _added(
+    builder: ir.IRBuilder, sums: list[Any], cells: Any, at: Any, weights: Any, numbers: list[Any]
+) -> list[Any]:
+    """Sums, each with its weight times the cells from `at` on added."""
+    vector = sums[0].type
+    place = builder.bitcast(builder.gep(cells, [at]), vector.as_pointer())
+    cell = builder.load(place, align=4)
+    added = []
+    for total, number in zip(sums, numbers, strict=True):
+        weight = _spread(builder, builder.load(builder.gep(weights, [number])), vector)
+        added.append(builder.fadd(total, builder.fmul(weight, cell)))
+    return added
+
+
 def _spread(builder: ir.IRBuilder, number: Any, vector: ir.VectorType) -> Any:
     """A vector of one number, many times."""
-    numbers = ir.VectorType(ir.IntType(32), vector.count)
+    places = ir.VectorType(ir.IntType(32), vector.count)
     empty = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(empty, number, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, empty, ir.Constant(numbers, None))
+    return builder.shuffle_vector(one, empty, ir.Constant(places, None))
+
+
+def _store(builder: ir.IRBuilder, totals: list[Any], sums: Any, at: Any, row: Any) -> None:
+    for j, total in enumerate(totals):
+        place = builder.gep(sums, [builder.add(at, builder.mul(row, INDEX(j)))])
+        builder.store(total, builder.bitcast(place, total.type.as_pointer()), align=4)

@@ -9,7 +9,8 @@ from pathlib import Path
 from pixelflow.backends.emit import NUMBA, statements
 from pixelflow.core.graph import SMALLEST, Program
 
-LANES, TOGETHER = 16, 4  # cells that a convolution makes at once, of so many sums
+LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
+VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
 # a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
@@ -20,13 +21,14 @@ TEMPLATE = '''"""One rule for the numba backend, made by pixelflow {made_by} fro
 import numpy as np
 from numba import njit
 
-from pixelflow.backends.numba.convolve import convolution
+from pixelflow.backends.numba.convolve import convolution, mixture
 from pixelflow.backends.numba.probe import read
 
 f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
 SMALLEST = f32({smallest!r})
 WRITTEN = {written}  # which channels the rule writes
 {convolvers}
+mix = mixture({some}, {lanes})
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={fastmath})
@@ -66,6 +68,19 @@ def load(latents, index, plane, height, width):
 
 
 @njit(cache=True, nogil=True)
+def encode(seen, kernel, bias, low, high, sums, a, height, width):
+    for c in range(0, {channels}, {some}):
+        for at in range(0, seen.shape[1], {lanes}):
+            mix(seen, kernel[c : c + {some}], sums, at)
+        for j in range({some}):
+            for y in range(height):
+                first = (y + {radius}) * (width + {twice}) + {radius}
+                for x in range(width):
+                    value = sums[j, y * width + x] + bias[c + j]
+                    a[c + j, first + x] = min(max(value, low), high)
+
+
+@njit(cache=True, nogil=True)
 def store(a, out, height, width):
 {planes}
     flat = out.reshape(height * width * {channels})
@@ -78,7 +93,7 @@ def store(a, out, height, width):
 
 @njit(cache=True, nogil=True)
 def run(
-    latents, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
+    latents, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
     features, start, stop,
 ):
     members, height, width = len(params), index.shape[1], index.shape[2]
@@ -88,16 +103,21 @@ def run(
     a, b = planes[0], planes[1]
     sums = np.zeros(({n_sums}, size), f32)
     line = np.empty(width, f32)
+    kernel, bias, low, high = local
     for im in range(start, stop):
         i, m = im // members, im % members
-        given = latents[i, min(m, latents.shape[1] - 1)]
+        if len(kernel):
+            encode(latents[i], kernel[m], bias[m], low, high, sums, a, height, width)
+        else:
+            given = latents[i, min(m, latents.shape[1] - 1)]
+            for c in range({channels}):
+                if driven[c]:
+                    load(given, index[c], a[c], height, width)
+                elif WRITTEN[c]:
+                    a[c] = f32(0)
         for c in range({channels}):
-            if driven[c]:
-                load(given, index[c], a[c], height, width)
-                if not WRITTEN[c]:
-                    b[c] = a[c]
-            elif WRITTEN[c]:
-                a[c] = f32(0)
+            if driven[c] and not WRITTEN[c]:
+                b[c] = a[c]
         seen = 0
         for done in range(times[-1] + 1):
             if done == times[seen]:
@@ -129,6 +149,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
             leaves[i] = "cells[first + i]"
         elif op in ("step", "key"):
             leaves[i] = {"step": "done", "key": "key"}[op]
+    some = max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
     sums, convolvers, convolving = _convolving(program)
     leaves |= {i: f"s{i}[i]" for i in sums}
     views |= {i: f"sums[{row}]" for i, row in sums.items()}
@@ -142,8 +163,10 @@ def source(program: Program, channels: int, exact: bool) -> str:
         made_by=_made_by(),
         convolvers=_indented(convolvers, 0),
         convolutions=_indented(convolving, 4),
-        n_sums=len(sums),
-        beyond=LANES * TOGETHER if sums else 0,
+        n_sums=max(len(sums), some),
+        some=some,
+        lanes=_lanes(some),
+        beyond=VECTOR,
         **_halo_lines(program.radius),
         spread=512 // channels // 16 * 16,
         written=tuple(c in written for c in range(channels)),
@@ -181,7 +204,7 @@ def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]
     rows: dict[int, int] = {}
     made, calls = [], []
     for j, (window, nodes) in enumerate(parts):
-        lanes = LANES * (TOGETHER // len(nodes))
+        lanes = _lanes(len(nodes))
         firsts = tuple(program.nodes[i][1] for i in nodes)
         made.append(f"convolve{j} = convolution({firsts}, *{window}, {lanes})")
         calls += [
@@ -194,6 +217,10 @@ def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]
         ]
         rows |= {i: len(rows) + k for k, i in enumerate(nodes)}
     return rows, made, calls
+
+
+def _lanes(sums: int) -> int:
+    return LANES * (TOGETHER // sums)
 
 
 @cache
