@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from reference import evolve, same_bits
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
-from pixelflow.backends import numba as numba_backend
+from pixelflow.backends.numba import modules
+from pixelflow.backends.numba.source import source
 from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
@@ -202,12 +203,12 @@ def test_exact_false_stays_near(backend):
 @pytest.mark.parametrize(("exact", "fused"), [(True, False), (False, True)])
 def test_exact_code_has_no_fused_multiply_add(exact, fused, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # code from Numba's cache can't be seen
-    numba_backend._imported.cache_clear()
+    modules.imported.cache_clear()
     made = Reservoir(ReservoirConfig(16, 16, 4, 6), backend="numba", exact=exact)
     made.transform(np.zeros((1, 256), np.float32))
-    source = numba_backend.source(compile_plan(made.config, None).program, 4, exact)
-    code = "\n".join(numba_backend._compiled(source).step.inspect_asm().values())
-    numba_backend._imported.cache_clear()
+    text = source(compile_plan(made.config, None).program, 4, exact)
+    code = "\n".join(modules.compiled(text).step.inspect_asm().values())
+    modules.imported.cache_clear()
     assert re.search(r"v?f?mul", code)
     assert bool(re.search(r"vfn?m(add|sub)|fml[as]", code)) is fused
 

@@ -18,7 +18,7 @@ from pixelflow import (
     available_backends,
 )
 from pixelflow.backends import compose, registry
-from pixelflow.backends import numba as numba_backend
+from pixelflow.backends.numba import modules
 from pixelflow.core import plan as plan_module
 from pixelflow.core import reservoir as reservoir_module
 from pixelflow.core import rule
@@ -65,7 +65,7 @@ def test_threads_share_a_backend(tmp_path, monkeypatch):
     """The first use too, when a rule is compiled, and without a folder to keep it in."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     (tmp_path / "a file").touch()
-    numba_backend._imported.cache_clear()
+    modules.imported.cache_clear()
     X = np.random.default_rng(0).random((40, 20))
     for backend in available_backends():
         reservoir = Reservoir(SMALL, backend=backend)
@@ -102,7 +102,8 @@ def test_memory_is_bounded_whatever_the_number_of_samples(backend, monkeypatch):
         tracemalloc.stop()
         return most
 
-    assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000)
+    few = 2**16  # bytes that the interpreter itself may take more or less
+    assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000) + few
     monkeypatch.setattr(reservoir_module, "MOST_QUANTILE_VALUES", 2**18)
     reservoir.set_params(config__probe__rectify=True, config__probe__threshold={"quantile": 0.5})
     assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000)
@@ -137,11 +138,11 @@ def test_auto_passes_over_what_cannot_run(caplog, monkeypatch):
 def test_numba_compiles_once_for_all_processes(tmp_path):
     script = """
 from pixelflow import Reservoir, ReservoirConfig
-from pixelflow.backends import numba
+from pixelflow.backends.numba import modules, source
 from pixelflow.core.plan import compile_plan
 config = ReservoirConfig(4, 4, 2, 1, "wave")
 Reservoir(config, backend="numba").transform([[1.0, 2.0]])
-module = numba._compiled(numba.source(compile_plan(config, None).program, 2, True))
+module = modules.compiled(source.source(compile_plan(config, None).program, 2, True))
 print(sum(module.run.stats.cache_misses.values()), module.__file__)
 """
     import os

@@ -104,7 +104,7 @@ class Gather(Form):
         return self.source.shape[1]
 
     def __call__(self, X: Any) -> Any:
-        z = _with_zero(X)[:, self.source]
+        z = np.take(_with_zero(X), self.source, axis=1)  # C-contiguous, unlike [:, source]
         z *= self.scale
         z += self.offset
         return z
@@ -149,18 +149,21 @@ class Local(Form):
         members, channels, taps = self.kernel.shape
         cells = len(self.window)
         out = np.empty_like(X, np.float32, shape=(len(X), members, cells, channels))
-        kernel = self.kernel.reshape(members * channels, taps).T
         block = max(1, BLOCK_BYTES // (4 * cells * (taps + members * channels)))
         for start in range(0, len(X), block):
-            seen = _with_zero(X[start : start + block])[:, self.window]  # (n, cells, taps)
-            z = seen.reshape(-1, taps) @ kernel
-            if self.contrast:
-                variance = seen.var(axis=2).reshape(-1, 1)
-                z /= np.sqrt(variance + np.float32(self.contrast**2))
-            z += self.bias.reshape(-1)
-            z = SQUASHES[self.squash](z).reshape(len(seen), cells, members, channels)
-            out[start : start + block] = z.swapaxes(1, 2)
+            seen = self.windows(X[start : start + block])
+            z = np.matmul(self.kernel.reshape(members * channels, taps), seen)
+            z += self.bias.reshape(-1, 1)
+            z = SQUASHES[self.squash](z).reshape(len(seen), members, channels, cells)
+            out[start : start + block] = z.swapaxes(2, 3)
         return out.reshape(len(X), members, cells * channels)
+
+    def windows(self, X: Any) -> Any:
+        """What each cell sees of inputs, (n, T, H W), divided by its deviation."""
+        seen = np.take(_with_zero(X), self.window.T, axis=1)  # C-contiguous, unlike [:, window]
+        if self.contrast:
+            seen /= np.sqrt(seen.var(axis=1, keepdims=True) + np.float32(self.contrast**2))
+        return seen
 
 
 def _with_zero(X: Any) -> Any:

@@ -144,13 +144,17 @@ def _threshold(value: float | Mapping[str, float]) -> float | FrozenDict:
     return FrozenDict(quantile=float(number))
 
 
+def pool_ranges(length: int, grid: int) -> np.ndarray:
+    """Where each of `grid` cells along an axis starts and stops: int64 (grid, 2)."""
+    cells = np.arange(grid)
+    return np.stack([cells * length // grid, -(-(cells + 1) * length // grid)], axis=1)
+
+
 def _pooled(values: np.ndarray, grid: int, pool) -> np.ndarray:
     """(..., H, W) pooled to (..., grid, grid)."""
     height, width = values.shape[-2:]
     out = np.empty((*values.shape[:-2], grid, grid), np.float32)
-    for i in range(grid):
-        rows = slice(i * height // grid, -(-(i + 1) * height // grid))
-        for j in range(grid):
-            cols = slice(j * width // grid, -(-(j + 1) * width // grid))
-            out[..., i, j] = pool(values[..., rows, cols], axis=(-2, -1))
+    for i, (top, bottom) in enumerate(pool_ranges(height, grid)):
+        for j, (left, right) in enumerate(pool_ranges(width, grid)):
+            out[..., i, j] = pool(values[..., top:bottom, left:right], axis=(-2, -1))
     return out

@@ -1,56 +1,42 @@
-"""Numba: a rule's emitted source in one loop over a sample's cells, all steps in cache."""
+"""A rule's graph as a module for Numba: one loop over a sample's cells, all steps in cache."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
-import sys
-import tempfile
-import threading
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
-import platformdirs
-
-from pixelflow.backends import compose
 from pixelflow.backends.emit import NUMBA, statements
-from pixelflow.backends.layout import (
-    cell_numbers,
-    halo_sources,
-    in_blocks,
-    n_threads,
-    no_device,
-    padded,
-)
-from pixelflow.core.graph import SMALLEST, Program, expanded
-from pixelflow.core.plan import Plan
-from pixelflow.files import written_whole
+from pixelflow.core.graph import SMALLEST, Program
 
-BLOCKS = 8  # for each thread, so that none waits long for another at the end
-_IMPORTING = threading.Lock()
+LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
+VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
 # a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
 # Planes lie a multiple of 4096 bytes and a bit apart: at exactly a multiple, a store to one and a
 # load from the next look like the same address to the processor, and the load waits.
-TEMPLATE = '''"""One rule for the numba backend, made by pixelflow from its graph."""
+TEMPLATE = '''"""One rule for the numba backend, made by pixelflow {made_by} from its graph."""
 
 import numpy as np
 from numba import njit
 
+from pixelflow.backends.numba.convolve import convolution, mixture
+from pixelflow.backends.numba.probe import read
+
 f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
 SMALLEST = f32({smallest!r})
 WRITTEN = {written}  # which channels the rule writes
+{convolvers}
+mix = mixture({some}, {lanes})
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={fastmath})
-def step(a, b, params, media, cells, key, done, height, width):
+def step(a, b, sums, params, media, cells, key, done, height, width):
     pitch = width + {twice}
     first = {radius} * pitch + {radius}
     n = (height - 1) * pitch + width
+{convolutions}
 {uniform}
 {views}
     for i in range(n):
@@ -82,6 +68,19 @@ def load(latents, index, plane, height, width):
 
 
 @njit(cache=True, nogil=True)
+def encode(seen, kernel, bias, low, high, sums, a, height, width):
+    for c in range(0, {channels}, {some}):
+        for at in range(0, seen.shape[1], {lanes}):
+            mix(seen, kernel[c : c + {some}], sums, at)
+        for j in range({some}):
+            for y in range(height):
+                first = (y + {radius}) * (width + {twice}) + {radius}
+                for x in range(width):
+                    value = sums[j, y * width + x] + bias[c + j]
+                    a[c + j, first + x] = min(max(value, low), high)
+
+
+@njit(cache=True, nogil=True)
 def store(a, out, height, width):
 {planes}
     flat = out.reshape(height * width * {channels})
@@ -93,76 +92,50 @@ def store(a, out, height, width):
 
 
 @njit(cache=True, nogil=True)
-def run(latents, index, driven, params, media, cells, keys, rows, cols, times, out, start, stop):
-    members, height, width = out.shape[1], out.shape[3], out.shape[4]
-    size = (height + {twice}) * (width + {twice})
+def run(
+    latents, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
+    features, start, stop,
+):
+    members, height, width = len(params), index.shape[1], index.shape[2]
+    size = (height + {twice}) * (width + {twice}) + {beyond}
     size += ({spread} - size) % 1024
     planes = np.zeros((2, {channels}, size), f32)
     a, b = planes[0], planes[1]
+    sums = np.zeros(({n_sums}, size), f32)
+    line = np.empty(width, f32)
+    kernel, bias, low, high = local
     for im in range(start, stop):
         i, m = im // members, im % members
-        seen = latents[i, min(m, latents.shape[1] - 1)]
+        if len(kernel):
+            encode(latents[i], kernel[m], bias[m], low, high, sums, a, height, width)
+        else:
+            given = latents[i, min(m, latents.shape[1] - 1)]
+            for c in range({channels}):
+                if driven[c]:
+                    load(given, index[c], a[c], height, width)
+                elif WRITTEN[c]:
+                    a[c] = f32(0)
         for c in range({channels}):
-            if driven[c]:
-                load(seen, index[c], a[c], height, width)
-                if not WRITTEN[c]:
-                    b[c] = a[c]
-            elif WRITTEN[c]:
-                a[c] = f32(0)
-        read = 0
+            if driven[c] and not WRITTEN[c]:
+                b[c] = a[c]
+        seen = 0
         for done in range(times[-1] + 1):
-            if done == times[read]:
-                store(a, out[i, m, read], height, width)
-                read += 1
+            if done == times[seen]:
+                if len(textures):
+                    store(a, textures[i, m, seen], height, width)
+                else:
+                    read(a, {radius}, width, probe, line, features[i, m, seen])
+                seen += 1
             if done < times[-1]:
 {halos}
-                step(a, b, params[m], media[m], cells, keys[m], u32(done), height, width)
+                step(a, b, sums, params[m], media[m], cells, keys[m], u32(done), height, width)
                 a, b = b, a
 '''
-
-
-def describe(device: int | None = None) -> str:
-    """What it runs on; ImportError if Numba is missing."""
-    no_device("numba", device)
-    try:
-        import numba
-    except ImportError as error:
-        raise ImportError(f"backend 'numba' needs Numba ({error}): pip install numba") from error
-    return f"Numba {numba.__version__} on {n_threads()} threads"
-
-
-def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    """See `compose.Trajectories`."""
-    (height, width, channels), program = plan.shape, plan.program
-    radius = program.radius
-    module = _compiled(source(program, channels, exact))
-    index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
-    fixed = (
-        latents,
-        index,
-        (index >= 0).any(axis=(1, 2)),
-        plan.params,
-        padded(plan.media, radius),
-        cell_numbers(height, width, radius),
-        plan.keys,
-        halo_sources(height, radius, plan.boundary),
-        halo_sources(width, radius, plan.boundary),
-        np.array(plan.times),
-        out,
-    )
-    textures = out.reshape(-1, *out.shape[2:])
-    block = max(1, -(-len(textures) // (BLOCKS * n_threads())))
-    in_blocks(lambda start, stop: module.run(*fixed, start, stop), textures, block)
-
-
-features = partial(compose.features, trajectories)
-batches = partial(compose.batches, features)
 
 
 @lru_cache(maxsize=256)
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
-    program = expanded(program)
     reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
     media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
     leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
@@ -176,6 +149,10 @@ def source(program: Program, channels: int, exact: bool) -> str:
             leaves[i] = "cells[first + i]"
         elif op in ("step", "key"):
             leaves[i] = {"step": "done", "key": "key"}[op]
+    some = max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
+    sums, convolvers, convolving = _convolving(program)
+    leaves |= {i: f"s{i}[i]" for i in sums}
+    views |= {i: f"sums[{row}]" for i, row in sums.items()}
     lines = statements(program, NUMBA, leaves)
     written = dict(program.outputs)
     ends = [f"o{c} = b[{c}, first : first + n]" for c in written]
@@ -183,6 +160,13 @@ def source(program: Program, channels: int, exact: bool) -> str:
     varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
+        made_by=_made_by(),
+        convolvers=_indented(convolvers, 0),
+        convolutions=_indented(convolving, 4),
+        n_sums=max(len(sums), some),
+        some=some,
+        lanes=_lanes(some),
+        beyond=VECTOR,
         **_halo_lines(program.radius),
         spread=512 // channels // 16 * 16,
         written=tuple(c in written for c in range(channels)),
@@ -191,7 +175,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
         channels=channels,
         fastmath=False if exact else {"contract", "afn", "arcp", "nsz"},
         uniform=_indented(uniform, 4),
-        views=_indented([*(f"r{i} = {view}" for i, view in views.items()), *ends], 4),
+        views=_indented([*(f"{leaves[i][:-3]} = {view}" for i, view in views.items()), *ends], 4),
         body=_indented([*varying, *(f"o{c}[i] = v{i}" for c, i in written.items())], 8),
         planes=_indented([f"p{c} = a[{c}]" for c in range(channels)], 4),
         interleave=_indented(
@@ -201,6 +185,49 @@ def source(program: Program, channels: int, exact: bool) -> str:
             [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
         ),
     )
+
+
+def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]:
+    """Which row of `sums` each convolution fills, and the lines that make and call what does it.
+
+    Cells are convolved in one run over a plane or row by row, whichever computes fewer.
+    """
+    windows: dict[tuple[int, int], list[int]] = {}
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "convolve":
+            windows.setdefault((operands[1], operands[2]), []).append(i)
+    parts = [
+        (window, nodes[start : start + TOGETHER])
+        for window, nodes in windows.items()
+        for start in range(0, len(nodes), TOGETHER)
+    ]
+    rows: dict[int, int] = {}
+    made, calls = [], []
+    for j, (window, nodes) in enumerate(parts):
+        lanes = _lanes(len(nodes))
+        firsts = tuple(program.nodes[i][1] for i in nodes)
+        made.append(f"convolve{j} = convolution({firsts}, *{window}, {lanes})")
+        calls += [
+            f"by_row = height * -(-width // {lanes}) < -(-n // {lanes})",
+            "high, wide = (height, width) if by_row else (1, n)",
+            f"some = sums[{len(rows)}:]",
+            "for y in range(high):",
+            f"    for at in range(y * pitch, y * pitch + wide, {lanes}):",
+            f"        convolve{j}(a, params, some, first + at, at, pitch)",
+        ]
+        rows |= {i: len(rows) + k for k, i in enumerate(nodes)}
+    return rows, made, calls
+
+
+def _lanes(sums: int) -> int:
+    return LANES * (TOGETHER // sums)
+
+
+@cache
+def _made_by() -> str:
+    """What the compiled code of an emitted module holds of this package: its cache can't tell."""
+    files = (Path(__file__).with_name(f"{name}.py") for name in ("convolve", "probe"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _halo_lines(radius: int) -> dict[str, str]:
@@ -226,42 +253,3 @@ def _view(node: tuple) -> str:
 
 def _indented(lines: list[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)
-
-
-def _compiled(text: str) -> ModuleType:
-    """One module for all threads, so that each rule is compiled once."""
-    with _IMPORTING:
-        return _imported(text)
-
-
-@lru_cache(maxsize=256)
-def _imported(text: str) -> ModuleType:
-    """The imported module of that source, kept on disk so that Numba's own cache finds it."""
-    name = f"rule_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    path = _folder() / f"{name}.py"
-    if not path.exists():
-        with written_whole(path) as temporary:
-            temporary.write_text(text)
-    spec = importlib.util.spec_from_file_location(f"pixelflow_{name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _folder() -> Path:
-    """Where emitted modules live: the user's cache folder, else one of this process alone."""
-    folder = Path(platformdirs.user_cache_dir("pixelflow")) / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(_own_folder().name)
-
-
-@cache
-def _own_folder() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="pixelflow-")

@@ -1,0 +1,130 @@
+"""Runs a plan with Numba: its encoder in NumPy, then rule and probe, parallel over textures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from pixelflow.backends import compose
+from pixelflow.backends.layout import (
+    cell_numbers,
+    halo_sources,
+    in_blocks,
+    n_threads,
+    no_device,
+    padded,
+)
+from pixelflow.backends.numba.modules import compiled
+from pixelflow.backends.numba.source import VECTOR, source
+from pixelflow.core.encoders import PIXEL
+from pixelflow.core.forms import Form, Local
+from pixelflow.core.plan import Plan
+from pixelflow.core.probes import Probe, pool_ranges
+
+BLOCKS = 8  # for each thread, so that none waits long for another at the end
+CHUNK_BYTES = 8 * 2**20  # of latent values held at once, whatever the number of samples
+
+
+def describe(device: int | None = None) -> str:
+    """What it runs on; ImportError if Numba is missing."""
+    no_device("numba", device)
+    try:
+        import numba
+    except ImportError as error:
+        raise ImportError(f"backend 'numba' needs Numba ({error}): pip install numba") from error
+    return f"Numba {numba.__version__} on {n_threads()} threads"
+
+
+def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
+    """See `Backend.features`; textures are read where they evolve, and are not kept."""
+    fixed = _fixed(plan)
+    run = compiled(source(plan.program, plan.shape[2], exact)).run
+    plain = plan.probe == Probe()
+    shape = plan.probe.shape(plan.times[-1], *plan.shape)
+    for rows, latents in _encoded(plan, X):
+        part = out[rows]
+        textures = part.reshape(len(part), plan.members, 1, *plan.shape) if plain else NO_TEXTURES
+        read = NO_FEATURES if plain else part.reshape(len(part), plan.members, *shape)
+        each = part.reshape(len(part) * plan.members, -1)
+        block = max(1, -(-len(each) // (BLOCKS * n_threads())))
+        in_blocks(partial(run, latents, *fixed, textures, read), each, block)
+
+
+batches = partial(compose.batches, features)
+
+LIMITS = {
+    name: (np.float32(low), np.float32(high))
+    for name, low, high in (("none", -np.inf, np.inf), ("clip", -1, 1), ("unit", 0, 1))
+}
+NO_KERNELS = np.empty((0, 0, 0), np.float32)
+NO_BIASES = np.empty((0, 0), np.float32)
+NO_TEXTURES = np.empty((0,) * 6, np.float32)
+NO_FEATURES = np.empty((0,) * 7, np.float32)
+
+
+def _fixed(plan: Plan) -> tuple[Any, ...]:
+    """What all samples share of `run`'s arguments, in its order."""
+    height, width, _ = plan.shape
+    radius = plan.program.radius
+    index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
+    return (
+        _local(plan),
+        index,
+        (index >= 0).any(axis=(1, 2)),
+        plan.params,
+        padded(plan.media, radius),
+        cell_numbers(height, width, radius),
+        plan.keys,
+        halo_sources(height, radius, plan.boundary),
+        halo_sources(width, radius, plan.boundary),
+        np.array(plan.times),
+        _probe(plan),
+    )
+
+
+def _probe(plan: Plan) -> tuple[Any, ...]:
+    """The probe as numbers and arrays, as `probe.read` takes it."""
+    height, width, channels = plan.shape
+    probe = plan.probe
+    return (
+        np.arange(channels) if probe.channels is None else np.array(probe.channels),
+        pool_ranges(height, probe.pool or height),
+        pool_ranges(width, probe.pool or width),
+        np.float32(probe.level) if probe.rectify else np.float32(0),
+        np.float32(0 if probe.rectify else -np.inf),
+        probe.pool_op == "mean",
+    )
+
+
+def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Slices of the samples with their latent values, or what a local map makes these from."""
+    form = plan.encoder.form
+    size = plan.members * form.length if form is not None else X[:1].size
+    count = max(1, CHUNK_BYTES // max(1, size * np.float32().itemsize))
+    for start in range(0, len(X), count):
+        rows = slice(start, start + count)
+        yield rows, _windows(form, X[rows]) if _fused(form) else plan.encoder.latents(X[rows])
+
+
+def _fused(form: Form | None) -> TypeGuard[Local]:
+    """Whether compiled code makes the latent values itself: threads of BLAS would be in its way."""
+    return isinstance(form, Local) and form.squash in LIMITS
+
+
+def _windows(form: Local, X: np.ndarray) -> np.ndarray:
+    """What cells see of inputs (n, T, cells), with room for a whole number of vectors."""
+    room = -len(form.window) % VECTOR
+    window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
+    return replace(form, window=window).windows(X * PIXEL if X.dtype == np.uint8 else X)
+
+
+def _local(plan: Plan) -> tuple[Any, ...]:
+    """A local map's kernels, biases and limits; without kernels, there is none."""
+    form = plan.encoder.form
+    if not _fused(form):
+        return NO_KERNELS, NO_BIASES, *LIMITS["none"]
+    return form.kernel, form.bias, *LIMITS[form.squash]
