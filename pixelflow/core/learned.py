@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,25 @@ LEARNED: dict[str, Callable[[ReservoirConfig, Shape, np.ndarray], Encoder]] = {
 }
 
 
+def state(encoder: Encoder) -> dict[str, np.ndarray]:
+    """What an encoder has learned, as arrays, from which `restored` makes it again."""
+    local: Any = encoder.form
+    return {"kernel": local.kernel, "bias": local.bias}
+
+
+def restored(config: ReservoirConfig, shape: Shape, learned: dict[str, np.ndarray]) -> Encoder:
+    """The encoder that learned this; ValueError where it does not fit the config."""
+    options = config.encoder_options
+    seen = window(config, shape, options["k"])
+    kernel, bias = learned["kernel"], learned["bias"]
+    expected = (config.members, config.channels, seen.shape[1])
+    for array, size in ((kernel, expected), (bias, expected[:2])):
+        if array.shape != size or array.dtype != np.float32:
+            raise ValueError(f"its encoder holds {array.dtype} {array.shape}, not float32 {size}")
+    local = Local(seen, kernel, bias, options["contrast"], options["squash"])
+    return Encoder(whole_index(config), local)
+
+
 def _encoder(
     config: ReservoirConfig,
     shape: Shape,
@@ -55,14 +74,8 @@ def _encoder(
     bias = -(kernel @ mean)
     if options["contrast"]:
         kernel -= kernel.mean(axis=2, keepdims=True)  # a window's own mean is taken from it
-    local = Local(
-        window(config, shape, options["k"]),
-        kernel.astype(np.float32),
-        bias.astype(np.float32),
-        options["contrast"],
-        options["squash"],
-    )
-    return Encoder(whole_index(config), local)
+    learned = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+    return restored(config, shape, learned)
 
 
 def _whitening(

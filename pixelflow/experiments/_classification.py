@@ -34,9 +34,7 @@ KEYS = (
 logger = logging.getLogger(__name__)
 
 
-def run(
-    config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load
-) -> dict[str, Any]:
+def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load) -> dict[str, Any]:
     """The metrics of one data set: "rows", their "summary", "comparisons" and "selection".
 
     Parameters

@@ -51,7 +51,7 @@ def comparisons(
     for name, other in pairs:
         rights = [np.array([one.right for one in scored[key]]) for key in (name, other)]
         test = stats.paired(*rights)
-        entry = {**_accuracies(test._asdict()), "p": test.p}
+        entry: dict[str, Any] = {**_accuracies(test._asdict()), "p": test.p}
         if len(rights[0]) == len(rights[1]) == 1:
             entry["gained"] = int((rights[0] & ~rights[1]).sum())
             entry["lost"] = int((rights[1] & ~rights[0]).sum())

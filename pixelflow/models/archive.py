@@ -16,6 +16,8 @@ import numpy as np
 
 from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.core.config import FIELDS
+from pixelflow.core.learned import restored
+from pixelflow.core.learned import state as learned
 from pixelflow.core.rules import get_rule, list_rules
 from pixelflow.files import written_whole
 from pixelflow.models import packing
@@ -40,7 +42,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "params": params,
         "fitted": fitted,
         "rules": [_rule_digest(config) for config in model.configs],
-        "reservoirs": [_fitted(reservoir) for reservoir in model.reservoirs_],
+        "reservoirs": [_reservoir_state(reservoir) for reservoir in model.reservoirs_],
         "readout": None if model.readout is None else _readout_state(model.readout, ()),
         "readout_": _readout_state(model.readout_, READOUT_STATE),
     }
@@ -142,6 +144,9 @@ def _model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
     _set(model, state["fitted"])
     model.reservoirs_ = model.reservoirs()
     for reservoir, fitted in zip(model.reservoirs_, state["reservoirs"], strict=True):
+        if "encoder_" in fitted:
+            shape = fitted["input_shape_"]
+            fitted["encoder_"] = restored(reservoir.config, shape, fitted["encoder_"])
         _set(reservoir, fitted)
     trained = state["readout_"]
     readout_: Any = READOUTS[trained["class"]].restore(trained["params"], trained["fitted"])
@@ -155,6 +160,11 @@ def _model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
 def _fitted(estimator: Any) -> dict[str, Any]:
     """Its fitted attributes: those that end in an underscore."""
     return {k: v for k, v in vars(estimator).items() if k.endswith("_") and k[0] != "_"}
+
+
+def _reservoir_state(reservoir: Any) -> dict[str, Any]:
+    found = _fitted(reservoir)
+    return found | {"encoder_": learned(found["encoder_"])} if "encoder_" in found else found
 
 
 def _set(estimator: Any, fitted: dict[str, Any]) -> None:
