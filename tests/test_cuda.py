@@ -20,7 +20,7 @@ from test_parity import textures
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.cuda import device, launch, layouts, stream
-from pixelflow.core import rule
+from pixelflow.core import clip, rule
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
@@ -172,6 +172,86 @@ def test_any_number_of_channels(shape, channels, cuda):
 def test_probes_of_images(dtype, probe, cuda):
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(dtype)
     check(config_of("wave", (28, 28), input_encoding="image", probe=probe), images)
+
+
+# -- rules that convolve ---------------------------------------------------------------------------
+
+
+@rule(
+    "test_convolved",
+    channels=("a", "b", "c"),
+    params={"rate": 0.25},
+    weights={"wide": (2, 3, 3, 2), "flat": (1, 1, 3), "high": (5, 5, 1)},
+)
+def several_shapes(at, p):
+    """Convolutions of three shapes beside reads of its own, of channels that stay and that don't."""
+    wide, high = at.convolve(p.wide[1]), at.convolve(p.high)
+    drive = clip(at.convolve(p.wide[0]) + p.rate * at(-1, 2, "b"), -1, 1)
+    return {"a": drive * high - at.convolve(p.flat), "c": at(0, 0, "a") + wide * at.noise()}
+
+
+@rule("test_single", channels=("a", "b"), sizes={"k": 7}, weights={"kernel": ("k", "k", 1)})
+def single(at, p):
+    """Writes what it doesn't convolve, so that some channels are held and others not written."""
+    return {"b": clip(at.convolve(p.kernel), -1, 1)}
+
+
+@rule("test_many", channels=tuple("abcdefgh"), weights={"kernel": (8, 3, 3, 8)})
+def many(at, p):
+    return {name: clip(at.convolve(p.kernel[i]), -1, 1) for i, name in enumerate("abcdefgh")}
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+@pytest.mark.parametrize("shape", [(8, 8), (1, 7), (7, 1), (1, 1), (2, 3), (5, 19), (33, 17)])
+def test_coupled_cells_are_the_references_bits(shape, k, boundary, cuda):
+    """Also where a texture is smaller than the window, and a strip reaches over its edge."""
+    params = {"k": k, "leak": 0.75, "gain": {"uniform": [0.5, 2]}}
+    config = config_of(
+        "coupled", shape, 5, boundary=boundary, members=3, rule_params=params, seed=k
+    )
+    assert layout(config).kind == "convolved"
+    check(config, textures(5, 3, *shape, 5), "evolve")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("name", ["test_convolved", "test_single", "test_many"])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("convolved", (9, 12)), ("convolved", (2, 1)), ("cells", (61, 1025))]
+)
+def test_convolutions_of_any_shape_are_the_references_bits(kind, shape, name, boundary, cuda):
+    config = config_of(name, shape, 8, boundary=boundary, members=2)
+    assert layout(config, SHARED if kind == "convolved" else 0).kind == kind
+    limit = SHARED if kind == "convolved" else 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "shared_limit", lambda device: limit)
+        check(config, textures(1, 2, *shape, 8), "evolve")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(),
+        Probe(snapshots=(0, 1, 3), rectify=True, pool=4),
+        Probe(
+            snapshots=(1, 3), channels=(3, 0), rectify=True, threshold=0.1, pool=5, pool_op="max"
+        ),
+        Probe(snapshots=(0, 2), channels=(4, 1)),
+    ],
+)
+def test_probes_of_coupled_cells(probe, dtype, cuda):
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(dtype)
+    check(config_of("coupled", (20, 20), 5, members=2, input_encoding="image", probe=probe), images)
+
+
+def test_a_strip_fits_its_texture():
+    """Few idle cells, and of many threads each has fewer registers."""
+    assert layout(config_of("coupled", (32, 32))).columns == 8
+    assert layout(config_of("coupled", (28, 28))).columns == 7
+    assert layout(config_of("coupled", (64, 64))).threads == 512
+    assert layout(config_of("coupled", (72, 72))).columns == 15
+    assert layout(config_of("coupled", (8, 8))).slots == 16
 
 
 # -- streams, memory, processes --------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Loaded:
         per_member = latents.ndim == 3 and latents.shape[1] > 1
         stride = latents.size // len(latents)
         inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
-        if self.layout.kind in ("registers", "shared"):
+        if self.layout.kind in ("registers", "shared", "convolved"):
             self._fused(latents, inputs, out)
         else:
             self._step_by_step(latents, inputs, out)
@@ -78,6 +78,9 @@ class Loaded:
     def _fused(self, latents: Any, inputs: tuple, out: Any) -> None:
         items = len(latents) * self.members
         grid = (-(-items // self.layout.slots),)
+        if self.layout.kind == "convolved":  # a block has one member's textures
+            items = len(latents)
+            grid = (-(-items // self.layout.slots) * self.members,)
         more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
         kernel = self._kernel(f"fused_{self.layout.kind}")
         memory = self.layout.shared_bytes

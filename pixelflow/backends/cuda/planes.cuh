@@ -23,6 +23,15 @@ struct PlaneCell : Exact {
         if (BOUNDARY == ZERO && (from_y < 0 || from_x < 0)) return 0.0f;
         return planes[k * PLANE + from_y * W + from_x];
     }
+    // The specification's sum of products; -0 plus any number is that number.
+    __device__ __forceinline__ float convolve(int first, int side, int channels) const {
+        float total = -0.0f;
+        for (int dy = -(side / 2); dy <= side / 2; ++dy)
+            for (int dx = -(side / 2); dx <= side / 2; ++dx)
+                for (int c = 0; c < channels; ++c)
+                    total = total + param(first++) * read(c, dy, dx);
+        return total;
+    }
     __device__ __forceinline__ float param(int n) const { return __ldg(item.params + n); }
     __device__ __forceinline__ float medium(int q) const {
         return __ldg(item.media + q * PLANE + y * W + x);

@@ -1,0 +1,151 @@
+"""Rules that convolve: how their textures lie in shared memory, and their sums in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
+from pixelflow.core.graph import Program
+from pixelflow.core.plan import Plan
+
+MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit larger textures
+MOST_CELLS = 16  # of a strip
+REGISTERS = 65536  # of a multiprocessor
+OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
+FEWEST_THREADS = 128  # of a block
+MOST_WINDOW = 80  # registers of a thread for the cells of a row around its strip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Convolutions of one shape, which read the same cells.
+
+    Attributes
+    ----------
+    k, channels : int
+        Rows and columns, and how many channels they sum over.
+    firsts : tuple of int
+        The number of each one's first parameter.
+    """
+
+    k: int
+    channels: int
+    firsts: tuple[int, ...]
+
+    @property
+    def padded(self) -> int:
+        """How many weights stand side by side: one of each, and some more for whole vectors."""
+        sums = len(self.firsts)
+        return -(-sums // 4) * 4 if sums > 2 else sums
+
+    @property
+    def weights(self) -> int:
+        """How many weights there are, padded; rounded up, so that the next begin aligned."""
+        return -(-self.k * self.k * self.channels * self.padded // 4) * 4
+
+
+def groups(program: Program) -> list[Group]:
+    """The convolutions of a program by their shape."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for op, *operands in program.nodes:
+        if op == "convolve":
+            first, *shape = operands
+            found.setdefault((shape[0], shape[1]), []).append(first)
+    return [Group(k, channels, tuple(firsts)) for (k, channels), firsts in found.items()]
+
+
+def line(plan: Plan, columns: int) -> int:
+    """Floats from one row of a texture to the next: an odd number of the vectors of a cell."""
+    held, width, seen = len(plan.program.held), plan.shape[1], reach(plan.program)
+    vector = 4 if held % 4 == 0 else 2 if held % 2 == 0 else 1
+    vectors = (-(-width // columns) * columns + seen.left + seen.right) * held // vector
+    return (vectors | 1) * vector
+
+
+def convolved(plan: Plan, shared_limit: int) -> Layout | None:
+    """The fastest layout that holds whole textures; None where they are too large."""
+    for most in MOST_SUMS:
+        found = list(_layouts(plan, shared_limit, most))
+        if found:
+            width = plan.shape[1]
+            return min(found, key=lambda p: -(-width // p.columns) * (p.columns + 1))
+    return None
+
+
+def _layouts(plan: Plan, shared_limit: int, most: int) -> Iterator[Layout]:
+    height, width, _ = plan.shape
+    sums = sum(len(group.firsts) for group in groups(plan.program))
+    weights = sum(group.weights for group in groups(plan.program))
+    for columns in range(1, min(MOST_CELLS, width, most // sums) + 1):
+        texture = (height + 1) * line(plan, columns)
+        strips = height * -(-width // columns)
+        slots = max(1, min(FEWEST_THREADS // strips, (shared_limit // 8 - weights) // texture))
+        threads = -(-slots * strips // WARP) * WARP
+        shared = 4 * (weights + slots * texture)
+        if shared > shared_limit or threads > MOST_THREADS:
+            continue
+        if threads * registers(plan.program, columns) <= REGISTERS:
+            yield Layout("convolved", 1, columns, (height, width), slots, threads, shared)
+
+
+def registers(program: Program, columns: int) -> int:
+    """About how many registers a thread needs."""
+    widest = max((columns + g.k - 1) * g.channels for g in groups(program))
+    sums = sum(len(group.firsts) for group in groups(program))
+    return sums * columns + min(widest, MOST_WINDOW) + OTHER_REGISTERS
+
+
+def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
+    """What the template asks of a plan in this layout, beside what all ask."""
+    program, held = plan.program, len(plan.program.held)
+    found = groups(program)
+    float4_in = plan.encoder.identical and value == np.float32 and held == plan.shape[2] == 4
+    blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
+    return {
+        "LINE": line(plan, chosen.columns),
+        "WEIGHTS": sum(group.weights for group in found),
+        "CONVOLVED": sum(len(group.firsts) for group in found),
+        "WINDOW": MOST_WINDOW,
+        "ALL_WRITTEN": int(len(program.outputs) == held),
+        "FLOAT4_IN": int(float4_in),
+        "BLOCKS": max(1, blocks),
+    }
+
+
+def convolutions(program: Program) -> str:
+    """What loads the weights into shared memory, and what computes all sums."""
+    load, sums, place, first = [], [], 0, 0
+    for group in groups(program):
+        shape = f"{group.k}, {group.channels}, {len(group.firsts)}, {first}"
+        sums.append(f"    convolve<{shape}>(texture, y, x, weights + {place}, sums);")
+        taps = group.k * group.k * group.channels
+        load.append(f"    for (int n = threadIdx.x; n < {taps}; n += THREADS) {{")
+        load += [
+            f"        weights[{place + o} + n * {group.padded}] = __ldg(item.params + {start} + n);"
+            for o, start in enumerate(group.firsts)
+        ]
+        load.append("    }")
+        place, first = place + group.weights, first + len(group.firsts)
+    head = "__device__ __forceinline__ void"
+    arguments = "const float* texture, int y, int x, const float* weights"
+    return "\n".join(
+        [
+            f"{head} load_weights(const Item& item, float* weights) {{",
+            *load,
+            "}",
+            f"{head} convolve_all({arguments}, float (&sums)[CONVOLVED][P]) {{",
+            *sums,
+            "}",
+        ]
+    )
+
+
+def numbered(program: Program) -> dict[int, int]:
+    """Which sum each convolution is, by its node: group after group."""
+    first = [start for group in groups(program) for start in group.firsts]
+    shapes = [(g.k, g.channels) for g in groups(program) for _ in g.firsts]
+    order = {(start, *shape): n for n, (start, shape) in enumerate(zip(first, shapes, strict=True))}
+    return {i: order[node[1:]] for i, node in enumerate(program.nodes) if node[0] == "convolve"}
