@@ -184,7 +184,7 @@ def test_probes_of_images(dtype, probe, cuda):
     weights={"wide": (2, 3, 3, 2), "flat": (1, 1, 3), "high": (5, 5, 1)},
 )
 def several_shapes(at, p):
-    """Convolutions of three shapes beside reads of its own, of channels that stay and that don't."""
+    """Convolutions of three shapes beside reads of its own; a channel stays."""
     wide, high = at.convolve(p.wide[1]), at.convolve(p.high)
     drive = clip(at.convolve(p.wide[0]) + p.rate * at(-1, 2, "b"), -1, 1)
     return {"a": drive * high - at.convolve(p.flat), "c": at(0, 0, "a") + wide * at.noise()}
@@ -250,8 +250,18 @@ def test_a_strip_fits_its_texture():
     assert layout(config_of("coupled", (32, 32))).columns == 8
     assert layout(config_of("coupled", (28, 28))).columns == 7
     assert layout(config_of("coupled", (64, 64))).threads == 512
-    assert layout(config_of("coupled", (72, 72))).columns == 15
+    assert layout(config_of("coupled", (72, 72))).columns == 12
     assert layout(config_of("coupled", (8, 8))).slots == 16
+
+
+@pytest.mark.parametrize("encoding", ["shifts", "random", "whiten", "patches"])
+def test_latent_values_are_made_in_parts(encoding, cuda, monkeypatch):
+    """A bank's latent values take more memory than its features."""
+    monkeypatch.setattr(launch, "LATENT_BYTES", 2 * 3 * 8 * 9 * 4 * 4)  # of 2 inputs
+    images = np.random.default_rng(0).random((5, 9, 8), dtype=np.float32)
+    config = config_of("coupled", (9, 8), members=3, input_encoding=encoding)
+    expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in ("cpu", "cuda"))
+    assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 
 # -- streams, memory, processes --------------------------------------------------------------------

@@ -157,9 +157,9 @@ __device__ __forceinline__ void show_ends(float* row, int x) {
 // The encoded textures of a block's samples, without what lies beyond their edges.
 __device__ __forceinline__ void load_textures(const Inputs& in, long long sample, int member,
                                               int samples, float* textures) {
-    for (int n = threadIdx.x; n < SLOTS * H * W; n += THREADS) {
+#pragma unroll 4
+    for (int n = threadIdx.x; n < samples * (H * W); n += THREADS) {
         const int slot = n / (H * W), place = n % (H * W);
-        if (slot >= samples) break;
         const Item item(in, (sample + slot) * MEMBERS + member);
         float cell[K];
         if constexpr (FLOAT4_IN) {

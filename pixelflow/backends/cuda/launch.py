@@ -18,6 +18,7 @@ from pixelflow.core.plan import Plan
 WIDE = 256  # threads of a block of the kernels for large textures
 MARGIN = 8  # cells of a tile that go stale in one launch
 MOST_ITEMS = 65535  # of a grid's second and third axis
+LATENT_BYTES = 2**30  # of latent values that a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
 
@@ -66,7 +67,15 @@ class Loaded:
 
     def run(self, X: Any, out: Any) -> None:
         """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
-        latents = self.encoder.latents(X) if self.encoder.form is not None else X
+        form = self.encoder.form
+        if form is None:
+            self._run(X, out)
+            return
+        count = max(1, LATENT_BYTES // (4 * self.members * form.length))
+        for start in range(0, len(X), count):
+            self._run(self.encoder.latents(X[start : start + count]), out[start : start + count])
+
+    def _run(self, latents: Any, out: Any) -> None:
         per_member = latents.ndim == 3 and latents.shape[1] > 1
         stride = latents.size // len(latents)
         inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
