@@ -217,12 +217,19 @@ def test_coupled_cells_are_the_references_bits(shape, k, boundary, cuda):
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("name", ["test_convolved", "test_single", "test_many"])
 @pytest.mark.parametrize(
-    ("kind", "shape"), [("convolved", (9, 12)), ("convolved", (2, 1)), ("cells", (61, 1025))]
+    ("kind", "shape"),
+    [
+        ("convolved", (9, 12)),
+        ("convolved", (2, 1)),
+        ("convolved_tiles", (1, 20003)),
+        ("convolved_tiles", (101, 163)),
+        ("cells", (5, 19)),
+    ],
 )
 def test_convolutions_of_any_shape_are_the_references_bits(kind, shape, name, boundary, cuda):
     config = config_of(name, shape, 8, boundary=boundary, members=2)
-    assert layout(config, SHARED if kind == "convolved" else 0).kind == kind
-    limit = SHARED if kind == "convolved" else 0
+    limit = 0 if kind == "cells" else SHARED
+    assert layout(config, limit).kind == kind
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "shared_limit", lambda device: limit)
         check(config, textures(1, 2, *shape, 8), "evolve")
@@ -259,7 +266,8 @@ def test_latent_values_are_made_in_parts(encoding, cuda, monkeypatch):
     """A bank's latent values take more memory than its features."""
     monkeypatch.setattr(launch, "LATENT_BYTES", 2 * 3 * 8 * 9 * 4 * 4)  # of 2 inputs
     images = np.random.default_rng(0).random((5, 9, 8), dtype=np.float32)
-    config = config_of("coupled", (9, 8), members=3, input_encoding=encoding)
+    options = {"encoder_params": {"samples": 200}} if encoding in ("whiten", "patches") else {}
+    config = config_of("coupled", (9, 8), members=3, input_encoding=encoding, **options)
     expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in ("cpu", "cuda"))
     assert np.allclose(got, expected, rtol=0, atol=1e-5)
 

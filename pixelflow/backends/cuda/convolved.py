@@ -11,6 +11,8 @@ from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
+KINDS = ("convolved", "convolved_tiles")  # whole textures, and tiles of large ones
+TILE_ROWS, TILE_CELLS = 32, 2048  # at most
 MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit larger textures
 MOST_CELLS = 16  # of a strip
 REGISTERS = 65536  # of a multiprocessor
@@ -57,38 +59,47 @@ def groups(program: Program) -> list[Group]:
     return [Group(k, channels, tuple(firsts)) for (k, channels), firsts in found.items()]
 
 
-def line(plan: Plan, columns: int) -> int:
-    """Floats from one row of a texture to the next: an odd number of the vectors of a cell."""
-    held, width, seen = len(plan.program.held), plan.shape[1], reach(plan.program)
+def line(plan: Plan, width: int, columns: int) -> int:
+    """Floats from one row of cells to the next: an odd number of the vectors of a cell."""
+    held, seen = len(plan.program.held), reach(plan.program)
     vector = 4 if held % 4 == 0 else 2 if held % 2 == 0 else 1
     vectors = (-(-width // columns) * columns + seen.left + seen.right) * held // vector
     return (vectors | 1) * vector
 
 
-def convolved(plan: Plan, shared_limit: int) -> Layout | None:
-    """The fastest layout that holds whole textures; None where they are too large."""
+def convolved(plan: Plan, kind: str, shared_limit: int) -> Layout | None:
+    """The fastest layout of a kind; None where memory or registers are too few for it."""
+    height, width, _ = plan.shape
+    if kind == "convolved_tiles":
+        height = min(height, TILE_ROWS)
+        width = min(width, TILE_CELLS // height)
     for most in MOST_SUMS:
-        found = list(_layouts(plan, shared_limit, most))
+        found = list(_layouts(plan, kind, (height, width), shared_limit, most))
         if found:
-            width = plan.shape[1]
             return min(found, key=lambda p: -(-width // p.columns) * (p.columns + 1))
     return None
 
 
-def _layouts(plan: Plan, shared_limit: int, most: int) -> Iterator[Layout]:
-    height, width, _ = plan.shape
+def _layouts(
+    plan: Plan, kind: str, tile: tuple[int, int], shared_limit: int, most: int
+) -> Iterator[Layout]:
+    """Layouts whose threads have up to so many sums."""
+    height, width = tile
+    seen = reach(plan.program)
+    rows = height + (1 if kind == "convolved" else seen.up + seen.down)
     sums = sum(len(group.firsts) for group in groups(plan.program))
     weights = sum(group.weights for group in groups(plan.program))
     for columns in range(1, min(MOST_CELLS, width, most // sums) + 1):
-        texture = (height + 1) * line(plan, columns)
+        texture = rows * line(plan, width, columns)
         strips = height * -(-width // columns)
-        slots = max(1, min(FEWEST_THREADS // strips, (shared_limit // 8 - weights) // texture))
+        most_slots = FEWEST_THREADS // strips if kind == "convolved" else 1
+        slots = max(1, min(most_slots, (shared_limit // 8 - weights) // texture))
         threads = -(-slots * strips // WARP) * WARP
         shared = 4 * (weights + slots * texture)
         if shared > shared_limit or threads > MOST_THREADS:
             continue
         if threads * registers(plan.program, columns) <= REGISTERS:
-            yield Layout("convolved", 1, columns, (height, width), slots, threads, shared)
+            yield Layout(kind, 1, columns, tile, slots, threads, shared)
 
 
 def registers(program: Program, columns: int) -> int:
@@ -105,7 +116,8 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     float4_in = plan.encoder.identical and value == np.float32 and held == plan.shape[2] == 4
     blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
     return {
-        "LINE": line(plan, chosen.columns),
+        "TILES": int(chosen.kind == "convolved_tiles"),
+        "LINE": line(plan, chosen.tile[1], chosen.columns),
         "WEIGHTS": sum(group.weights for group in found),
         "CONVOLVED": sum(len(group.firsts) for group in found),
         "WINDOW": MOST_WINDOW,

@@ -18,6 +18,7 @@ from pixelflow.core.plan import Plan
 WIDE = 256  # threads of a block of the kernels for large textures
 MARGIN = 8  # cells of a tile that go stale in one launch
 MOST_ITEMS = 65535  # of a grid's second and third axis
+FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
 LATENT_BYTES = 2**30  # of latent values that a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
@@ -44,7 +45,7 @@ class Loaded:
 
     def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
         self.layout = layout(plan, shared_limit(device))
-        if self.layout.kind in ("tiles", "cells") and plan.members > MOST_ITEMS:
+        if self.layout.kind not in FUSED and plan.members > MOST_ITEMS:
             raise RuntimeError(
                 f"backend 'cuda' runs up to {MOST_ITEMS} members of textures this large, not "
                 f"{plan.members}: split them over several reservoirs"
@@ -79,7 +80,7 @@ class Loaded:
         per_member = latents.ndim == 3 and latents.shape[1] > 1
         stride = latents.size // len(latents)
         inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
-        if self.layout.kind in ("registers", "shared", "convolved"):
+        if self.layout.kind in FUSED:
             self._fused(latents, inputs, out)
         else:
             self._step_by_step(latents, inputs, out)
@@ -133,9 +134,18 @@ class Loaded:
             grid = (-(-height * width // WIDE), items)
             self.module.get_function("advance_plain")(grid, (WIDE,), planes)
             return 1
+        whole = zip((width, height), self.layout.tile[::-1], strict=True)
+        if self.layout.kind == "convolved_tiles":
+            grid = [-(-size // tile) for size, tile in whole]
+            self._kernel("advance_convolved")(
+                (*grid, items),
+                (self.layout.threads,),
+                planes,
+                shared_mem=self.layout.shared_bytes,
+            )
+            return 1
         steps = min(most, MARGIN // self.radius)
         margin = -(-steps * self.radius // 4) * 4
-        whole = zip((width, height), self.layout.tile[::-1], strict=True)
         grid = [1 if tile >= size else -(-size // (tile - 2 * margin)) for size, tile in whole]
         self._kernel("advance")(
             (*grid, items),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pixelflow.backends.cuda.convolved import KINDS as CONVOLVED
 from pixelflow.backends.cuda.convolved import convolved
 from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
 from pixelflow.core.graph import OPERATIONS
@@ -30,7 +31,8 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
             f"{plan.shape[2]} channels has {plan.texture_size}: take backend 'numba'"
         )
     if any(node[0] == "convolve" for node in plan.program.nodes):
-        return convolved(plan, shared_limit) or Layout("cells", tile=(height, width))
+        whole, tiles = (convolved(plan, kind, shared_limit) for kind in CONVOLVED)
+        return whole or tiles or Layout("cells", tile=(height, width))
     patches = list(_patches(plan, height, width, plan.shape[2]))
     if patches:
         operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)

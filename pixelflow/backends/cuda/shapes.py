@@ -18,11 +18,11 @@ class Layout:
     ----------
     kind : str
         "registers", "shared" or "convolved": all in one launch. "tiles": a launch for several
-        steps. "cells": a launch for each step.
+        steps. "cells" or "convolved_tiles": a launch for each step.
     rows, columns : int
         Cells of a thread's patch.
     tile : tuple of int
-        Rows and columns of what a block holds; the texture's own, but for "tiles".
+        Rows and columns of what a block holds; the texture's own, but for tiles.
     slots : int
         Textures of a block.
     threads : int

@@ -21,9 +21,10 @@ from pixelflow.core.probes import Probe
 PARTS = {
     "registers": ("common", "probe", "patch", "stage", "registers"),
     "shared": ("common", "probe", "shared"),
-    "convolved": ("common", "probe", "convolved"),
+    "convolved": ("common", "probe", "convolve", "convolved"),
+    "convolved_tiles": ("common", "probe", "convolve", "planes", "convolved_tiles"),
     "tiles": ("common", "probe", "patch", "planes", "tiles"),
-    "cells": ("common", "probe", "planes"),
+    "cells": ("common", "probe", "planes", "cells"),
 }
 FOLDER = Path(__file__).parent
 
@@ -37,7 +38,7 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     short = shortcuts(plan)
     constants = _constants(plan, chosen, seen, short, value)
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
-    if chosen.kind == "convolved":
+    if chosen.kind in convolved.KINDS:
         parts.append(convolved.convolutions(plan.program))
     return "\n".join([constants, *parts, _rule(plan.program, short, chosen.kind)])
 
@@ -45,7 +46,7 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
 def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
     """Namespace `plan`: numbers, types, and what holds for each channel."""
     numbers = _of_plan(plan, seen) | _of_layout(plan, chosen, value)
-    if chosen.kind == "convolved":
+    if chosen.kind in convolved.KINDS:
         numbers |= convolved.constants(plan, chosen, value)
     numbers["SHORTCUTS"] = int(bool(short.bounds))
     lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
@@ -138,7 +139,7 @@ def _position(items: Sequence[int], item: int) -> int:
 
 def _rule(program: Program, short: Shortcuts, kind: str) -> str:
     """The rule as a function of one cell."""
-    sums = convolved.numbered(program) if kind == "convolved" else {}
+    sums = convolved.numbered(program) if kind in convolved.KINDS else {}
     texts = {i: f"at.unit(v{program.nodes[i][1]})" for i in short.units}
     for i, (scale, j, other, sign) in short.scaled.items():
         texts[i] = f"at.scaled({scale!r}f, v{j}, {sign}v{other})"
