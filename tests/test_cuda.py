@@ -252,6 +252,25 @@ def test_probes_of_coupled_cells(probe, dtype, cuda):
     check(config_of("coupled", (20, 20), 5, members=2, input_encoding="image", probe=probe), images)
 
 
+@pytest.mark.parametrize("pool_op", ["mean", "max"])
+@pytest.mark.parametrize(
+    ("shape", "pool", "channels"),
+    [
+        ((32, 32), 4, None),  # a strip in a cell of the grid
+        ((32, 32), 2, (2, 0)),  # two strips
+        ((7, 28), 1, None),
+        ((8, 8), 1, (1,)),  # several samples in a block, which is not full
+        ((12, 12), 2, None),
+        ((28, 28), 14, None),  # a strip in several cells
+        ((28, 28), 3, (3,)),  # cells that overlap
+    ],
+)
+def test_grids_of_coupled_cells(shape, pool, channels, pool_op, cuda):
+    probe = Probe((0, 1, 3), channels, rectify=True, threshold=0.1, pool=pool, pool_op=pool_op)
+    config = config_of("coupled", shape, members=2, input_encoding="image", probe=probe)
+    check(config, np.random.default_rng(0).random((5, 28, 28)))
+
+
 def test_a_strip_fits_its_texture():
     """Few idle cells, and of many threads each has fewer registers."""
     assert layout(config_of("coupled", (32, 32))).columns == 8

@@ -37,6 +37,64 @@ __device__ __forceinline__ void load_textures(const Inputs& in, long long sample
         textures[n / LINE * TEXTURE + H * LINE + n % LINE] = 0.0f;
 }
 
+// Where the features of an item's snapshot are.
+struct Features {
+    float* out;
+    long long sample;   // the block's first
+    int member, samples, snapshots, snapshot;
+    float threshold;
+
+    __device__ __forceinline__ long long item(int slot) const {
+        return (sample + slot) * MEMBERS + member;
+    }
+    __device__ __forceinline__ float* of(int slot) const {
+        return out + (item(slot) * snapshots + snapshot) * SNAPSHOT_FEATURES;
+    }
+};
+
+// Pools where each strip lies in one cell of the grid: every thread sums its strip, then a few
+// threads add up the strips.
+__device__ __forceinline__ void pool_strips(const float* strip, float* totals, const Features& to) {
+    constexpr int PARTS = POOL > 0 ? POOL : 1, GRID_CELLS = PARTS * PARTS, VALUES = READ * SIGNS;
+    constexpr int DOWNWARD = H / PARTS, ACROSS = W / PARTS / P > 0 ? W / PARTS / P : 1;
+    float cells[P][K];
+#pragma unroll
+    for (int j = 0; j < P; ++j) fetch<K, lanes_of(K)>(cells[j], strip + j * K);
+#pragma unroll
+    for (int v = 0; v < VALUES; ++v) {
+        const int k = held_as(read_channel(v / SIGNS));
+        float total = rectified(cells[0][k], v % SIGNS, to.threshold);
+#pragma unroll
+        for (int j = 1; j < P; ++j) join(total, rectified(cells[j][k], v % SIGNS, to.threshold));
+        totals[v * THREADS + threadIdx.x] = total;
+    }
+    __syncthreads();
+    for (int n = threadIdx.x; n < to.samples * VALUES * GRID_CELLS; n += THREADS) {
+        const int slot = n / (VALUES * GRID_CELLS), place = n % (VALUES * GRID_CELLS);
+        const int v = place / GRID_CELLS, cell = place % GRID_CELLS;
+        const float* first = totals + v * THREADS + slot * STRIPS * H +
+                             cell % PARTS * ACROSS * H + cell / PARTS * DOWNWARD;
+        float total = first[0];
+#pragma unroll 8
+        for (int i = 1; i < DOWNWARD * ACROSS; ++i)
+            join(total, first[i / DOWNWARD * H + i % DOWNWARD]);
+        to.of(slot)[place] = MEAN ? total * (1.0f / (DOWNWARD * ACROSS * P)) : total;
+    }
+}
+
+// What is read of a snapshot, for all other probes.
+__device__ __forceinline__ void read_textures(const Inputs& in, const float* textures,
+                                              const Features& to) {
+    for (int slot = 0; slot < to.samples; ++slot) {
+        const float* seen = textures + slot * TEXTURE;
+        const auto value = [&](int c, int y, int x) {
+            return READ_HELD || held_as(c) >= 0 ? seen[y * LINE + (LEFT + x) * K + held_as(c)]
+                                                : Item(in, to.item(slot)).encoded(c, y * W + x);
+        };
+        features_of(value, to.of(slot), to.threshold, threadIdx.x, THREADS);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float* out,
                 long long n_samples) {
@@ -84,16 +142,10 @@ fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float*
             if (BOUNDARY != ZERO && active) show_ends(row, x);
             __syncthreads();
         }
-        for (int slot = 0; slot < samples; ++slot) {
-            const long long number = (sample + slot) * MEMBERS + member;
-            const float* seen = textures + slot * TEXTURE;
-            features_of(
-                [&](int c, int y, int x) {
-                    return held_as(c) >= 0 ? seen[y * LINE + (LEFT + x) * K + held_as(c)]
-                                           : Item(in, number).encoded(c, y * W + x);
-                },
-                out + (number * snapshots + snapshot) * SNAPSHOT_FEATURES, threshold, threadIdx.x,
-                THREADS);
-        }
+        const Features to{out, sample, member, samples, snapshots, snapshot, threshold};
+        if constexpr (TOTALS > 0)
+            pool_strips(row + (LEFT + x) * K, textures + SLOTS * TEXTURE, to);
+        else
+            read_textures(in, textures, to);
     }
 }

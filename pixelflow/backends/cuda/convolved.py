@@ -17,6 +17,7 @@ MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit lar
 MOST_CELLS = 16  # of a strip
 REGISTERS = 65536  # of a multiprocessor
 OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
+MOST_POOLED = 16  # features of a cell of the grid whose totals each thread leaves to the others
 FEWEST_THREADS = 128  # of a block
 MOST_WINDOW = 80  # registers of a thread for the cells of a row around its strip
 
@@ -95,11 +96,23 @@ def _layouts(
         most_slots = FEWEST_THREADS // strips if kind == "convolved" else 1
         slots = max(1, min(most_slots, (shared_limit // 8 - weights) // texture))
         threads = -(-slots * strips // WARP) * WARP
-        shared = 4 * (weights + slots * texture)
+        totals = threads * pooled_values(plan, kind, columns)
+        shared = 4 * (weights + slots * texture + totals)
         if shared > shared_limit or threads > MOST_THREADS:
             continue
         if threads * registers(plan.program, columns) <= REGISTERS:
             yield Layout(kind, 1, columns, tile, slots, threads, shared)
+
+
+def pooled_values(plan: Plan, kind: str, columns: int) -> int:
+    """How many features a cell of the grid has where strips are pooled; 0 where they can't be."""
+    height, width, channels = plan.shape
+    probe, pool = plan.probe, plan.probe.pool
+    if not pool or kind != "convolved" or height % pool or width % (pool * columns):
+        return 0
+    read = range(channels) if probe.channels is None else probe.channels
+    values = len(read) * (1 + probe.rectify)
+    return values if values <= MOST_POOLED and set(read) <= set(plan.program.held) else 0
 
 
 def registers(program: Program, columns: int) -> int:
@@ -112,6 +125,7 @@ def registers(program: Program, columns: int) -> int:
 def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     """What the template asks of a plan in this layout, beside what all ask."""
     program, held = plan.program, len(plan.program.held)
+    read = range(plan.shape[2]) if plan.probe.channels is None else plan.probe.channels
     found = groups(program)
     float4_in = plan.encoder.identical and value == np.float32 and held == plan.shape[2] == 4
     blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
@@ -123,6 +137,8 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "WINDOW": MOST_WINDOW,
         "ALL_WRITTEN": int(len(program.outputs) == held),
         "FLOAT4_IN": int(float4_in),
+        "READ_HELD": int(set(read) <= set(program.held)),
+        "TOTALS": pooled_values(plan, chosen.kind, chosen.columns),
         "BLOCKS": max(1, blocks),
     }
 
