@@ -202,7 +202,7 @@ def many(at, p):
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("k", [1, 3, 5, 7])
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
 @pytest.mark.parametrize("shape", [(8, 8), (1, 7), (7, 1), (1, 1), (2, 3), (5, 19), (33, 17)])
 def test_coupled_cells_are_the_references_bits(shape, k, boundary, cuda):
     """Also where a texture is smaller than the window, and a strip reaches over its edge."""
@@ -212,6 +212,29 @@ def test_coupled_cells_are_the_references_bits(shape, k, boundary, cuda):
     )
     assert layout(config).kind == "convolved"
     check(config, textures(5, 3, *shape, 5), "evolve")
+
+
+WIDE = tuple(f"c{i}" for i in range(40))
+
+
+@rule("test_wide", channels=WIDE, weights={"kernel": (40, 3, 3, 40)})
+def wide(at, p):
+    return {name: clip(at.convolve(p.kernel[i]), -1, 1) for i, name in enumerate(WIDE)}
+
+
+@rule("test_wider", channels=("a", "b"), weights={"kernel": (70, 1, 1, 2)})
+def wider(at, p):
+    """More sums than a thread has registers for."""
+    return {"a": clip(sum(at.convolve(p.kernel[i]) for i in range(70)), -1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "kind"), [("test_wide", 40, "convolved"), ("test_wider", 2, "cells")]
+)
+def test_convolutions_of_many_channels(name, channels, kind, cuda):
+    config = config_of(name, (4, 5), channels)
+    assert layout(config).kind == kind
+    check(config, textures(2, 4, 5, channels), "evolve")
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

@@ -69,51 +69,47 @@ __device__ __forceinline__ const float* row_of(const float* texture, int y) {
 // SUMS convolutions of one shape, the first of which is sum FIRST, of a strip that begins at `x`:
 // over SIDE rows, SIDE columns and CHANNELS in this order, each product and each sum rounded, as the
 // specification has it. A sum begins as -0, to which any number may be added without changing it.
+// So much is unrolled as registers (WINDOW) and the instruction cache (BODY) hold.
 template <int SIDE, int CHANNELS, int SUMS, int FIRST>
 __device__ __forceinline__ void convolve(const float* texture, int y, int x, const float* weights,
                                          float (&sums)[CONVOLVED][P]) {
-    constexpr int NEAR = SIDE / 2, PADDED = SUMS > 2 ? (SUMS + 3) / 4 * 4 : SUMS;
+    constexpr int NEAR = SIDE / 2, TERMS = CHANNELS * SUMS * P;
+    constexpr int PADDED = SUMS > 2 ? (SUMS + 3) / 4 * 4 : SUMS;
     constexpr int VECTOR = lanes_of(K) < lanes_of(CHANNELS) ? lanes_of(K) : lanes_of(CHANNELS);
-    constexpr bool WHOLE = (P + SIDE - 1) * CHANNELS <= WINDOW;
+    constexpr bool HELD = P * CHANNELS <= WINDOW && TERMS <= BODY;
+    constexpr bool ROW = HELD && (P + SIDE - 1) * CHANNELS <= WINDOW && SIDE * TERMS <= BODY;
+    constexpr int ACROSS = ROW ? SIDE : 1;
 #pragma unroll
     for (int o = 0; o < SUMS; ++o)
 #pragma unroll
         for (int j = 0; j < P; ++j) sums[FIRST + o][j] = -0.0f;
-    const auto add = [&](int o, int j, float weight, float cell) {
-        sums[FIRST + o][j] = sums[FIRST + o][j] + weight * cell;
+    const auto add = [&](auto cell) {
+        float weight[PADDED];
+        fetch<PADDED, lanes_of(PADDED)>(weight, weights);
+        weights += PADDED;
+#pragma unroll
+        for (int o = 0; o < SUMS; ++o)
+#pragma unroll
+            for (int j = 0; j < P; ++j)
+                sums[FIRST + o][j] = sums[FIRST + o][j] + weight[o] * cell(j);
     };
 #pragma unroll 1
-    for (int dy = -NEAR; dy <= NEAR; ++dy) {   // rolled: the body fits the instruction cache
+    for (int dy = -NEAR; dy <= NEAR; ++dy) {
         const float* row = row_of(texture, y + dy) + (LEFT + x - NEAR) * K;
-        if constexpr (WHOLE) {
-            float cells[P + SIDE - 1][CHANNELS];
-#pragma unroll
-            for (int j = 0; j < P + SIDE - 1; ++j) fetch<CHANNELS, VECTOR>(cells[j], row + j * K);
-#pragma unroll
-            for (int dx = 0; dx < SIDE; ++dx)
-#pragma unroll
-                for (int c = 0; c < CHANNELS; ++c, weights += PADDED) {
-                    float weight[PADDED];
-                    fetch<PADDED, lanes_of(PADDED)>(weight, weights);
-#pragma unroll
-                    for (int o = 0; o < SUMS; ++o)
-#pragma unroll
-                        for (int j = 0; j < P; ++j) add(o, j, weight[o], cells[j + dx][c]);
-                }
-        } else {
 #pragma unroll 1
-            for (int dx = 0; dx < SIDE; ++dx, row += K)
+        for (int dx = 0; dx < SIDE; dx += ACROSS, row += ACROSS * K) {
+            if constexpr (HELD) {
+                float cells[P + ACROSS - 1][CHANNELS];
+#pragma unroll
+                for (int j = 0; j < P + ACROSS - 1; ++j)
+                    fetch<CHANNELS, VECTOR>(cells[j], row + j * K);
+#pragma unroll
+                for (int n = 0; n < ACROSS * CHANNELS; ++n)
+                    add([&](int j) { return cells[j + n / CHANNELS][n % CHANNELS]; });
+            } else {
 #pragma unroll 4
-                for (int c = 0; c < CHANNELS; ++c, weights += PADDED) {
-                    float weight[PADDED], cells[P];
-                    fetch<PADDED, lanes_of(PADDED)>(weight, weights);
-#pragma unroll
-                    for (int j = 0; j < P; ++j) cells[j] = row[j * K + c];
-#pragma unroll
-                    for (int o = 0; o < SUMS; ++o)
-#pragma unroll
-                        for (int j = 0; j < P; ++j) add(o, j, weight[o], cells[j]);
-                }
+                for (int c = 0; c < CHANNELS; ++c) add([&](int j) { return row[j * K + c]; });
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit lar
 MOST_CELLS = 16  # of a strip
 REGISTERS = 65536  # of a multiprocessor
 OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
+MOST_BODY = 1000  # multiplications and additions of a loop: with 16 bytes each they fit its cache
 MOST_POOLED = 16  # features of a cell of the grid whose totals each thread leaves to the others
 FEWEST_THREADS = 128  # of a block
 MOST_WINDOW = 80  # registers of a thread for the cells of a row around its strip
@@ -135,6 +136,7 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "WEIGHTS": sum(group.weights for group in found),
         "CONVOLVED": sum(len(group.firsts) for group in found),
         "WINDOW": MOST_WINDOW,
+        "BODY": MOST_BODY,
         "ALL_WRITTEN": int(len(program.outputs) == held),
         "FLOAT4_IN": int(float4_in),
         "READ_HELD": int(set(read) <= set(program.held)),
