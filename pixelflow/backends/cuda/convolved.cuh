@@ -104,12 +104,12 @@ fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float*
     float* const textures = weights + WEIGHTS;
     const int member = blockIdx.x % MEMBERS;
     const long long sample = blockIdx.x / MEMBERS * static_cast<long long>(SLOTS);
-    const int samples = min(static_cast<long long>(SLOTS), n_samples - sample);
+    const int samples = n_samples - sample < SLOTS ? n_samples - sample : SLOTS;
     const Item item(in, sample * MEMBERS + member);
     load_weights(item, weights);
     load_textures(in, sample, member, samples, textures);
 
-    const int thread = min(threadIdx.x, SLOTS * STRIPS * H - 1);
+    const int thread = min(static_cast<int>(threadIdx.x), SLOTS * STRIPS * H - 1);
     const int y = thread % H, x = thread / H % STRIPS * P;
     const bool active = threadIdx.x < SLOTS * STRIPS * H;
     float* const texture = textures + thread / H / STRIPS * TEXTURE;
