@@ -19,7 +19,7 @@ from test_parity import textures
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
-from pixelflow.backends.cuda import device, launch, layouts, stream
+from pixelflow.backends.cuda import convolved, device, launch, layouts, stream
 from pixelflow.core import clip, rule
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
@@ -273,6 +273,21 @@ def test_convolutions_of_any_shape_are_the_references_bits(kind, shape, name, bo
 def test_probes_of_coupled_cells(probe, dtype, cuda):
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(dtype)
     check(config_of("coupled", (20, 20), 5, members=2, input_encoding="image", probe=probe), images)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("bias", [0.0, 0.1])
+def test_the_first_step_reads_what_the_encoder_wrote(k, bias, cuda):
+    """All other products are 0, of either sign; with k = 1 some have negative weights alone."""
+    images = np.random.default_rng(0).normal(size=(4, 9, 8)).clip(0).astype(np.float32)
+    config = config_of(
+        "coupled", (12, 10), 4, members=8, input_encoding="image", boundary="zero",
+        rule_params={"k": k, "bias": bias}, probe=Probe((1, 2)),
+    )  # fmt: skip
+    plan = compile_plan(config, images.shape[1:])
+    (group,) = convolved.groups(plan.program)
+    assert convolved.driven(plan, group) == (convolved.EVERY if k == 1 else 1)
+    check(config, images)
 
 
 @pytest.mark.parametrize("pool_op", ["mean", "max"])

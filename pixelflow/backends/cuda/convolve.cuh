@@ -7,6 +7,7 @@ constexpr int STRIPS = (BW + P - 1) / P;
 
 // What source.py writes after this: a call of `convolve` for each shape of the rule's convolutions.
 __device__ __forceinline__ void load_weights(const Item& item, float* weights);
+template <bool BEFORE_STEPS>
 __device__ __forceinline__ void convolve_all(const float* texture, int y, int x,
                                              const float* weights, float (&sums)[CONVOLVED][P]);
 
@@ -70,7 +71,10 @@ __device__ __forceinline__ const float* row_of(const float* texture, int y) {
 // over SIDE rows, SIDE columns and CHANNELS in this order, each product and each sum rounded, as the
 // specification has it. A sum begins as -0, to which any number may be added without changing it.
 // So much is unrolled as registers (WINDOW) and the instruction cache (BODY) hold.
-template <int SIDE, int CHANNELS, int SUMS, int FIRST>
+//
+// Channels whose bit of OTHERS is clear hold +0 and may be left out: what they add is 0, which changes
+// a sum only if that is -0, and then to +0, because one of their weights is positive.
+template <int SIDE, int CHANNELS, int SUMS, int FIRST, unsigned OTHERS>
 __device__ __forceinline__ void convolve(const float* texture, int y, int x, const float* weights,
                                          float (&sums)[CONVOLVED][P]) {
     constexpr int NEAR = SIDE / 2, TERMS = CHANNELS * SUMS * P;
@@ -79,6 +83,7 @@ __device__ __forceinline__ void convolve(const float* texture, int y, int x, con
     constexpr bool HELD = P * CHANNELS <= WINDOW && TERMS <= BODY;
     constexpr bool ROW = HELD && (P + SIDE - 1) * CHANNELS <= WINDOW && SIDE * TERMS <= BODY;
     constexpr int ACROSS = ROW ? SIDE : 1;
+    constexpr bool ALL = OTHERS == ~0u;
 #pragma unroll
     for (int o = 0; o < SUMS; ++o)
 #pragma unroll
@@ -105,12 +110,21 @@ __device__ __forceinline__ void convolve(const float* texture, int y, int x, con
                     fetch<CHANNELS, VECTOR>(cells[j], row + j * K);
 #pragma unroll
                 for (int n = 0; n < ACROSS * CHANNELS; ++n)
-                    add([&](int j) { return cells[j + n / CHANNELS][n % CHANNELS]; });
+                    if (ALL || OTHERS >> n % CHANNELS & 1)
+                        add([&](int j) { return cells[j + n / CHANNELS][n % CHANNELS]; });
+                    else
+                        weights += PADDED;
             } else {
 #pragma unroll 4
                 for (int c = 0; c < CHANNELS; ++c) add([&](int j) { return row[j * K + c]; });
             }
         }
+    }
+    if constexpr (!ALL) {
+#pragma unroll
+        for (int o = 0; o < SUMS; ++o)
+#pragma unroll
+            for (int j = 0; j < P; ++j) sums[FIRST + o][j] = sums[FIRST + o][j] + 0.0f;
     }
 }
 

@@ -122,7 +122,8 @@ fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float*
     for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
         for (const unsigned until = __ldg(times + snapshot); done < until; ++done) {
             float sums[CONVOLVED][P], next[P][K];
-            convolve_all(texture, y, x, weights, sums);
+            if (SPARSE && done == 0) convolve_all<true>(texture, y, x, weights, sums);
+            else convolve_all<false>(texture, y, x, weights, sums);
 #pragma unroll
             for (int j = 0; j < P; ++j)
                 rule(ConvolvedCell{{}, texture, sums, item, 0, 0, y, x, j, done}, next[j]);

@@ -14,6 +14,7 @@ from pixelflow.core.plan import Plan
 KINDS = ("convolved", "convolved_tiles")  # whole textures, and tiles of large ones
 TILE_ROWS, TILE_CELLS = 32, 2048  # at most
 MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit larger textures
+EVERY = 2**32 - 1  # channel, as bits
 MOST_CELLS = 16  # of a strip
 REGISTERS = 65536  # of a multiprocessor
 OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
@@ -139,18 +140,37 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "BODY": MOST_BODY,
         "ALL_WRITTEN": int(len(program.outputs) == held),
         "FLOAT4_IN": int(float4_in),
+        "SPARSE": int(any(driven(plan, group) != EVERY for group in found)),
         "READ_HELD": int(set(read) <= set(program.held)),
         "TOTALS": pooled_values(plan, chosen.kind, chosen.columns),
         "BLOCKS": max(1, blocks),
     }
 
 
-def convolutions(program: Program) -> str:
+def driven(plan: Plan, group: Group) -> int:
+    """The channels that a group reads in the first step, as bits.
+
+    The others are 0 as the encoder leaves them. Their products are too, and what adding one of them
+    could do to a sum's bits, to turn -0 into +0, it does where a weight is positive.
+    """
+    others = [c for c in range(group.channels) if c not in plan.encoder.driven]
+    if not others or group.channels > 32:
+        return EVERY
+    for first in group.firsts:
+        taps = plan.params[:, first : first + group.k**2 * group.channels]
+        left_out = taps.reshape(plan.members, group.k**2, group.channels)[..., others]
+        if not np.isfinite(left_out).all() or np.signbit(left_out).all(axis=(1, 2)).any():
+            return EVERY
+    return sum(1 << c for c in range(group.channels) if c not in others)
+
+
+def convolutions(plan: Plan) -> str:
     """What loads the weights into shared memory, and what computes all sums."""
     load, sums, place, first = [], [], 0, 0
-    for group in groups(program):
+    for group in groups(plan.program):
         shape = f"{group.k}, {group.channels}, {len(group.firsts)}, {first}"
-        sums.append(f"    convolve<{shape}>(texture, y, x, weights + {place}, sums);")
+        channels = f"BEFORE_STEPS ? {driven(plan, group)}u : {EVERY}u"
+        sums.append(f"    convolve<{shape}, {channels}>(texture, y, x, weights + {place}, sums);")
         taps = group.k * group.k * group.channels
         load.append(f"    for (int n = threadIdx.x; n < {taps}; n += THREADS) {{")
         load += [
@@ -166,6 +186,7 @@ def convolutions(program: Program) -> str:
             f"{head} load_weights(const Item& item, float* weights) {{",
             *load,
             "}",
+            "template <bool BEFORE_STEPS>",
             f"{head} convolve_all({arguments}, float (&sums)[CONVOLVED][P]) {{",
             *sums,
             "}",

@@ -23,7 +23,7 @@ advance_convolved(INPUTS, const float* from, float* to, unsigned done) {
     if (threadIdx.x >= STRIPS * BH) return;
     const int y = threadIdx.x % BH, x = threadIdx.x / BH * P;
     float sums[CONVOLVED][P], next[P][K];
-    convolve_all(tile, y, x, weights, sums);
+    convolve_all<false>(tile, y, x, weights, sums);
 #pragma unroll
     for (int j = 0; j < P; ++j)
         rule(ConvolvedCell{{}, tile, sums, item, top, start, y, x, j, done}, next[j]);

@@ -39,7 +39,7 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     constants = _constants(plan, chosen, seen, short, value)
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
     if chosen.kind in convolved.KINDS:
-        parts.append(convolved.convolutions(plan.program))
+        parts.append(convolved.convolutions(plan))
     return "\n".join([constants, *parts, _rule(plan.program, short, chosen.kind)])
 
 
