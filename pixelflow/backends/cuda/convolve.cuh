@@ -98,8 +98,10 @@ __device__ __forceinline__ void convolve(const float* texture, int y, int x, con
             for (int j = 0; j < P; ++j)
                 sums[FIRST + o][j] = sums[FIRST + o][j] + weight[o] * cell(j);
     };
+    int dy = -NEAR;
+    asm volatile("" : "+r"(dy));   // else the first of the rows may be written out, beside the loop
 #pragma unroll 1
-    for (int dy = -NEAR; dy <= NEAR; ++dy) {
+    for (; dy <= NEAR; ++dy) {
         const float* row = row_of(texture, y + dy) + (LEFT + x - NEAR) * K;
 #pragma unroll 1
         for (int dx = 0; dx < SIDE; dx += ACROSS, row += ACROSS * K) {
