@@ -19,8 +19,8 @@ from test_parity import textures
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
-from pixelflow.backends.cuda import device, launch, layouts, stream
-from pixelflow.core import rule
+from pixelflow.backends.cuda import convolved, device, launch, layouts, stream
+from pixelflow.core import clip, rule
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
@@ -172,6 +172,161 @@ def test_any_number_of_channels(shape, channels, cuda):
 def test_probes_of_images(dtype, probe, cuda):
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(dtype)
     check(config_of("wave", (28, 28), input_encoding="image", probe=probe), images)
+
+
+# -- rules that convolve ---------------------------------------------------------------------------
+
+
+@rule(
+    "test_convolved",
+    channels=("a", "b", "c"),
+    params={"rate": 0.25},
+    weights={"wide": (2, 3, 3, 2), "flat": (1, 1, 3), "high": (5, 5, 1)},
+)
+def several_shapes(at, p):
+    """Convolutions of three shapes beside reads of its own; a channel stays."""
+    wide, high = at.convolve(p.wide[1]), at.convolve(p.high)
+    drive = clip(at.convolve(p.wide[0]) + p.rate * at(-1, 2, "b"), -1, 1)
+    return {"a": drive * high - at.convolve(p.flat), "c": at(0, 0, "a") + wide * at.noise()}
+
+
+@rule("test_single", channels=("a", "b"), sizes={"k": 7}, weights={"kernel": ("k", "k", 1)})
+def single(at, p):
+    """Writes what it doesn't convolve, so that some channels are held and others not written."""
+    return {"b": clip(at.convolve(p.kernel), -1, 1)}
+
+
+@rule("test_many", channels=tuple("abcdefgh"), weights={"kernel": (8, 3, 3, 8)})
+def many(at, p):
+    return {name: clip(at.convolve(p.kernel[i]), -1, 1) for i, name in enumerate("abcdefgh")}
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
+@pytest.mark.parametrize("shape", [(8, 8), (1, 7), (7, 1), (1, 1), (2, 3), (5, 19), (33, 17)])
+def test_coupled_cells_are_the_references_bits(shape, k, boundary, cuda):
+    """Also where a texture is smaller than the window, and a strip reaches over its edge."""
+    params = {"k": k, "leak": 0.75, "gain": {"uniform": [0.5, 2]}}
+    config = config_of(
+        "coupled", shape, 5, boundary=boundary, members=3, rule_params=params, seed=k
+    )
+    assert layout(config).kind == "convolved"
+    check(config, textures(5, 3, *shape, 5), "evolve")
+
+
+WIDE = tuple(f"c{i}" for i in range(40))
+
+
+@rule("test_wide", channels=WIDE, weights={"kernel": (40, 3, 3, 40)})
+def wide(at, p):
+    return {name: clip(at.convolve(p.kernel[i]), -1, 1) for i, name in enumerate(WIDE)}
+
+
+@rule("test_wider", channels=("a", "b"), weights={"kernel": (70, 1, 1, 2)})
+def wider(at, p):
+    """More sums than a thread has registers for."""
+    return {"a": clip(sum(at.convolve(p.kernel[i]) for i in range(70)), -1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "kind"), [("test_wide", 40, "convolved"), ("test_wider", 2, "cells")]
+)
+def test_convolutions_of_many_channels(name, channels, kind, cuda):
+    config = config_of(name, (4, 5), channels)
+    assert layout(config).kind == kind
+    check(config, textures(2, 4, 5, channels), "evolve")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("name", ["test_convolved", "test_single", "test_many"])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("convolved", (9, 12)),
+        ("convolved", (2, 1)),
+        ("convolved_tiles", (1, 20003)),
+        ("convolved_tiles", (101, 163)),
+        ("cells", (5, 19)),
+    ],
+)
+def test_convolutions_of_any_shape_are_the_references_bits(kind, shape, name, boundary, cuda):
+    config = config_of(name, shape, 8, boundary=boundary, members=2)
+    limit = 0 if kind == "cells" else SHARED
+    assert layout(config, limit).kind == kind
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "shared_limit", lambda device: limit)
+        check(config, textures(1, 2, *shape, 8), "evolve")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(),
+        Probe(snapshots=(0, 1, 3), rectify=True, pool=4),
+        Probe(
+            snapshots=(1, 3), channels=(3, 0), rectify=True, threshold=0.1, pool=5, pool_op="max"
+        ),
+        Probe(snapshots=(0, 2), channels=(4, 1)),
+    ],
+)
+def test_probes_of_coupled_cells(probe, dtype, cuda):
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(dtype)
+    check(config_of("coupled", (20, 20), 5, members=2, input_encoding="image", probe=probe), images)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("bias", [0.0, 0.1])
+def test_the_first_step_reads_what_the_encoder_wrote(k, bias, cuda):
+    """All other products are 0, of either sign; with k = 1 some have negative weights alone."""
+    images = np.random.default_rng(0).normal(size=(4, 9, 8)).clip(0).astype(np.float32)
+    config = config_of(
+        "coupled", (12, 10), 4, members=8, input_encoding="image", boundary="zero",
+        rule_params={"k": k, "bias": bias}, probe=Probe((1, 2)),
+    )  # fmt: skip
+    plan = compile_plan(config, images.shape[1:])
+    (group,) = convolved.groups(plan.program)
+    assert convolved.driven(plan, group) == (convolved.EVERY if k == 1 else 1)
+    check(config, images)
+
+
+@pytest.mark.parametrize("pool_op", ["mean", "max"])
+@pytest.mark.parametrize(
+    ("shape", "pool", "channels"),
+    [
+        ((32, 32), 4, None),  # a strip in a cell of the grid
+        ((32, 32), 2, (2, 0)),  # two strips
+        ((7, 28), 1, None),
+        ((8, 8), 1, (1,)),  # several samples in a block, which is not full
+        ((12, 12), 2, None),
+        ((28, 28), 14, None),  # a strip in several cells
+        ((28, 28), 3, (3,)),  # cells that overlap
+    ],
+)
+def test_grids_of_coupled_cells(shape, pool, channels, pool_op, cuda):
+    probe = Probe((0, 1, 3), channels, rectify=True, threshold=0.1, pool=pool, pool_op=pool_op)
+    config = config_of("coupled", shape, members=2, input_encoding="image", probe=probe)
+    check(config, np.random.default_rng(0).random((5, 28, 28)))
+
+
+def test_a_strip_fits_its_texture():
+    """Few idle cells, and of many threads each has fewer registers."""
+    assert layout(config_of("coupled", (32, 32))).columns == 8
+    assert layout(config_of("coupled", (28, 28))).columns == 7
+    assert layout(config_of("coupled", (64, 64))).threads == 512
+    assert layout(config_of("coupled", (72, 72))).columns == 12
+    assert layout(config_of("coupled", (8, 8))).slots == 16
+
+
+@pytest.mark.parametrize("encoding", ["shifts", "random", "whiten", "patches"])
+def test_latent_values_are_made_in_parts(encoding, cuda, monkeypatch):
+    """A bank's latent values take more memory than its features."""
+    monkeypatch.setattr(launch, "LATENT_BYTES", 2 * 3 * 8 * 9 * 4 * 4)  # of 2 inputs
+    images = np.random.default_rng(0).random((5, 9, 8), dtype=np.float32)
+    options = {"encoder_params": {"samples": 200}} if encoding in ("whiten", "patches") else {}
+    config = config_of("coupled", (9, 8), members=3, input_encoding=encoding, **options)
+    expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in ("cpu", "cuda"))
+    assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 
 # -- streams, memory, processes --------------------------------------------------------------------

@@ -21,6 +21,7 @@ extern "C" float fmaf(float, float, float);
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct Index { unsigned x, y, z; };
 static Index threadIdx, blockIdx, gridDim;

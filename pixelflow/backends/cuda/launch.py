@@ -18,6 +18,8 @@ from pixelflow.core.plan import Plan
 WIDE = 256  # threads of a block of the kernels for large textures
 MARGIN = 8  # cells of a tile that go stale in one launch
 MOST_ITEMS = 65535  # of a grid's second and third axis
+FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
+LATENT_BYTES = 2**30  # of latent values that a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
 
@@ -43,7 +45,7 @@ class Loaded:
 
     def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
         self.layout = layout(plan, shared_limit(device))
-        if self.layout.kind in ("tiles", "cells") and plan.members > MOST_ITEMS:
+        if self.layout.kind not in FUSED and plan.members > MOST_ITEMS:
             raise RuntimeError(
                 f"backend 'cuda' runs up to {MOST_ITEMS} members of textures this large, not "
                 f"{plan.members}: split them over several reservoirs"
@@ -66,11 +68,19 @@ class Loaded:
 
     def run(self, X: Any, out: Any) -> None:
         """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
-        latents = self.encoder.latents(X) if self.encoder.form is not None else X
+        form = self.encoder.form
+        if form is None:
+            self._run(X, out)
+            return
+        count = max(1, LATENT_BYTES // (4 * self.members * form.length))
+        for start in range(0, len(X), count):
+            self._run(self.encoder.latents(X[start : start + count]), out[start : start + count])
+
+    def _run(self, latents: Any, out: Any) -> None:
         per_member = latents.ndim == 3 and latents.shape[1] > 1
         stride = latents.size // len(latents)
         inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
-        if self.layout.kind in ("registers", "shared"):
+        if self.layout.kind in FUSED:
             self._fused(latents, inputs, out)
         else:
             self._step_by_step(latents, inputs, out)
@@ -78,6 +88,9 @@ class Loaded:
     def _fused(self, latents: Any, inputs: tuple, out: Any) -> None:
         items = len(latents) * self.members
         grid = (-(-items // self.layout.slots),)
+        if self.layout.kind == "convolved":  # a block has one member's textures
+            items = len(latents)
+            grid = (-(-items // self.layout.slots) * self.members,)
         more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
         kernel = self._kernel(f"fused_{self.layout.kind}")
         memory = self.layout.shared_bytes
@@ -121,9 +134,18 @@ class Loaded:
             grid = (-(-height * width // WIDE), items)
             self.module.get_function("advance_plain")(grid, (WIDE,), planes)
             return 1
+        whole = zip((width, height), self.layout.tile[::-1], strict=True)
+        if self.layout.kind == "convolved_tiles":
+            grid = [-(-size // tile) for size, tile in whole]
+            self._kernel("advance_convolved")(
+                (*grid, items),
+                (self.layout.threads,),
+                planes,
+                shared_mem=self.layout.shared_bytes,
+            )
+            return 1
         steps = min(most, MARGIN // self.radius)
         margin = -(-steps * self.radius // 4) * 4
-        whole = zip((width, height), self.layout.tile[::-1], strict=True)
         grid = [1 if tile >= size else -(-size // (tile - 2 * margin)) for size, tile in whole]
         self._kernel("advance")(
             (*grid, items),

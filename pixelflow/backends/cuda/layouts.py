@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 
-from pixelflow.core.graph import OPERATIONS, Program
+from pixelflow.backends.cuda.convolved import KINDS as CONVOLVED
+from pixelflow.backends.cuda.convolved import convolved
+from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
+from pixelflow.core.graph import OPERATIONS
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
@@ -18,66 +20,6 @@ FEWEST_THREADS = 64  # of a block
 REGISTERS = 96, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
 MOST_RADIUS = 4  # of a rule that runs on tiles
 TILE = (64, 128)  # rows and columns of a tile of a large texture
-WARP, MOST_THREADS = 32, 1024
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a texture, or a tile of one, is spread over the threads of a block.
-
-    Attributes
-    ----------
-    kind : str
-        "registers" or "shared": all in one launch. "tiles": a launch for several steps. "cells": a
-        launch for each step.
-    rows, columns : int
-        Cells of a thread's patch.
-    tile : tuple of int
-        Rows and columns of what a block holds; the texture's own, but for "tiles".
-    slots : int
-        Textures of a block.
-    threads : int
-        Threads of a block.
-    shared_bytes : int
-        Shared memory of a block.
-    """
-
-    kind: str
-    rows: int = 1
-    columns: int = 1
-    tile: tuple[int, int] = (1, 1)
-    slots: int = 1
-    threads: int = 256
-    shared_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far a program reads, in each direction and of which channels."""
-
-    up: int
-    down: int
-    left: int
-    right: int
-    vertical: tuple[int, ...]  # channels of which other rows are read
-    horizontal: tuple[int, ...]
-    diagonal: tuple[int, ...]
-
-
-@lru_cache(maxsize=256)
-def reach(program: Program) -> Reach:
-    """What a program reads beside its own cell."""
-    reads = [node[1:] for node in program.nodes if node[0] == "read"]
-    rows, columns = [0, *(dy for dy, _, _ in reads)], [0, *(dx for _, dx, _ in reads)]
-    return Reach(
-        up=-min(rows),
-        down=max(rows),
-        left=-min(columns),
-        right=max(columns),
-        vertical=tuple(sorted({c for dy, _, c in reads if dy})),
-        horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
-        diagonal=tuple(sorted({c for dy, dx, c in reads if dx and dy})),
-    )
 
 
 def layout(plan: Plan, shared_limit: int) -> Layout:
@@ -88,6 +30,9 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
             f"backend 'cuda' counts a texture's values in 31 bits, and {height} x {width} with "
             f"{plan.shape[2]} channels has {plan.texture_size}: take backend 'numba'"
         )
+    if any(node[0] == "convolve" for node in plan.program.nodes):
+        whole, tiles = (convolved(plan, kind, shared_limit) for kind in CONVOLVED)
+        return whole or tiles or Layout("cells", tile=(height, width))
     patches = list(_patches(plan, height, width, plan.shape[2]))
     if patches:
         operations = sum(node[0] in OPERATIONS for node in plan.program.nodes)

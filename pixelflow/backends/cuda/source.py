@@ -7,15 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelflow.backends.cuda.layouts import (
-    MOST_PATCH,
-    REGISTERS,
-    Layout,
-    Reach,
-    is_kept,
-    reach,
-    staged_rows,
-)
+from pixelflow.backends.cuda import convolved
+from pixelflow.backends.cuda.layouts import MOST_PATCH, REGISTERS, is_kept, staged_rows
+from pixelflow.backends.cuda.shapes import Layout, Reach, reach
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.boundaries import BOUNDARIES
@@ -27,8 +21,10 @@ from pixelflow.core.probes import Probe
 PARTS = {
     "registers": ("common", "probe", "patch", "stage", "registers"),
     "shared": ("common", "probe", "shared"),
+    "convolved": ("common", "probe", "convolve", "convolved"),
+    "convolved_tiles": ("common", "probe", "convolve", "planes", "convolved_tiles"),
     "tiles": ("common", "probe", "patch", "planes", "tiles"),
-    "cells": ("common", "probe", "planes"),
+    "cells": ("common", "probe", "planes", "cells"),
 }
 FOLDER = Path(__file__).parent
 
@@ -42,12 +38,16 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     short = shortcuts(plan)
     constants = _constants(plan, chosen, seen, short, value)
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
-    return "\n".join([constants, *parts, _rule(plan.program, short)])
+    if chosen.kind in convolved.KINDS:
+        parts.append(convolved.convolutions(plan))
+    return "\n".join([constants, *parts, _rule(plan.program, short, chosen.kind)])
 
 
 def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
     """Namespace `plan`: numbers, types, and what holds for each channel."""
     numbers = _of_plan(plan, seen) | _of_layout(plan, chosen, value)
+    if chosen.kind in convolved.KINDS:
+        numbers |= convolved.constants(plan, chosen, value)
     numbers["SHORTCUTS"] = int(bool(short.bounds))
     lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
     lines += [f"constexpr int {name} = {number};" for name, number in numbers.items()]
@@ -137,8 +137,9 @@ def _position(items: Sequence[int], item: int) -> int:
     return items.index(item) if item in items else -1
 
 
-def _rule(program: Program, short: Shortcuts) -> str:
+def _rule(program: Program, short: Shortcuts, kind: str) -> str:
     """The rule as a function of one cell."""
+    sums = convolved.numbered(program) if kind in convolved.KINDS else {}
     texts = {i: f"at.unit(v{program.nodes[i][1]})" for i in short.units}
     for i, (scale, j, other, sign) in short.scaled.items():
         texts[i] = f"at.scaled({scale!r}f, v{j}, {sign}v{other})"
@@ -150,6 +151,9 @@ def _rule(program: Program, short: Shortcuts) -> str:
             texts[i] = f"at.param({program.params.index(operands[0])})"
         elif op == "medium":
             texts[i] = f"at.medium({program.media.index(operands[0])})"
+        elif op == "convolve":
+            sides = ", ".join(map(str, operands))
+            texts[i] = f"at.convolved({sums[i]})" if i in sums else f"at.convolve({sides})"
         elif op in ("step", "cell", "key"):
             texts[i] = f"at.{op}()"
     lines = declared(program, CUDA, texts)

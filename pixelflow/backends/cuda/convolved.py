@@ -1,0 +1,202 @@
+"""Rules that convolve: how their textures lie in shared memory, and their sums in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
+from pixelflow.core.graph import Program
+from pixelflow.core.plan import Plan
+
+KINDS = ("convolved", "convolved_tiles")  # whole textures, and tiles of large ones
+TILE_ROWS, TILE_CELLS = 32, 2048  # at most
+MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit larger textures
+EVERY = 2**32 - 1  # channel, as bits
+MOST_CELLS = 16  # of a strip
+REGISTERS = 65536  # of a multiprocessor
+OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
+MOST_BODY = 1000  # multiplications and additions of a loop: with 16 bytes each they fit its cache
+MOST_POOLED = 16  # features of a cell of the grid whose totals each thread leaves to the others
+FEWEST_THREADS = 128  # of a block
+MOST_WINDOW = 80  # registers of a thread for the cells of a row around its strip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Convolutions of one shape, which read the same cells.
+
+    Attributes
+    ----------
+    k, channels : int
+        Rows and columns, and how many channels they sum over.
+    firsts : tuple of int
+        The number of each one's first parameter.
+    """
+
+    k: int
+    channels: int
+    firsts: tuple[int, ...]
+
+    @property
+    def padded(self) -> int:
+        """How many weights stand side by side: one of each, and some more for whole vectors."""
+        sums = len(self.firsts)
+        return -(-sums // 4) * 4 if sums > 2 else sums
+
+    @property
+    def weights(self) -> int:
+        """How many weights there are, padded; rounded up, so that the next begin aligned."""
+        return -(-self.k * self.k * self.channels * self.padded // 4) * 4
+
+
+def groups(program: Program) -> list[Group]:
+    """The convolutions of a program by their shape."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for op, *operands in program.nodes:
+        if op == "convolve":
+            first, *shape = operands
+            found.setdefault((shape[0], shape[1]), []).append(first)
+    return [Group(k, channels, tuple(firsts)) for (k, channels), firsts in found.items()]
+
+
+def line(plan: Plan, width: int, columns: int) -> int:
+    """Floats from one row of cells to the next: an odd number of the vectors of a cell."""
+    held, seen = len(plan.program.held), reach(plan.program)
+    vector = 4 if held % 4 == 0 else 2 if held % 2 == 0 else 1
+    vectors = (-(-width // columns) * columns + seen.left + seen.right) * held // vector
+    return (vectors | 1) * vector
+
+
+def convolved(plan: Plan, kind: str, shared_limit: int) -> Layout | None:
+    """The fastest layout of a kind; None where memory or registers are too few for it."""
+    height, width, _ = plan.shape
+    if kind == "convolved_tiles":
+        height = min(height, TILE_ROWS)
+        width = min(width, TILE_CELLS // height)
+    for most in MOST_SUMS:
+        found = list(_layouts(plan, kind, (height, width), shared_limit, most))
+        if found:
+            return min(found, key=lambda p: -(-width // p.columns) * (p.columns + 1))
+    return None
+
+
+def _layouts(
+    plan: Plan, kind: str, tile: tuple[int, int], shared_limit: int, most: int
+) -> Iterator[Layout]:
+    """Layouts whose threads have up to so many sums."""
+    height, width = tile
+    seen = reach(plan.program)
+    rows = height + (1 if kind == "convolved" else seen.up + seen.down)
+    sums = sum(len(group.firsts) for group in groups(plan.program))
+    weights = sum(group.weights for group in groups(plan.program))
+    for columns in range(1, min(MOST_CELLS, width, most // sums) + 1):
+        texture = rows * line(plan, width, columns)
+        strips = height * -(-width // columns)
+        most_slots = FEWEST_THREADS // strips if kind == "convolved" else 1
+        slots = max(1, min(most_slots, (shared_limit // 8 - weights) // texture))
+        threads = -(-slots * strips // WARP) * WARP
+        totals = threads * pooled_values(plan, kind, columns)
+        shared = 4 * (weights + slots * texture + totals)
+        if shared > shared_limit or threads > MOST_THREADS:
+            continue
+        if threads * registers(plan.program, columns) <= REGISTERS:
+            yield Layout(kind, 1, columns, tile, slots, threads, shared)
+
+
+def pooled_values(plan: Plan, kind: str, columns: int) -> int:
+    """How many features a cell of the grid has where strips are pooled; 0 where they can't be."""
+    height, width, channels = plan.shape
+    probe, pool = plan.probe, plan.probe.pool
+    if not pool or kind != "convolved" or height % pool or width % (pool * columns):
+        return 0
+    read = range(channels) if probe.channels is None else probe.channels
+    values = len(read) * (1 + probe.rectify)
+    return values if values <= MOST_POOLED and set(read) <= set(plan.program.held) else 0
+
+
+def registers(program: Program, columns: int) -> int:
+    """About how many registers a thread needs."""
+    widest = max((columns + g.k - 1) * g.channels for g in groups(program))
+    sums = sum(len(group.firsts) for group in groups(program))
+    return sums * columns + min(widest, MOST_WINDOW) + OTHER_REGISTERS
+
+
+def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
+    """What the template asks of a plan in this layout, beside what all ask."""
+    program, held = plan.program, len(plan.program.held)
+    read = range(plan.shape[2]) if plan.probe.channels is None else plan.probe.channels
+    found = groups(program)
+    float4_in = plan.encoder.identical and value == np.float32 and held == plan.shape[2] == 4
+    blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
+    return {
+        "TILES": int(chosen.kind == "convolved_tiles"),
+        "LINE": line(plan, chosen.tile[1], chosen.columns),
+        "WEIGHTS": sum(group.weights for group in found),
+        "CONVOLVED": sum(len(group.firsts) for group in found),
+        "WINDOW": MOST_WINDOW,
+        "BODY": MOST_BODY,
+        "ALL_WRITTEN": int(len(program.outputs) == held),
+        "FLOAT4_IN": int(float4_in),
+        "SPARSE": int(any(driven(plan, group) != EVERY for group in found)),
+        "READ_HELD": int(set(read) <= set(program.held)),
+        "TOTALS": pooled_values(plan, chosen.kind, chosen.columns),
+        "BLOCKS": max(1, blocks),
+    }
+
+
+def driven(plan: Plan, group: Group) -> int:
+    """The channels that a group reads in the first step, as bits.
+
+    The others are 0 as the encoder leaves them. Their products are too, and what adding one of them
+    could do to a sum's bits, to turn -0 into +0, it does where a weight is positive.
+    """
+    others = [c for c in range(group.channels) if c not in plan.encoder.driven]
+    if not others or group.channels > 32:
+        return EVERY
+    for first in group.firsts:
+        taps = plan.params[:, first : first + group.k**2 * group.channels]
+        left_out = taps.reshape(plan.members, group.k**2, group.channels)[..., others]
+        if not np.isfinite(left_out).all() or np.signbit(left_out).all(axis=(1, 2)).any():
+            return EVERY
+    return sum(1 << c for c in range(group.channels) if c not in others)
+
+
+def convolutions(plan: Plan) -> str:
+    """What loads the weights into shared memory, and what computes all sums."""
+    load, sums, place, first = [], [], 0, 0
+    for group in groups(plan.program):
+        shape = f"{group.k}, {group.channels}, {len(group.firsts)}, {first}"
+        channels = f"BEFORE_STEPS ? {driven(plan, group)}u : {EVERY}u"
+        sums.append(f"    convolve<{shape}, {channels}>(texture, y, x, weights + {place}, sums);")
+        taps = group.k * group.k * group.channels
+        load.append(f"    for (int n = threadIdx.x; n < {taps}; n += THREADS) {{")
+        load += [
+            f"        weights[{place + o} + n * {group.padded}] = __ldg(item.params + {start} + n);"
+            for o, start in enumerate(group.firsts)
+        ]
+        load.append("    }")
+        place, first = place + group.weights, first + len(group.firsts)
+    head = "__device__ __forceinline__ void"
+    arguments = "const float* texture, int y, int x, const float* weights"
+    return "\n".join(
+        [
+            f"{head} load_weights(const Item& item, float* weights) {{",
+            *load,
+            "}",
+            "template <bool BEFORE_STEPS>",
+            f"{head} convolve_all({arguments}, float (&sums)[CONVOLVED][P]) {{",
+            *sums,
+            "}",
+        ]
+    )
+
+
+def numbered(program: Program) -> dict[int, int]:
+    """Which sum each convolution is, by its node: group after group."""
+    first = [start for group in groups(program) for start in group.firsts]
+    shapes = [(g.k, g.channels) for g in groups(program) for _ in g.firsts]
+    order = {(start, *shape): n for n, (start, shape) in enumerate(zip(first, shapes, strict=True))}
+    return {i: order[node[1:]] for i, node in enumerate(program.nodes) if node[0] == "convolve"}
