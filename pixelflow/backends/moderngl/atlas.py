@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
+from pixelflow.backends.moderngl.convolution import weights
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
-from pixelflow.backends.moderngl.glsl import ROW_BITS
+from pixelflow.backends.moderngl.glsl import ROW_BITS, params_used
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
@@ -119,14 +120,15 @@ class Atlas(Scratch):
             "media": self._table(plan.media),
             "params": self._table(plan.params),
             "keys": self._table(plan.keys),
+            "weights": self._table(weights(plan), components=4),
         }
 
-    def _table(self, numbers: np.ndarray) -> Any:
-        """Numbers as a texture of one component, to be read by `table_cell`."""
-        columns = 2**ROW_BITS
-        size = (min(columns, max(1, numbers.size)), max(1, -(-numbers.size // columns)))
+    def _table(self, numbers: np.ndarray, components: int = 1) -> Any:
+        """Numbers as a texture of one or more components, to be read by `table_cell`."""
+        columns, texels = 2**ROW_BITS, numbers.size // components
+        size = (min(columns, max(1, texels)), max(1, -(-texels // columns)))
         dtype = {"f": "f4", "i": "i4", "u": f"u{numbers.itemsize}"}[numbers.dtype.kind]
-        texture = self.keep(self.context.texture(size, 1, dtype=dtype))
+        texture = self.keep(self.context.texture(size, components, dtype=dtype))
         texture.filter = (0x2600, 0x2600)  # nearest: whole numbers have no other
         write_table(texture, numbers)
         return texture
@@ -195,7 +197,8 @@ class Atlas(Scratch):
         key = {"key": int(plan.keys[0])}
         if not self.shaders.as_uniforms:
             return key
-        return key | {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
+        used = params_used(plan.program)
+        return key | {f"param{i}": float(plan.params[0, i]) for i in used}
 
     def _set(self, program: Any, **uniforms: Any) -> None:
         """Set what a program uses of these uniforms and of the tables' places."""
@@ -256,9 +259,9 @@ def _tiles(device: Device, height: int, width: int) -> int:
 
 def write_table(texture: Any, numbers: np.ndarray) -> None:
     """Fill the start of a table."""
-    flat = numbers.reshape(-1)
+    flat = numbers.reshape(-1, texture.components)
     columns = texture.size[0]
-    rows, rest = divmod(flat.size, columns)
+    rows, rest = divmod(len(flat), columns)
     if rows:
         texture.write(flat[: rows * columns], viewport=(0, 0, columns, rows))
     if rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pixelflow.backends.moderngl import glsl
+from pixelflow.backends.moderngl import fragment_convolution, glsl
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
@@ -75,7 +75,8 @@ class Shaders:
     @property
     def as_uniforms(self) -> bool:
         """Whether parameters are uniforms and not a table."""
-        return self.plan.members == 1 and len(self.plan.program.params) <= MOST_UNIFORMS
+        few = len(glsl.params_used(self.plan.program)) <= MOST_UNIFORMS
+        return self.plan.members == 1 and few
 
     def texel(self, channel: int, lane: int) -> tuple[int, str]:
         """Which atlas holds a touched channel of a sample, and which component of a texel."""
@@ -131,7 +132,7 @@ void main() {{
         """The next atlas of an atlas."""
         program = self.plan.program
         fetches, names = self._fetches()
-        lines = list(fetches)
+        lines = [*fetches, *fragment_convolution.lines(self)]
         for k in range(self.layers):
             own = names.get((0, 0, k), f"texelFetch(now{k}, at, 0)")
             lines.append(f"target{k} = {own};")
@@ -155,10 +156,9 @@ void main() {{
 """
 
     def _uniforms(self) -> str:
-        names = self.plan.program.params
-        lines = ["uniform uint done;", "uniform sampler2D media;"]
+        lines = ["uniform uint done;", "uniform sampler2D media, weights;"]
         if self.as_uniforms:
-            lines += [f"uniform float param{i};" for i in range(len(names))]
+            lines += [f"uniform float param{i};" for i in glsl.params_used(self.plan.program)]
         else:
             lines += ["uniform sampler2D params;"]
         lines += ["uniform uint key;" if self.plan.members == 1 else "uniform usampler2D keys;"]
@@ -174,6 +174,8 @@ void main() {{
         height, width, _ = self.plan.shape
         op, *operands = self.plan.program.nodes[node]
         program = self.plan.program
+        if op == "convolve":
+            return fragment_convolution.argument(self, node, lane)
         if op == "read":
             dy, dx, channel = operands
             layer, component = self.texel(channel, lane)
