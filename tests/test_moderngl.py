@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
-from reference import evolve, same_bits
+from reference import drawn, evolve, same_bits
 from test_parity import (
     EXACT,
     PROBES,
@@ -408,3 +408,28 @@ def failing(script, **variables):
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_convolutions_give_the_specifications_bits(k, boundary, path):
+    """Also where the window is larger than the texture; each member has weights of its own."""
+    params = {"k": k, "leak": 0.7, "gain": {"uniform": [1, 2]}}
+    for shape, members in (((1, 1), 1), ((1, 3), 2), ((4, 1), 1), ((2, 5), 3), ((17, 12), 2)):
+        config = ReservoirConfig(
+            *shape[::-1], 5, 3, "coupled", params, boundary=boundary, members=members
+        )
+        states = textures(5, members, *shape, 5)
+        got = Reservoir(config, backend="moderngl").evolve(states)
+        for m in range(members):
+            gain = config.values("param:gain", params["gain"])[m]
+            for before, after in zip(states[:, m], got[:, m], strict=True):
+                expected = evolve(
+                    get_rule("coupled"),
+                    before,
+                    3,
+                    {**params, "gain": gain},
+                    boundary=boundary,
+                    weights=drawn(config, m),
+                )
+                assert same_bits(after, expected), shape

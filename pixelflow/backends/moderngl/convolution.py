@@ -71,6 +71,11 @@ def passes(program: Program) -> int:
     return sum(each.passes for each in convolutions(program))
 
 
+def statements(program: Program) -> int:
+    """How many statements the loops' bodies have, for each cell that is computed at once."""
+    return sum(each.channels * (1 + 2 * len(each.nodes)) for each in convolutions(program))
+
+
 def weights(plan: Plan) -> np.ndarray:
     """Every member's weights as texels, float32 (M, texels, 4); 0 where a texel has fewer."""
     out = np.zeros((plan.members, n_texels(plan.program), MOST), np.float32)
