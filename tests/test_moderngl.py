@@ -26,7 +26,7 @@ from test_parity import (
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
-from pixelflow.core import clip, get_rule, rule
+from pixelflow.core import clip, get_rule, rule, where
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
@@ -433,3 +433,76 @@ def test_convolutions_give_the_specifications_bits(k, boundary, path):
                     weights=drawn(config, m),
                 )
                 assert same_bits(after, expected), shape
+
+
+@pytest.mark.parametrize("channels", [6, 7, 10])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_convolutions_of_many_windows_and_outputs(boundary, channels, path, registry):
+    """Two of one window and six of another, beside cells, media, noise and parameters."""
+    names = tuple("abcdefgh"[: channels - 1])  # the last channel isn't the rule's
+
+    @rule(
+        "test_windows",
+        names,
+        {"rate": 0.3},
+        ("speed",),
+        sizes={"k": 3},
+        weights={"near": (6, "k", "k", 2), "far": (2, 7, 7, 5), "own": (1, 1, 1, 1), "at": (2,)},
+    )
+    def windows(at, p):
+        near = [at.convolve(p.near[i]) * at.medium("speed") for i in range(6)]
+        sums = [*near, *(at.convolve(p.far[i]) + p.at[i] for i in range(2))]
+        following = dict(zip(names, sums, strict=False))
+        following["a"] += p.rate * at.noise() - at.convolve(p.own[0]) + at(0, -2, "b")
+        following[names[-1]] = following[names[-1]] + sums[6] - sums[7] * at.step()
+        return {name: clip(value, -2, 2) for name, value in following.items()}
+
+    config = ReservoirConfig(
+        *(7, 5, channels, 3, "test_windows"),
+        members=3,
+        boundary=boundary,
+        rule_params={"rate": [0.1, 0.2, 0.3]},
+        medium={"speed": {"uniform": [-1, 1]}},
+    )
+    for n in (1, 2, 5):
+        assert same_bits(*both(config, textures(n, 3, 5, 7, channels), "evolve"))
+
+
+def test_a_convolution_of_negative_zeros_is_one(path, registry):
+    @rule("test_sign", ("a",), tolerance=1e-5, weights={"w": (1, 1, 1, 1)})
+    def sign(at, p):
+        return {"a": where(1 / at.convolve(p.w[0]) < 0, 1, 2)}
+
+    for seed in range(4):
+        config = ReservoirConfig(3, 3, 1, 1, "test_sign", seed=seed, boundary="zero")
+        assert same_bits(*both(config, np.zeros((2, 3, 3, 1), np.float32), "evolve"))
+
+
+@pytest.mark.parametrize("version", [330, 400])
+def test_older_versions_draw_convolutions(version, monkeypatch):
+    monkeypatch.setattr(context.Device, "version", version)
+    config = ReservoirConfig(9, 6, 4, 3, "coupled", {"leak": 0.5, "k": 3}, members=2)
+    expected, got = both(config, textures(5, 2, 6, 9, 4), "evolve")
+    assert np.abs(got - expected).max() <= 1e-5
+    assert version == 330 or same_bits(got, expected)  # which has no `precise`
+
+
+def test_fast_convolutions_stay_near(path):
+    config, states = ReservoirConfig(9, 6, 4, 4, "coupled"), textures(3, 6, 9, 4)
+    got = Reservoir(config, backend="moderngl", exact=False).evolve(states)
+    assert np.abs(got - Reservoir(config, backend="cpu").evolve(states)).max() < 1e-5
+
+
+def test_windows_too_large_for_softwares_loops(monkeypatch):
+    config, X = ReservoirConfig(6, 5, 4, 40, "coupled"), np.ones((2, 9), np.float32)
+    plan = compile_plan(config, (9,))
+    monkeypatch.setattr(context.Device, "software", True)
+    monkeypatch.setattr(run, "PATHS", ("compute",))
+    assert context.call(None, run.computes, plan, X)
+    monkeypatch.setattr(dispatch, "SOFTWARE_PASSES", 40 * 30)  # what the convolutions take
+    assert not context.call(None, run.computes, plan, X)
+    monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 30)
+    assert same_bits(*both(config, X))
+    monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 29)
+    with pytest.raises(RuntimeError, match=r"windows as large as the rule's: .*'numba'"):
+        Reservoir(config, backend="moderngl").transform(X)

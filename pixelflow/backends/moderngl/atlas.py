@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
-from pixelflow.backends.moderngl.convolution import weights
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
 from pixelflow.backends.moderngl.glsl import ROW_BITS, params_used
@@ -57,6 +57,11 @@ class Atlas(Scratch):
         if self.device.software and passes > SOFTWARE_PASSES:
             raise RuntimeError(
                 f"{self.device.renderer} can't pool {height} x {width} to so few cells: take "
+                "backend 'numba'"
+            )
+        if self.device.software and convolution.passes(self.plan.program) > SOFTWARE_PASSES:
+            raise RuntimeError(
+                f"{self.device.renderer} can't sum over windows as large as the rule's: take "
                 "backend 'numba'"
             )
         channels = 4 * _most_layers(self.device)
@@ -120,7 +125,7 @@ class Atlas(Scratch):
             "media": self._table(plan.media),
             "params": self._table(plan.params),
             "keys": self._table(plan.keys),
-            "weights": self._table(weights(plan), components=4),
+            "weights": self._table(convolution.weights(plan), components=4),
         }
 
     def _table(self, numbers: np.ndarray, components: int = 1) -> Any:
