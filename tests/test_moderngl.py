@@ -506,3 +506,20 @@ def test_windows_too_large_for_softwares_loops(monkeypatch):
     monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 29)
     with pytest.raises(RuntimeError, match=r"windows as large as the rule's: .*'numba'"):
         Reservoir(config, backend="moderngl").transform(X)
+
+
+@pytest.mark.parametrize("largest", [64, None])
+@pytest.mark.parametrize("encoding", ["shifts", "random", "whiten", "patches"])
+def test_512_members_with_latents_of_their_own(encoding, largest, path, monkeypatch):
+    """In parts of some members or all at once, of few samples at a time, from bytes."""
+    if largest:
+        monkeypatch.setattr(context.Device, "largest", largest)
+    monkeypatch.setattr(dispatch, "CHUNK_BYTES", 2**20)
+    X = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
+    config = ReservoirConfig(8, 8, 4, 1, "wave", members=512, input_encoding=encoding)
+    made = [Reservoir(config, backend=b).fit(X) for b in ("cpu", "moderngl")]
+    expected, got = (each.transform(X[:3]) for each in made)
+    if encoding == "shifts":
+        assert same_bits(got, expected)
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.abs(expected).max() > 0.1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixelflow.backends.moderngl import glsl
 from pixelflow.backends.moderngl.convolution import (
     NOTHING,
     Convolution,
