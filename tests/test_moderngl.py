@@ -478,6 +478,20 @@ def test_a_convolution_of_negative_zeros_is_one(path, registry):
         assert same_bits(*both(config, np.zeros((2, 3, 3, 1), np.float32), "evolve"))
 
 
+@pytest.mark.parametrize("members", [1, 4])
+def test_weights_that_are_too_many_for_a_block_of_uniforms(members, monkeypatch):
+    monkeypatch.setattr(run, "PATHS", ("fragment",))
+    config = ReservoirConfig(9, 6, 4, 3, "coupled", {"k": 3, "leak": 0.5}, members=members)
+    states = textures(6, members, 6, 9, 4)
+    limits = context.call(None, lambda device: device.limits)
+    for bytes_each, as_uniforms in ((members * 36 * 16, True), (members * 36 * 16 - 1, False)):
+        monkeypatch.setitem(limits, atlas.UNIFORM_BYTES, bytes_each)
+        made = context.call(None, atlas.Atlas, compile_plan(config, (9,)), np.ones((2, 9)), True)
+        context.call(None, lambda _, held: held.close(), made)
+        assert made.shaders.weights_as_uniforms is as_uniforms
+        assert same_bits(*both(config, states, "evolve"))
+
+
 @pytest.mark.parametrize("version", [330, 400])
 def test_older_versions_draw_convolutions(version, monkeypatch):
     monkeypatch.setattr(context.Device, "version", version)

@@ -15,6 +15,7 @@ from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = 256 * 2**20  # of an atlas' layers or of features
+UNIFORM_BYTES = "GL_MAX_UNIFORM_BLOCK_SIZE"
 CACHED_BYTES = 4 * 2**20  # of the layers, where software draws from the processor's cache
 
 
@@ -26,7 +27,13 @@ class Atlas(Scratch):
         self.plan = plan
         self.latents = Latents.of(plan, inputs)
         self.shaders = Shaders(
-            plan, exact, device.version, device.largest, _lanes(device, plan, inputs), self.latents
+            plan,
+            exact,
+            device.version,
+            device.largest,
+            device.limits[UNIFORM_BYTES],
+            _lanes(device, plan, inputs),
+            self.latents,
         )
         self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
@@ -120,13 +127,22 @@ class Atlas(Scratch):
         self.back = keep(context.buffer(reserve=4 * 4 * size[0] * size[1]))
         numbers = np.empty(self.chunk * self.latents.size, "u1" if self.latents.as_bytes else "f4")
         self.uploaded = self._table(numbers)
-        self.tables = {
+        self.tables, self.weights = self._tables(), None
+        if shaders.weights_as_uniforms:
+            self.weights = keep(context.buffer(convolution.weights(plan)))
+
+    def _tables(self) -> dict[str, Any]:
+        """What shaders look up."""
+        plan = self.plan
+        tables = {
             "sources": self._table(plan.encoder.index.astype(np.int32)),
             "media": self._table(plan.media),
             "params": self._table(plan.params),
             "keys": self._table(plan.keys),
-            "weights": self._table(convolution.weights(plan), components=4),
         }
+        if not self.shaders.weights_as_uniforms:
+            tables["weights"] = self._table(convolution.weights(plan), components=4)
+        return tables
 
     def _table(self, numbers: np.ndarray, components: int = 1) -> Any:
         """Numbers as a texture of one or more components, to be read by `table_cell`."""
@@ -159,6 +175,8 @@ class Atlas(Scratch):
         self._draw(self.encode, self.frames[now], [])
         self._set(self.probe[0])
         self._set(self.step[0], **self._of_one_member())
+        if self.weights is not None:
+            self.weights.bind_to_uniform_block(self.step[0]["of_weights"].binding)
         done_once = self.step[0].get("done", None)
         for done in range(plan.times[-1] + 1):
             if done in plan.times:
@@ -244,7 +262,8 @@ def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many members of one sample fit at once, at least 1."""
     height, width, _ = plan.shape
     latents = Latents.of(plan, inputs)
-    shaders = Shaders(plan, True, device.version, device.largest, 1, latents)
+    limits = device.largest, device.limits[UNIFORM_BYTES]
+    shaders = Shaders(plan, True, device.version, *limits, 1, latents)
     numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
     by_tables = (device.largest << ROW_BITS) // numbers
     by_features = device.largest // _most_rows(shaders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pixelflow.backends.moderngl import fragment_convolution, glsl
+from pixelflow.backends.moderngl import convolution, fragment_convolution, glsl
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
@@ -19,6 +19,7 @@ void main() { gl_Position = vec4((gl_VertexID & 1) * 4 - 1, (gl_VertexID & 2) * 
 class Shaders:
     """The sources of a plan's shaders, for latents of one form on a device of one version.
 
+    Of the device they need to know the largest texture and the largest block of uniforms, too.
     A fragment computes `lanes` samples: with four, an atlas holds one of the touched channels of
     all four, so that what is fetched from beside a cell is all used. A tile is the same member of
     its samples; tiles lie sample by sample, members inside, in rows of ``1 << tile_bits`` tiles.
@@ -28,6 +29,7 @@ class Shaders:
     exact: bool
     version: int
     largest: int
+    uniform_bytes: int
     lanes: int
     latents: Latents
 
@@ -71,6 +73,12 @@ class Shaders:
         while texels % rows and rows < 64:  # no padding, where that is easily had
             rows += 1
         return rows, -(-texels // rows)
+
+    @property
+    def weights_as_uniforms(self) -> bool:
+        """Whether weights are a block of uniforms, which is read faster, and not a table."""
+        texels = self.plan.members * convolution.n_texels(self.plan.program)
+        return 0 < 16 * texels <= self.uniform_bytes
 
     @property
     def as_uniforms(self) -> bool:
@@ -156,12 +164,13 @@ void main() {{
 """
 
     def _uniforms(self) -> str:
-        lines = ["uniform uint done;", "uniform sampler2D media, weights;"]
+        lines = ["uniform uint done;", "uniform sampler2D media;"]
         if self.as_uniforms:
             lines += [f"uniform float param{i};" for i in glsl.params_used(self.plan.program)]
         else:
             lines += ["uniform sampler2D params;"]
         lines += ["uniform uint key;" if self.plan.members == 1 else "uniform usampler2D keys;"]
+        lines += [fragment_convolution.weights(self)]
         return "\n".join(lines) + "\n"
 
     def _key(self) -> str:

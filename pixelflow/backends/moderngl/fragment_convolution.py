@@ -28,6 +28,14 @@ def argument(shaders: Shaders, node: int, lane: int) -> str:
     return f"sum{node}" if shaders.lanes == 1 else f"sum{node}.{'xyzw'[lane]}"
 
 
+def weights(shaders: Shaders) -> str:
+    """Where the weights are."""
+    if not shaders.weights_as_uniforms:
+        return "uniform sampler2D weights;"
+    texels = shaders.plan.members * n_texels(shaders.plan.program)
+    return f"layout(std140) uniform of_weights {{ vec4 weights[{texels}]; }};"
+
+
 def _loop(shaders: Shaders, each: Convolution) -> list[str]:
     """One pass for each row and column of the window."""
     height, width, _ = shaders.plan.shape
@@ -64,10 +72,13 @@ def _cell(shaders: Shaders, each: Convolution) -> list[str]:
     layers = sorted({shaders.texel(channel, 0)[0] for channel in range(each.channels)})
     cell = "corner + ivec2(column, row)"
     found = [f"vec4 seen{k} = {outside}texelFetch(now{k}, {cell}, 0);" for k in layers]
+    weight = "weights[texel++]"
+    if not shaders.weights_as_uniforms:
+        weight = "texelFetch(weights, table_cell(texel++), 0)"
     for channel in range(each.channels):
         places = [shaders.texel(channel, lane) for lane in range(shaders.lanes)]
         value = f"seen{places[0][0]}.{''.join(component for _, component in places)}"
-        found.append(f"vec4 w{channel} = texelFetch(weights, table_cell(texel++), 0);")
+        found.append(f"vec4 w{channel} = {weight};")
         for i, node in enumerate(each.nodes):
             product = f"p{channel}_{node}"
             found.append(f"{exact}{kind} {product} = {value} * w{channel}.{'xyzw'[i]};")
