@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
-from reference import evolve, same_bits
+from reference import drawn, evolve, same_bits
 from test_parity import (
     EXACT,
     PROBES,
@@ -26,7 +26,7 @@ from test_parity import (
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
-from pixelflow.core import clip, get_rule, rule
+from pixelflow.core import clip, get_rule, rule, where
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
@@ -408,3 +408,133 @@ def failing(script, **variables):
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_convolutions_give_the_specifications_bits(k, boundary, path):
+    """Also where the window is larger than the texture; each member has weights of its own."""
+    params = {"k": k, "leak": 0.7, "gain": {"uniform": [1, 2]}}
+    for shape, members in (((1, 1), 1), ((1, 3), 2), ((4, 1), 1), ((2, 5), 3), ((17, 12), 2)):
+        config = ReservoirConfig(
+            *shape[::-1], 5, 3, "coupled", params, boundary=boundary, members=members
+        )
+        states = textures(5, members, *shape, 5)
+        got = Reservoir(config, backend="moderngl").evolve(states)
+        for m in range(members):
+            gain = config.values("param:gain", params["gain"])[m]
+            for before, after in zip(states[:, m], got[:, m], strict=True):
+                expected = evolve(
+                    get_rule("coupled"),
+                    before,
+                    3,
+                    {**params, "gain": gain},
+                    boundary=boundary,
+                    weights=drawn(config, m),
+                )
+                assert same_bits(after, expected), shape
+
+
+@pytest.mark.parametrize("channels", [6, 7, 10])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_convolutions_of_many_windows_and_outputs(boundary, channels, path, registry):
+    """Two of one window and six of another, beside cells, media, noise and parameters."""
+    names = tuple("abcdefgh"[: channels - 1])  # the last channel isn't the rule's
+
+    @rule(
+        "test_windows",
+        names,
+        {"rate": 0.3},
+        ("speed",),
+        sizes={"k": 3},
+        weights={"near": (6, "k", "k", 2), "far": (2, 7, 7, 5), "own": (1, 1, 1, 1), "at": (2,)},
+    )
+    def windows(at, p):
+        near = [at.convolve(p.near[i]) * at.medium("speed") for i in range(6)]
+        sums = [*near, *(at.convolve(p.far[i]) + p.at[i] for i in range(2))]
+        following = dict(zip(names, sums, strict=False))
+        following["a"] += p.rate * at.noise() - at.convolve(p.own[0]) + at(0, -2, "b")
+        following[names[-1]] = following[names[-1]] + sums[6] - sums[7] * at.step()
+        return {name: clip(value, -2, 2) for name, value in following.items()}
+
+    config = ReservoirConfig(
+        *(7, 5, channels, 3, "test_windows"),
+        members=3,
+        boundary=boundary,
+        rule_params={"rate": [0.1, 0.2, 0.3]},
+        medium={"speed": {"uniform": [-1, 1]}},
+    )
+    for n in (1, 2, 5):
+        assert same_bits(*both(config, textures(n, 3, 5, 7, channels), "evolve"))
+
+
+def test_a_sum_of_negative_zeros_is_one(path, registry):
+    @rule("test_sign", ("a",), tolerance=1e-5, weights={"w": (1, 3, 3, 1)})
+    def sign(at, p):
+        return {"a": where(1 / at.convolve(p.w[0]) < 0, 1, 2)}
+
+    config = ReservoirConfig(3, 3, 1, 1, "test_sign")
+    state = np.copysign(np.float32(0), -drawn(config)["w"][0]).astype(np.float32)
+    expected, got = both(config, state[None], "evolve")
+    assert same_bits(got, expected) and got[0, 1, 1, 0] == 1
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_weights_that_are_too_many_for_a_block_of_uniforms(members, monkeypatch):
+    monkeypatch.setattr(run, "PATHS", ("fragment",))
+    config = ReservoirConfig(9, 6, 4, 3, "coupled", {"k": 3, "leak": 0.5}, members=members)
+    states = textures(6, members, 6, 9, 4)
+    limits = context.call(None, lambda device: device.limits)
+    for bytes_each, as_uniforms in ((members * 36 * 16, True), (members * 36 * 16 - 1, False)):
+        monkeypatch.setitem(limits, atlas.UNIFORM_BYTES, bytes_each)
+        made = context.call(None, atlas.Atlas, compile_plan(config, (9,)), np.ones((2, 9)), True)
+        context.call(None, lambda _, held: held.close(), made)
+        assert made.shaders.weights_as_uniforms is as_uniforms
+        assert same_bits(*both(config, states, "evolve"))
+
+
+@pytest.mark.parametrize("version", [330, 400])
+def test_older_versions_draw_convolutions(version, monkeypatch):
+    monkeypatch.setattr(context.Device, "version", version)
+    config = ReservoirConfig(9, 6, 4, 3, "coupled", {"leak": 0.5, "k": 3}, members=2)
+    expected, got = both(config, textures(5, 2, 6, 9, 4), "evolve")
+    assert np.abs(got - expected).max() <= 1e-5
+    assert version == 330 or same_bits(got, expected)  # which has no `precise`
+
+
+def test_fast_convolutions_stay_near(path):
+    config, states = ReservoirConfig(9, 6, 4, 4, "coupled"), textures(3, 6, 9, 4)
+    got = Reservoir(config, backend="moderngl", exact=False).evolve(states)
+    assert np.abs(got - Reservoir(config, backend="cpu").evolve(states)).max() < 1e-5
+
+
+def test_windows_too_large_for_softwares_loops(monkeypatch):
+    config, X = ReservoirConfig(6, 5, 4, 40, "coupled"), np.ones((2, 9), np.float32)
+    plan = compile_plan(config, (9,))
+    monkeypatch.setattr(context.Device, "software", True)
+    monkeypatch.setattr(run, "PATHS", ("compute",))
+    assert context.call(None, run.computes, plan, X)
+    monkeypatch.setattr(dispatch, "SOFTWARE_PASSES", 40 * 30)  # what the convolutions take
+    assert not context.call(None, run.computes, plan, X)
+    monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 30)
+    assert same_bits(*both(config, X))
+    monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 29)
+    with pytest.raises(RuntimeError, match=r"windows as large as the rule's: .*'numba'"):
+        Reservoir(config, backend="moderngl").transform(X)
+
+
+@pytest.mark.parametrize("largest", [64, None])
+@pytest.mark.parametrize("encoding", ["shifts", "random", "whiten", "patches"])
+def test_512_members_with_latents_of_their_own(encoding, largest, path, monkeypatch):
+    """In parts of some members or all at once, of few samples at a time, from bytes."""
+    if largest:
+        monkeypatch.setattr(context.Device, "largest", largest)
+    monkeypatch.setattr(dispatch, "CHUNK_BYTES", 2**20)
+    X = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
+    config = ReservoirConfig(8, 8, 4, 1, "wave", members=512, input_encoding=encoding)
+    made = [Reservoir(config, backend=b).fit(X) for b in ("cpu", "moderngl")]
+    expected, got = (each.transform(X[:3]) for each in made)
+    if encoding == "shifts":
+        assert same_bits(got, expected)
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.abs(expected).max() > 0.1

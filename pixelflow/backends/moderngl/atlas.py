@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
-from pixelflow.backends.moderngl.glsl import ROW_BITS
+from pixelflow.backends.moderngl.glsl import ROW_BITS, params_used
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = 256 * 2**20  # of an atlas' layers or of features
+UNIFORM_BYTES = "GL_MAX_UNIFORM_BLOCK_SIZE"
 CACHED_BYTES = 4 * 2**20  # of the layers, where software draws from the processor's cache
 
 
@@ -25,7 +27,13 @@ class Atlas(Scratch):
         self.plan = plan
         self.latents = Latents.of(plan, inputs)
         self.shaders = Shaders(
-            plan, exact, device.version, device.largest, _lanes(device, plan, inputs), self.latents
+            plan,
+            exact,
+            device.version,
+            device.largest,
+            device.limits[UNIFORM_BYTES],
+            _lanes(device, plan, inputs),
+            self.latents,
         )
         self._refuse_what_does_not_fit()
         self.chunk = min(len(inputs), self._most())
@@ -56,6 +64,11 @@ class Atlas(Scratch):
         if self.device.software and passes > SOFTWARE_PASSES:
             raise RuntimeError(
                 f"{self.device.renderer} can't pool {height} x {width} to so few cells: take "
+                "backend 'numba'"
+            )
+        if self.device.software and convolution.passes(self.plan.program) > SOFTWARE_PASSES:
+            raise RuntimeError(
+                f"{self.device.renderer} can't sum over windows as large as the rule's: take "
                 "backend 'numba'"
             )
         channels = 4 * _most_layers(self.device)
@@ -114,19 +127,29 @@ class Atlas(Scratch):
         self.back = keep(context.buffer(reserve=4 * 4 * size[0] * size[1]))
         numbers = np.empty(self.chunk * self.latents.size, "u1" if self.latents.as_bytes else "f4")
         self.uploaded = self._table(numbers)
-        self.tables = {
+        self.tables, self.weights = self._tables(), None
+        if shaders.weights_as_uniforms:
+            self.weights = keep(context.buffer(convolution.weights(plan)))
+
+    def _tables(self) -> dict[str, Any]:
+        """What shaders look up."""
+        plan = self.plan
+        tables = {
             "sources": self._table(plan.encoder.index.astype(np.int32)),
             "media": self._table(plan.media),
             "params": self._table(plan.params),
             "keys": self._table(plan.keys),
         }
+        if not self.shaders.weights_as_uniforms:
+            tables["weights"] = self._table(convolution.weights(plan), components=4)
+        return tables
 
-    def _table(self, numbers: np.ndarray) -> Any:
-        """Numbers as a texture of one component, to be read by `table_cell`."""
-        columns = 2**ROW_BITS
-        size = (min(columns, max(1, numbers.size)), max(1, -(-numbers.size // columns)))
+    def _table(self, numbers: np.ndarray, components: int = 1) -> Any:
+        """Numbers as a texture of one or more components, to be read by `table_cell`."""
+        columns, texels = 2**ROW_BITS, numbers.size // components
+        size = (min(columns, max(1, texels)), max(1, -(-texels // columns)))
         dtype = {"f": "f4", "i": "i4", "u": f"u{numbers.itemsize}"}[numbers.dtype.kind]
-        texture = self.keep(self.context.texture(size, 1, dtype=dtype))
+        texture = self.keep(self.context.texture(size, components, dtype=dtype))
         texture.filter = (0x2600, 0x2600)  # nearest: whole numbers have no other
         write_table(texture, numbers)
         return texture
@@ -152,6 +175,8 @@ class Atlas(Scratch):
         self._draw(self.encode, self.frames[now], [])
         self._set(self.probe[0])
         self._set(self.step[0], **self._of_one_member())
+        if self.weights is not None:
+            self.weights.bind_to_uniform_block(self.step[0]["of_weights"].binding)
         done_once = self.step[0].get("done", None)
         for done in range(plan.times[-1] + 1):
             if done in plan.times:
@@ -195,7 +220,8 @@ class Atlas(Scratch):
         key = {"key": int(plan.keys[0])}
         if not self.shaders.as_uniforms:
             return key
-        return key | {f"param{i}": float(value) for i, value in enumerate(plan.params[0])}
+        used = params_used(plan.program)
+        return key | {f"param{i}": float(plan.params[0, i]) for i in used}
 
     def _set(self, program: Any, **uniforms: Any) -> None:
         """Set what a program uses of these uniforms and of the tables' places."""
@@ -236,7 +262,8 @@ def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many members of one sample fit at once, at least 1."""
     height, width, _ = plan.shape
     latents = Latents.of(plan, inputs)
-    shaders = Shaders(plan, True, device.version, device.largest, 1, latents)
+    limits = device.largest, device.limits[UNIFORM_BYTES]
+    shaders = Shaders(plan, True, device.version, *limits, 1, latents)
     numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
     by_tables = (device.largest << ROW_BITS) // numbers
     by_features = device.largest // _most_rows(shaders)
@@ -256,9 +283,9 @@ def _tiles(device: Device, height: int, width: int) -> int:
 
 def write_table(texture: Any, numbers: np.ndarray) -> None:
     """Fill the start of a table."""
-    flat = numbers.reshape(-1)
+    flat = numbers.reshape(-1, texture.components)
     columns = texture.size[0]
-    rows, rest = divmod(flat.size, columns)
+    rows, rest = divmod(len(flat), columns)
     if rows:
         texture.write(flat[: rows * columns], viewport=(0, 0, columns, rows))
     if rest:

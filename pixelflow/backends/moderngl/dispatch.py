@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SHARED_MEMORY, SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.backends.moderngl.workgroup import BUFFERS, Workgroup
@@ -38,6 +39,7 @@ class Dispatch(Scratch):
             "params": self._filled(plan.params),
             "media": self._filled(plan.media),
             "keys": self._filled(plan.keys),
+            "weights": self._filled(convolution.weights(plan)),
             "features": self._reserve(4 * self.chunk * plan.feature_dim),
         }
 
@@ -107,7 +109,8 @@ def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many members of one sample fit at once; 0 where not even one does."""
     features = plan.feature_dim // plan.members
     latents = Latents.of(plan, inputs).length
-    numbers = max(features, latents, plan.media[0].size, plan.params[0].size)
+    weights = 4 * convolution.n_texels(plan.program)
+    numbers = max(features, latents, plan.media[0].size, plan.params[0].size, weights)
     return min(MOST_GROUPS, _largest_buffer(device) // (4 * numbers))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pixelflow.backends.moderngl import glsl
+from pixelflow.backends.moderngl import convolution, fragment_convolution, glsl
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.core.plan import Plan
 
@@ -19,6 +19,7 @@ void main() { gl_Position = vec4((gl_VertexID & 1) * 4 - 1, (gl_VertexID & 2) * 
 class Shaders:
     """The sources of a plan's shaders, for latents of one form on a device of one version.
 
+    Of the device they need to know the largest texture and the largest block of uniforms, too.
     A fragment computes `lanes` samples: with four, an atlas holds one of the touched channels of
     all four, so that what is fetched from beside a cell is all used. A tile is the same member of
     its samples; tiles lie sample by sample, members inside, in rows of ``1 << tile_bits`` tiles.
@@ -28,6 +29,7 @@ class Shaders:
     exact: bool
     version: int
     largest: int
+    uniform_bytes: int
     lanes: int
     latents: Latents
 
@@ -73,9 +75,16 @@ class Shaders:
         return rows, -(-texels // rows)
 
     @property
+    def weights_as_uniforms(self) -> bool:
+        """Whether weights are a block of uniforms, which is read faster, and not a table."""
+        texels = self.plan.members * convolution.n_texels(self.plan.program)
+        return 0 < 16 * texels <= self.uniform_bytes
+
+    @property
     def as_uniforms(self) -> bool:
         """Whether parameters are uniforms and not a table."""
-        return self.plan.members == 1 and len(self.plan.program.params) <= MOST_UNIFORMS
+        few = len(glsl.params_used(self.plan.program)) <= MOST_UNIFORMS
+        return self.plan.members == 1 and few
 
     def texel(self, channel: int, lane: int) -> tuple[int, str]:
         """Which atlas holds a touched channel of a sample, and which component of a texel."""
@@ -131,7 +140,7 @@ void main() {{
         """The next atlas of an atlas."""
         program = self.plan.program
         fetches, names = self._fetches()
-        lines = list(fetches)
+        lines = [*fetches, *fragment_convolution.lines(self)]
         for k in range(self.layers):
             own = names.get((0, 0, k), f"texelFetch(now{k}, at, 0)")
             lines.append(f"target{k} = {own};")
@@ -155,13 +164,13 @@ void main() {{
 """
 
     def _uniforms(self) -> str:
-        names = self.plan.program.params
         lines = ["uniform uint done;", "uniform sampler2D media;"]
         if self.as_uniforms:
-            lines += [f"uniform float param{i};" for i in range(len(names))]
+            lines += [f"uniform float param{i};" for i in glsl.params_used(self.plan.program)]
         else:
             lines += ["uniform sampler2D params;"]
         lines += ["uniform uint key;" if self.plan.members == 1 else "uniform usampler2D keys;"]
+        lines += [fragment_convolution.weights(self)]
         return "\n".join(lines) + "\n"
 
     def _key(self) -> str:
@@ -174,6 +183,8 @@ void main() {{
         height, width, _ = self.plan.shape
         op, *operands = self.plan.program.nodes[node]
         program = self.plan.program
+        if op == "convolve":
+            return fragment_convolution.argument(self, node, lane)
         if op == "read":
             dy, dx, channel = operands
             layer, component = self.texel(channel, lane)

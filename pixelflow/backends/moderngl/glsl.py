@@ -25,9 +25,9 @@ def header(version: int, exact: bool) -> str:
 
 @lru_cache(maxsize=256)
 def rule_function(program: Program, exact: bool) -> str:
-    """``void rule(read, parameter and medium leaves, cell, key, done, out next values)``.
+    """``void rule(what `leaves` has, cell, key, done, out next values)``.
 
-    Its arguments stand in the order of `leaves`, its results in that of the program's outputs.
+    Its results stand in the order of the program's outputs.
     """
     names = {i: f"r{i}" for i in leaves(program)}
     given = [f"float {name}" for name in names.values()]
@@ -42,9 +42,15 @@ def rule_function(program: Program, exact: bool) -> str:
 
 
 def leaves(program: Program) -> list[int]:
-    """The nodes that a shader has to look up: reads, parameters and media."""
-    looked_up = ("read", "param", "medium")
+    """The nodes that a shader has ready when it calls the rule."""
+    looked_up = ("read", "param", "medium", "convolve")
     return [i for i, node in enumerate(program.nodes) if node[0] in looked_up]
+
+
+def params_used(program: Program) -> list[int]:
+    """The numbers of the parameters that the rule names; a convolution's weights are apart."""
+    names = {node[1] for node in program.nodes if node[0] == "param"}
+    return [i for i, name in enumerate(program.params) if name in names]
 
 
 def uses(program: Program, leaf: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pixelflow.backends.moderngl import glsl
+from pixelflow.backends.moderngl import convolution, glsl, workgroup_convolution
 from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.backends.moderngl.workgroup_probe import pool_functions, pool_passes, probe_lines
 from pixelflow.core.encoders import PIXEL
@@ -16,7 +16,7 @@ INVOCATIONS = 256  # of a workgroup, where that gives each few enough rows
 MOST_ROWS = 8  # of a strip: more don't fit into registers
 MOST_NODES = 2000  # of all rows of a strip: what a compiler takes in well under two seconds
 MOST_PARAMS = 32  # kept in registers
-BUFFERS = ("latents", "sources", "params", "media", "keys", "features")  # by binding
+BUFFERS = ("latents", "sources", "params", "media", "keys", "weights", "features")  # by binding
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Workgroup:
     def rows(self) -> int:
         """Rows of a strip; 0 where a texture has too many strips for a workgroup."""
         height, width, _ = self.plan.shape
-        nodes = len(self.plan.program.nodes)
+        nodes = len(self.plan.program.nodes) + convolution.statements(self.plan.program)
         possible = [
             k
             for k in range(1, MOST_ROWS + 1)
@@ -81,7 +81,8 @@ class Workgroup:
     @property
     def passes(self) -> int:
         """How many passes an invocation makes at most, of all loops."""
-        return self.plan.times[-1] + 2 + len(self.plan.times) * pool_passes(self)
+        step = 1 + convolution.passes(self.plan.program)
+        return self.plan.times[-1] * step + 2 + len(self.plan.times) * pool_passes(self)
 
     @property
     def block(self) -> int:
@@ -124,6 +125,7 @@ void main() {{
         types = dict.fromkeys(BUFFERS, "float") | {"sources": "int", "keys": "uint"}
         types["latents"] = "uint" if self.latents.as_bytes else "float"
         types["features"] = "vec4" if self.whole_texels else "float"
+        types["weights"] = "vec4"
         lines = []
         for binding, (name, kind) in enumerate(types.items()):
             access = "writeonly" if name == "features" else "readonly"
@@ -174,8 +176,9 @@ float encoded(int group, int cell, int channel) {{
             position = glsl.moved("x", column, width, self.plan.boundary)
             lines += self._offset(glsl.name("column", column), position, 1)
         lines.append(f"int first_param = member * {len(program.params)};")
-        if len(program.params) <= MOST_PARAMS:
-            lines += (f"float param{i} = params[first_param + {i}];" for i in self._params_used())
+        if self._few_params:
+            used = glsl.params_used(program)
+            lines += (f"float param{i} = params[first_param + {i}];" for i in used)
         lines += self._cells_as_encoded()
         return lines
 
@@ -216,6 +219,7 @@ float encoded(int group, int cell, int channel) {{
         outputs = [c for c, _ in program.outputs]
         width = self.plan.shape[1]
         names, lines = self._reads()
+        lines += workgroup_convolution.lines(self)
         for k in range(self.rows):
             lines.append("float " + ", ".join(f"next{c}_{k}" for c in outputs) + ";")
             given = [self._argument(i, k, names) for i in glsl.leaves(program)]
@@ -233,18 +237,19 @@ float encoded(int group, int cell, int channel) {{
         """A leaf of the rule, for one row of the strip."""
         program = self.plan.program
         op, *operands = program.nodes[node]
+        if op == "convolve":
+            return f"sum{node}_{row}"
         if op == "read":
             dy, dx, channel = operands
             return names[dy + row, dx, channel]
         if op == "medium":
             return f"medium{program.media.index(operands[0])}_{row}"
         number = program.params.index(operands[0])
-        few = len(program.params) <= MOST_PARAMS
-        return f"param{number}" if few else f"params[first_param + {number}]"
+        return f"param{number}" if self._few_params else f"params[first_param + {number}]"
 
-    def _params_used(self) -> list[int]:
-        params = self.plan.program.params
-        return [i for i, name in enumerate(params) if ("param", name) in self.plan.program.nodes]
+    @property
+    def _few_params(self) -> bool:
+        return len(glsl.params_used(self.plan.program)) <= MOST_PARAMS
 
     def _reads(self) -> tuple[dict[tuple[int, int, int], str], list[str]]:
         """What each cell around the strip is called, and lines that look it up."""
