@@ -132,8 +132,10 @@ def rule(
     >>> blur.name
     'blur'
     """
-    if params is not None and not isinstance(params, Mapping):
-        raise TypeError(f"rule {name!r}: params must map names to defaults, got {params!r}")
+    mappings = {"params": params, "sizes": sizes, "weights": weights}
+    for label, given in mappings.items():
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"rule {name!r}: {label} must be a mapping of names, got {given!r}")
     if isinstance(channels, str) or isinstance(medium, str):
         raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
     channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
@@ -152,11 +154,14 @@ def rule(
     if tolerance < 0:
         raise ValueError(f"rule {name!r}: tolerance must not be negative, got {tolerance}")
 
+    def _is_size(length: object) -> bool:
+        return length in sizes if isinstance(length, str) else _is_positive(length)
+
     for key, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+        if not _is_positive(size):
             raise ValueError(f"rule {name!r}: size {key} must be a positive integer, got {size!r}")
     for key, shape in weights.items():
-        if not shape or not all(n in sizes if isinstance(n, str) else n > 0 for n in shape):
+        if not isinstance(shape, tuple | list) or not shape or not all(map(_is_size, shape)):
             raise ValueError(
                 f"rule {name!r}: weights {key} must have a shape of positive integers and sizes "
                 f"{list(sizes)}, got {shape!r}"
@@ -172,6 +177,10 @@ def rule(
         return register_rule(built)
 
     return build
+
+
+def _is_positive(size: object) -> bool:
+    return isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0
 
 
 def _is_name(name: object) -> bool:
