@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.core.graph import Program
-from pixelflow.core.trace import clip, trace, where
+from pixelflow.core.trace import clip, sqrt, trace, where
 
 _REGISTRY: dict[str, Rule] = {}
 
@@ -273,4 +273,24 @@ def coupled(at, p):
     for i, channel in enumerate(("r", "g", "b", "a")):
         drive = p.gain * at.convolve(p.coupling[i]) + p.bias * p.offset[i]
         following[channel] = (1 - p.leak) * at(0, 0, channel) + p.leak * clip(drive, -1, 1)
+    return following
+
+
+@rule(
+    "energy",
+    channels=("r", "g", "b", "a"),
+    sizes={"reach": 3},
+    tolerance=1e-5,
+)
+def energy(at, p):
+    """Energy spreads: each cell becomes the root mean square of 9 cells, `reach` apart.
+
+    What then is pooled is a concave function of the energy around, so that much in one place
+    counts less than some in many: the normalisation of local pooling. Jarrett, Kavukcuoglu, Ranzato
+    and LeCun, What is the best multi-stage architecture for object recognition?, ICCV (2009).
+    """
+    following = {}
+    for channel in ("r", "g", "b", "a"):
+        cells = [at(dy * p.reach, dx * p.reach, channel) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        following[channel] = sqrt(sum(s * s for s in cells) * (1 / 9))
     return following

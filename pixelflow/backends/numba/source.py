@@ -68,7 +68,7 @@ def load(latents, index, plane, height, width):
 
 
 @njit(cache=True, nogil=True)
-def encode(seen, kernel, bias, low, high, sums, a, height, width):
+def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
     for c in range(0, {channels}, {some}):
         for at in range(0, seen.shape[1], {lanes}):
             mix(seen, kernel[c : c + {some}], sums, at)
@@ -77,7 +77,8 @@ def encode(seen, kernel, bias, low, high, sums, a, height, width):
                 first = (y + {radius}) * (width + {twice}) + {radius}
                 for x in range(width):
                     value = sums[j, y * width + x] + bias[c + j]
-                    a[c + j, first + x] = min(max(value, low), high)
+                    value = min(max(value, low), high)
+                    a[c + j, first + x] = np.sqrt(value) if root else value
 
 
 @njit(cache=True, nogil=True)
@@ -103,11 +104,11 @@ def run(
     a, b = planes[0], planes[1]
     sums = np.zeros(({n_sums}, size), f32)
     line = np.empty(width, f32)
-    kernel, bias, low, high = local
+    kernel, bias, low, high, root = local
     for im in range(start, stop):
         i, m = im // members, im % members
         if len(kernel):
-            encode(latents[i], kernel[m], bias[m], low, high, sums, a, height, width)
+            encode(latents[i], kernel[m], bias[m], low, high, root, sums, a, height, width)
         else:
             given = latents[i, min(m, latents.shape[1] - 1)]
             for c in range({channels}):
