@@ -106,7 +106,7 @@ class Gather(Form):
         return self.source.shape[1]
 
     def __call__(self, X: Any) -> Any:
-        z = np.take(_with_zero(X), self.source, axis=1)  # C-contiguous, unlike [:, source]
+        z = np.take(_with_zero(X), self.source, axis=1)
         z *= self.scale
         z += self.offset
         return z

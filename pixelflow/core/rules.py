@@ -180,7 +180,7 @@ def rule(
 
 
 def _is_positive(size: object) -> bool:
-    return isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0
+    return isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0
 
 
 def _is_name(name: object) -> bool:

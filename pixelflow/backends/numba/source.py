@@ -137,19 +137,7 @@ def run(
 @lru_cache(maxsize=256)
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
-    reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
-    media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
-    leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
-    views = {i: _view(program.nodes[i]) for i in reads}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op == "param":
-            leaves[i] = f"params[{program.params.index(operands[0])}]"
-        elif op == "medium":
-            views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
-        elif op == "cell":
-            leaves[i] = "cells[first + i]"
-        elif op in ("step", "key"):
-            leaves[i] = {"step": "done", "key": "key"}[op]
+    leaves, views = _leaves(program)
     some = max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
     sums, convolvers, convolving = _convolving(program)
     leaves |= {i: f"s{i}[i]" for i in sums}
@@ -186,6 +174,24 @@ def source(program: Program, channels: int, exact: bool) -> str:
             [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
         ),
     )
+
+
+def _leaves(program: Program) -> tuple[dict[int, str], dict[int, str]]:
+    """What the step calls each leaf, and the arrays from which those that differ by cell come."""
+    reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
+    media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
+    leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
+    views = {i: _view(program.nodes[i]) for i in reads}
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "param":
+            leaves[i] = f"params[{program.params.index(operands[0])}]"
+        elif op == "medium":
+            views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
+        elif op == "cell":
+            leaves[i] = "cells[first + i]"
+        elif op in ("step", "key"):
+            leaves[i] = {"step": "done", "key": "key"}[op]
+    return leaves, views
 
 
 def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]:
