@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from pixelflow.backends.emit import NUMBA, statements
-from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
 
 LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
 VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
@@ -39,8 +39,7 @@ def step(a, b, sums, params, media, cells, key, done, height, width):
 {convolutions}
 {uniform}
 {views}
-    for i in range(n):
-{body}
+{loops}
 
 
 @njit(cache=True, nogil=True)
@@ -146,7 +145,10 @@ def source(program: Program, channels: int, exact: bool) -> str:
     written = dict(program.outputs)
     ends = [f"o{c} = b[{c}, first : first + n]" for c in written]
     uniform = [line for line, rank in zip(lines, program.ranks, strict=True) if rank == 0]
-    varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
+    loops = []
+    for outputs, nodes in _apart(program):
+        loops += ["for i in range(n):", *(f"    {lines[i]}" for i in nodes)]
+        loops += [f"    o{c}[i] = v{i}" for c, i in outputs]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
         made_by=_made_by(),
@@ -165,7 +167,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
         fastmath=False if exact else {"contract", "afn", "arcp", "nsz"},
         uniform=_indented(uniform, 4),
         views=_indented([*(f"{leaves[i][:-3]} = {view}" for i, view in views.items()), *ends], 4),
-        body=_indented([*varying, *(f"o{c}[i] = v{i}" for c, i in written.items())], 8),
+        loops=_indented(loops, 4),
         planes=_indented([f"p{c} = a[{c}]" for c in range(channels)], 4),
         interleave=_indented(
             [f"flat[start + {channels} * x + {c}] = p{c}[first + x]" for c in range(channels)], 12
@@ -174,6 +176,30 @@ def source(program: Program, channels: int, exact: bool) -> str:
             [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
         ),
     )
+
+
+def _apart(program: Program) -> list[tuple[list[tuple[int, int]], list[int]]]:
+    """Outputs that have no operation in common, with the nodes of each that differ by cell.
+
+    Each gets a loop of its own: one with the arrays of several would be too many for LLVM to make
+    sure that none overlap, and stay scalar.
+    """
+    parts: list[tuple[list[tuple[int, int]], set[int]]] = []
+    for output in program.outputs:
+        needed, waiting = set(), [output[1]]
+        while waiting:
+            i = waiting.pop()
+            if i not in needed and program.ranks[i] > 0:
+                needed.add(i)
+                op, *operands = program.nodes[i]
+                waiting += operands if op in OPERATIONS else []
+        outputs = [output]
+        for part in list(parts):
+            if any(program.nodes[i][0] in OPERATIONS for i in part[1] & needed):
+                parts.remove(part)
+                outputs, needed = [*part[0], *outputs], needed | part[1]
+        parts.append((outputs, needed))
+    return [(outputs, sorted(nodes)) for outputs, nodes in parts]
 
 
 def _leaves(program: Program) -> tuple[dict[int, str], dict[int, str]]:
