@@ -13,6 +13,7 @@ from pixelflow.tasks import cifar10
 KEYS = classification.KEYS
 reservoir_config = classification.reservoir_config
 DATASETS = ("cifar10",)
+IMAGES = ("grey", "rgb")
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As `classification.run` says, and the row "raw_rgb_ridge": what grey gives away.
     """
-    classification.check_models(config)
+    classification.check(config, IMAGES)
     load = partial(_split, config)
     metrics = classification.run(config, "cifar10", load("grey", config["subset"]), load)
     colour = classification.raw(config, "cifar10", "raw_rgb_ridge", load("rgb", config["subset"]))
@@ -39,8 +40,6 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
     """The images in grey or in colour."""
-    if images not in ("grey", "rgb"):
-        raise ValueError(f'images are "grey" or "rgb", and a bank asks for {images!r}')
     smaller = [n for n in (n_train, config["subset"]) if n is not None]
     options = {"subset": min(smaller, default=None), "seed": config["seed"]}
     return Split(*cifar10.load(**options, grayscale=images == "grey"))

@@ -7,11 +7,10 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments.mnist import grey
+from pixelflow.experiments.mnist import IMAGES, grey
 from pixelflow.tasks import fashion_mnist
 
-KEYS = classification.KEYS
-reservoir_config = classification.reservoir_config
+KEYS = ("subset", "alphas", "banks", "image")
 DATASETS = ("fashion_mnist",)
 
 
@@ -28,6 +27,6 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As `classification.run` says.
     """
-    classification.check_models(config)
+    classification.check(config, IMAGES)
     load = partial(grey, fashion_mnist.load, config)
     return classification.run(config, "fashion_mnist", load("grey", config["subset"]), load)
