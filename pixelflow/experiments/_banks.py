@@ -59,6 +59,12 @@ def without_steps(config: ReservoirConfig) -> ReservoirConfig:
     )
 
 
+def best(rows: Sequence[Mapping[str, Any]], banks: Mapping[str, Any]) -> str:
+    """The bank with the highest mean accuracy on training images held out."""
+    held = {name: [r["held_out"] for r in rows if r["model"] == name] for name in banks}
+    return max(held, key=lambda name: float(np.mean(held[name])))
+
+
 def run(
     banks: Mapping[str, Mapping[str, Any]], dataset: str, load: Load
 ) -> tuple[dict[str, list[Scored]], list[tuple[str, str]], dict[str, Any]]:

@@ -12,6 +12,7 @@ from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
 reservoir_config = classification.reservoir_config
+best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("mnist",)
 IMAGES = ("grey",)
 
@@ -30,13 +31,16 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         As `classification.run` says.
     """
     classification.check(config, IMAGES)
-    load = partial(grey, mnist.load, config)
+    load = partial(split, config)
     return classification.run(config, "mnist", load("grey", config["subset"]), load)
 
 
-def grey(
-    load: Callable[..., Any], config: Mapping[str, Any], images: str, n_train: int | None
-) -> Split:
+def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
+    """What a bank of these `images` and `n_train` is trained and tested on."""
+    return grey(mnist.load, config, n_train)
+
+
+def grey(load: Callable[..., Any], config: Mapping[str, Any], n_train: int | None) -> Split:
     """Images of a data set that is grey."""
     smaller = [n for n in (n_train, config["subset"]) if n is not None]
     return Split(*load(subset=min(smaller, default=None), seed=config["seed"]))
