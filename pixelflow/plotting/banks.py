@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from pixelflow.core import ReservoirConfig
 from pixelflow.plotting.style import MARKS, PAPER_WIDTH
 from pixelflow.plotting.textures import look, trajectories
 
-TICKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
-TICKS += (0.98, 0.985, 0.99, 0.992, 0.994, 0.995, 0.996, 0.997, 0.998, 0.999)
+TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985)
+TICKS += (0.99, 0.993, 0.995, 0.997, 0.998, 0.999)
 BASELINES = {"raw": ("0.45", "s", "raw pixels"), "random": ("0.45", "D", "random features")}
 
 
@@ -102,6 +103,9 @@ def _labelled(axes: Sequence[Axes]) -> None:
         axis.set(xscale="log", yscale="logit")
         axis.set_xlabel(label, fontsize=8)
         axis.margins(x=0.12)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axis) < 2 else (1,)))
+        axis.xaxis.set_major_formatter("{x:,g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(lw=0.3, color="0.85")
         axis.set_axisbelow(True)
     axes[0].set_ylabel("accuracy on the test images", fontsize=8)
@@ -112,6 +116,11 @@ def _labelled(axes: Sequence[Axes]) -> None:
     for axis in axes:
         axis.yaxis.set_minor_locator(NullLocator())
         axis.tick_params(which="both", labelsize=7)
+
+
+def _decades(axis: Axes) -> float:
+    low, high = axis.get_xlim()
+    return math.log10(high / low)
 
 
 def bank_evolution(

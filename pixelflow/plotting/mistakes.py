@@ -32,7 +32,8 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
     -------
     matplotlib.figure.Figure
         Left, rows are true classes and columns predictions; shades are of the mistakes alone.
-        Right, the first of the images in the order of the test set: class above prediction.
+        Right, the first of the images in the order of the test set: class above prediction, or class as
+        prediction where names are short.
     """
     figure = plt.figure(figsize=(PAPER_WIDTH, 3.3), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
@@ -44,12 +45,13 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
     axes = right.subplots(4, COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
+    between = "\n" if max(map(len, classes)) > 2 else " as "
     for axis, (number, label, predicted) in zip(axes.flat, wrong, strict=False):
         x = X_test[number]
         image = x.reshape(image_shape(x.shape))
         style = {} if image.shape[-1] == 3 else {"cmap": "Greys", "vmin": 0, "vmax": 1}
         axis.imshow(image if image.shape[-1] == 3 else image[..., 0], **style)
-        axis.set_title(f"{classes[label]}\n{classes[predicted]}", fontsize=6, pad=2)
+        axis.set_title(f"{classes[label]}{between}{classes[predicted]}", fontsize=6, pad=2)
     return figure
 
 

@@ -129,47 +129,7 @@ rule cifar10:
         "results/benchmarks/cifar10.tsv"
     threads: 1024  # all there are: it measures times, so nothing runs beside it
     message:
-        "rule fashion_mnist:
-    input:
-        SHARED,
-        package("experiments/fashion_mnist.py", "experiments/mnist.py", *CLASSIFICATION),
-        FASHION_MNIST_SOURCES,
-        FASHION_MNIST,
-        notebook="notebooks/fashion_mnist.ipynb",
-        runner=RUNNER,
-    output:
-        result=shown(
-            "results/fashion_mnist.json", "Fashion-MNIST", "accuracies (JSON)", "fashion_mnist", CLASSES
-        ),
-        notebook=shown(
-            "results/notebooks/fashion_mnist.ipynb", "Fashion-MNIST", "notebook", "notebook", CLASSES
-        ),
-        banks="results/figures/fashion_mnist_banks.pdf",
-        bank_evolution="results/figures/fashion_mnist_bank_evolution.pdf",
-        errors="results/figures/fashion_mnist_errors.pdf",
-        banks_drawing=shown(
-            "results/figures/fashion_mnist_banks.svg", "Fashion-MNIST", "banks", "banks", CLASSES
-        ),
-        bank_evolution_drawing=shown(
-            "results/figures/fashion_mnist_bank_evolution.svg", "Fashion-MNIST", "a bank evolving", "bank_evolution", CLASSES
-        ),
-        errors_drawing=shown(
-            "results/figures/fashion_mnist_errors.svg", "Fashion-MNIST", "errors", "errors", CLASSES
-        ),
-    params:
-        parameters=parameters("fashion_mnist"),
-    log:
-        "results/logs/fashion_mnist.log",
-    benchmark:
-        "results/benchmarks/fashion_mnist.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
-    message:
-        "rule fashion_mnist: takes minutes at full size; {log} tells how far it is"
-    shell:
-        RUN_NOTEBOOK
-
-
-rule cifar10: takes minutes at full size; {log} tells how far it is"
+        "rule cifar10: takes minutes at full size; {log} tells how far it is"
     shell:
         RUN_NOTEBOOK
 
