@@ -20,7 +20,10 @@ from pixelflow.plotting.textures import look, trajectories
 
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985)
 TICKS += (0.99, 0.993, 0.995, 0.997, 0.998, 0.999)
-BASELINES = {"raw": ("0.45", "s", "raw pixels"), "random": ("0.45", "D", "random features")}
+BASELINES = {
+    "raw_": ("0.45", "s", "raw pixels"),
+    "random_features_": ("0.45", "D", "random features"),
+}
 
 
 def bank_accuracies(metrics: Mapping[str, Any], banks: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -41,20 +44,20 @@ def bank_accuracies(metrics: Mapping[str, Any], banks: Mapping[str, Mapping[str,
         95% intervals. Accuracies are spaced by their log-odds, so that those near 1 lie apart.
     """
     figure, axes = plt.subplots(1, 2, figsize=(PAPER_WIDTH, 2.9), sharey=True, layout="constrained")
-    handles = []
+    handles, drawn = [], set()
     for i, (label, names) in enumerate(families(banks).items()):
         color = MARKS[i % len(MARKS)][0]
         marker = "o^sDv<>pPX*h"[i % 12]
         for end, line, fill in (("", "-", color), ("_zero_steps", "--", "white")):
             found = [f"{name}{end}" for name in names if f"{name}{end}" in metrics["summary"]]
             _curve(axes, metrics, found, line, color=color, marker=marker, mfc=fill)
+            drawn.update(found)
         handles.append(Line2D([], [], color=color, marker=marker, ms=4, lw=1, label=label))
-    ends = {name.removesuffix("_zero_steps") for name in metrics["summary"]} & {*banks}
-    if any(f"{name}_zero_steps" in metrics["summary"] for name in ends):
+    if any(name.endswith("_zero_steps") for name in drawn):
         style = {"color": "0.2", "ls": "--", "marker": "o", "mfc": "white", "ms": 4, "lw": 1}
         handles.append(Line2D([], [], **style, label="the same, zero steps"))
     for kind, (color, marker, label) in BASELINES.items():
-        found = [name for name in metrics["summary"] if name.startswith(kind)]
+        found = [n for n in metrics["summary"] if n.startswith(kind) and n not in drawn]
         for name in found:
             _curve(axes, metrics, [name], "", color=color, marker=marker, mfc=color)
         if found:

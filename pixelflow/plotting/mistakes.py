@@ -32,8 +32,8 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
     -------
     matplotlib.figure.Figure
         Left, rows are true classes and columns predictions; shades are of the mistakes alone.
-        Right, the first of the images in the order of the test set: class above prediction, or class as
-        prediction where names are short.
+        Right, the first of the images in the order of the test set: class above prediction, or
+        class as prediction where names are short.
     """
     figure = plt.figure(figsize=(PAPER_WIDTH, 3.3), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
