@@ -14,11 +14,13 @@ rule all:
     default_target: True
     input:
         "results/mnist.json",
+        "results/fashion_mnist.json",
         "results/cifar10.json",
         "results/published.json",
         "results/eikonal.json",
         "results/speed.json",
         "results/notebooks/mnist.ipynb",
+        "results/notebooks/fashion_mnist.ipynb",
         "results/notebooks/cifar10.ipynb",
         "results/notebooks/published.ipynb",
         "results/notebooks/eikonal.ipynb",

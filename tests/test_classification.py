@@ -33,6 +33,7 @@ CONFIG = {
     },
     "alphas": [0.01, 1, 100],
     "random_features": {"gammas": [2.0, 0.02, 0.1], "seeds": [0, 5, 7]},
+    "banks": {},
     "figure_steps": [0, 1],
     "image": 0,
 }
@@ -57,9 +58,14 @@ def split():
     return Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
 
 
+def no_bank(images, n_train):
+    """What a bank would see."""
+    raise AssertionError("there is no bank")
+
+
 @pytest.fixture(scope="module")
 def metrics(split):
-    return classification.run(CONFIG, "digits", split)
+    return classification.run(CONFIG, "digits", split, no_bank)
 
 
 def by_model(metrics):
@@ -165,7 +171,7 @@ def test_the_candidate_that_is_best_on_held_out_images_is_taken(metrics):
 
 def test_nothing_is_chosen_on_test_images(metrics, split):
     shuffled = np.random.default_rng(0).permutation(split.y_test)
-    other = classification.run(CONFIG, "digits", split._replace(y_test=shuffled))
+    other = classification.run(CONFIG, "digits", split._replace(y_test=shuffled), no_bank)
     assert other["selection"] == metrics["selection"]
     chosen = ("model", "steps", "alpha", "seed")
     for row, twin in zip(other["rows"], metrics["rows"], strict=True):
@@ -178,7 +184,7 @@ def test_test_images_are_used_once_a_row(metrics, split, monkeypatch):
     monkeypatch.setattr(
         RidgeReadout, "predict", lambda self, X: (sizes.append(len(X)), predict(self, X))[1]
     )
-    again = classification.run(CONFIG, "digits", split)
+    again = classification.run(CONFIG, "digits", split, no_bank)
     assert sizes == [N_TEST] * len(metrics["rows"])
     timeless = [
         [{k: v for k, v in row.items() if not k.endswith("_s")} for row in found["rows"]]

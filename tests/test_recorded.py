@@ -50,3 +50,26 @@ def test_figures_of_a_recorded_result_are_made_or_say_that_there_are_none(
         drawing = (tmp_path / f"speed_{name}_gpu.svg").read_text()
         assert ("<!-- not measured -->" in drawing) != whole
         assert (tmp_path / f"speed_{name}_gpu.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_figure_of_recorded_banks(tmp_path, monkeypatch):
+    """A line for the two that differ in members only, and one for the other."""
+    small = {"tier": "random", "augment": None, "images": "grey", "n_train": None}
+    banks = {
+        f"{name}_{members}": {**small, "reservoirs": [{"members": members, "rule": rule}]}
+        for name, rule, members in (("a", "wave", 8), ("a", "wave", 2), ("b", "coupled", 2))
+    }
+    rows, summary = [], {}
+    for name in ("raw_ridge", *(f"{name}{end}" for name in banks for end in ("", "_zero_steps"))):
+        rows += [{"model": name, "D": 5, "fit_s": 1.5}, {"model": name, "D": 5, "fit_s": 2.5}]
+        summary[name] = {"mean_accuracy": 0.9, "low_accuracy": 0.8, "high_accuracy": 1.2}
+    path = tmp_path / "recorded" / "gpu" / "fashion_mnist.json"
+    metrics = {"rows": rows, "summary": summary}
+    results.save(path, results.wrap("fashion_mnist", {"banks": banks}, metrics))
+    monkeypatch.setattr(sys, "argv", ["x", str(path), "--out", str(tmp_path)])
+    recorded_figures.main()
+    drawing = (tmp_path / "fashion_mnist_banks_gpu.svg").read_text()
+    assert "<!-- a (random) -->" in drawing and "<!-- b 2 (random) -->" in drawing
+    assert "<!-- raw pixels -->" in drawing and "<!-- the same, zero steps -->" in drawing
+    assert "<!-- random features -->" not in drawing
+    assert (tmp_path / "fashion_mnist_banks_gpu.pdf").read_bytes().startswith(b"%PDF")

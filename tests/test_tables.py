@@ -40,6 +40,11 @@ def accuracies(mean, low, high, n_seeds=1, **more):
     return {**entry, "n_seeds": n_seeds, **more}
 
 
+def result(banks=None, **metrics):
+    """A result without banks unless they are given."""
+    return {"config": {"banks": banks} if banks else {}, "metrics": metrics}
+
+
 def test_a_table_of_groups_has_space_between_them_and_none_for_empty_ones():
     table = tables.tabular("lr", ["a", "b"], [[["1", "2"]], [], [["3", "4"], ["5", "6"]]])
     assert parsed(table) == (["a", "b"], [["1", "2"], ["3", "4"], ["5", "6"]])
@@ -56,7 +61,7 @@ def test_a_row_for_every_model():
         "wave_&_co": accuracies(0.92812, 0.9, 0.95, non_affine=0.125),
         "random_features": accuracies(1.0, 0.99999, 1.00001, n_seeds=2, non_affine=0.0),
     }
-    head, found = parsed(tables.classification({"metrics": {"rows": rows, "summary": summary}}))
+    head, found = parsed(tables.classification(result(rows=rows, summary=summary)))
     assert len(head) == 8
     first, second = found
     assert first == [r"wave \& co", "4", "2{,}048", "10", "1", ".9281", "[.9000, .9500]", ".12"]
@@ -75,7 +80,7 @@ def test_comparisons_are_grouped_by_model():
         "wave_against_random_features": comparison(0.0),
     }
     other = {"mnist_64_wave_against_mnist_raw": comparison(0.0193, gained=2, lost=1)}
-    found, other = ({"metrics": {"comparisons": pairs}} for pairs in (found, other))
+    found, other = (result(comparisons=pairs) for pairs in (found, other))
     table = tables.comparisons(found, other)
     between = f"[{MINUS}.0100, {PLUS}.0200]"
     head, rows = parsed(table)
@@ -86,6 +91,74 @@ def test_comparisons_are_grouped_by_model():
         ["mnist 64 wave", "mnist raw", "2", "1", f"{PLUS}.0193", between, ".051"],
     ]
     assert head[-1] == "$p$" and table.count("addlinespace") == 2
+
+
+BANKS = {
+    "big_&_bad": {"tier": "data patches", "images": "rgb", "augment": {"flip": True}},
+    "alone": {"tier": "random", "images": "grey", "augment": None},
+}
+
+
+def bank_result():
+    """Two banks, one of them with its zero steps, and a rule."""
+    row = {"steps": 4, "D": 12288, "n_train": 50000, "alpha": 10.0}
+    models = ("raw_ridge", "big_&_bad", "big_&_bad_zero_steps", "alone")
+    rows = [{"model": name, **row, "steps": 0 if "zero" in name else 4} for name in models]
+    summary = {
+        "raw_ridge": accuracies(0.5, 0.4, 0.6, non_affine=0.0),
+        "big_&_bad": accuracies(0.81, 0.8, 0.82, n_seeds=5),
+        "big_&_bad_zero_steps": accuracies(0.83, 0.82, 0.84, n_seeds=5),
+        "alone": accuracies(0.7, 0.69, 0.71),
+    }
+    over = {"difference_accuracy": -0.02, "low_accuracy": -0.03, "high_accuracy": 0.001}
+    pairs = {
+        "wave_against_raw_ridge": comparison(0.1, gained=3, lost=2),
+        "big_&_bad_against_big_&_bad_zero_steps": comparison(-0.02, over_seeds=over),
+        "big_&_bad_against_alone": comparison(0.11),
+    }
+    return result(BANKS, rows=rows, summary=summary, comparisons=pairs)
+
+
+def test_banks_beside_the_same_without_steps_by_machine():
+    here, there = bank_result(), bank_result()
+    head, rows = parsed(tables.banks({"This run": here, "H100 machine": there}))
+    assert len(head) == 10 and len(rows) == 6
+    assert [row[0] for row in rows if not any(row[1:])] == [
+        r"\emph{This run}",
+        r"\emph{H100 machine}",
+    ]
+    assert rows[1][:6] == [
+        r"big \& bad",
+        "data patches",
+        "rgb, copies",
+        "50{,}000",
+        "4",
+        "12{,}288",
+    ]
+    assert rows[1][6:] == ["5", ".8100", "[.8000, .8200]", ".8300"]
+    assert rows[2][:3] == ["alone", "random", "grey"] and rows[2][-1] == "--"
+
+
+def test_banks_are_tested_over_images_and_over_seeds():
+    _, rows = parsed(tables.bank_comparisons({"This run": bank_result()}))
+    between = f"[{MINUS}.0100, {PLUS}.0200]"
+    over = f"[{MINUS}.0300, {PLUS}.0010]"
+    assert rows[1:] == [
+        [r"big \& bad", "zero steps", f"{MINUS}.0200", between, ".051", over],
+        [r"big \& bad", "alone", f"{PLUS}.1100", between, ".051", "--"],
+    ]
+
+
+def test_banks_are_not_among_the_rules():
+    found = bank_result()
+    assert [row[0] for row in parsed(tables.classification(found))[1]] == ["raw ridge"]
+    assert [row[:2] for row in parsed(tables.comparisons(found))[1]] == [["wave", "raw ridge"]]
+
+
+def test_a_result_whose_banks_are_compared_with_nothing_says_so():
+    alone = {"alone": BANKS["alone"]}
+    found = result(alone, comparisons={"wave_against_raw_ridge": comparison(0.1)})
+    assert parsed(tables.bank_comparisons({"This run": found}))[1][1:] == [["--"] * 6]
 
 
 def published_result(models):

@@ -21,8 +21,16 @@ from waiting import wait_for
 from pixelflow import results
 
 SMOKE = ["--configfile", "config/smoke.yaml"]
-N_DATA_FILES = {"mnist": 4, "cifar10": 6, "published": 10, "eikonal": 0, "speed": 4}
+N_DATA_FILES = {
+    "mnist": 4,
+    "fashion_mnist": 4,
+    "cifar10": 6,
+    "published": 10,
+    "eikonal": 0,
+    "speed": 4,
+}
 EXPERIMENTS = {*N_DATA_FILES}
+CLASSIFIED = {"mnist", "fashion_mnist", "cifar10", "published"}
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +120,10 @@ def test_nothing_is_done_twice(project):
     ("name", "again"),
     [
         ("pixelflow/core/rules.py", EXPERIMENTS),
-        ("pixelflow/experiments/_classification.py", {"mnist", "cifar10", "published"}),
+        ("pixelflow/models/stream.py", EXPERIMENTS),
+        ("pixelflow/experiments/_classification.py", CLASSIFIED),
+        ("pixelflow/experiments/_banks.py", CLASSIFIED),
+        ("pixelflow/experiments/mnist.py", {"mnist", "fashion_mnist"}),
         ("pixelflow/experiments/published.py", {"published"}),
         ("pixelflow/tasks/eikonal.py", {"eikonal"}),
         ("pixelflow/experiments/_speed/field_timing.py", {"speed"}),
@@ -146,6 +157,9 @@ def test_the_other_config_runs_the_experiments_that_differ_again(project):
     [
         ("subset:", "subste:", "mnist: .*'subste' was unexpected"),
         ("  alphas:", "  alpha:", "mnist: .*'alpha' was unexpected"),
+        ("tier:", "teir:", r"mnist\.banks\.\w+: .*'teir' was unexpected"),
+        ("members:", "member:", r"mnist\.banks\.\w+\.reservoirs\.0: .*'member' was unexpected"),
+        ("pool:", "pol:", r"mnist\.banks\.\w+\.reservoirs\.0\.probe: .*'pol' was unexpected"),
         ("clip:", "klip:", r"published\.rows\.mnist_raw: .*'klip' was unexpected"),
         ("  threshold:", "  treshold:", "eikonal: .*'treshold' was unexpected"),
         ("  copy_mib:", "  copy_mb:", "speed: .*'copy_mb' was unexpected"),

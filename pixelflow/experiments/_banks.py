@@ -17,23 +17,33 @@ from sklearn.metrics import confusion_matrix
 from pixelflow import ReservoirClassifier
 from pixelflow.core import ReservoirConfig
 from pixelflow.experiments._scores import Scored, Split
+from pixelflow.models.copies import Copies
 
 KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
+ZERO_STEPS = "_zero_steps"  # what comes after the name of a bank without its steps
 WRONG = 24  # images that a bank gets wrong, of which a result tells
 Load = Callable[[str, int | None], Split]
 logger = logging.getLogger(__name__)
 
 
-def check(banks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse a bank that can't be before anything is loaded or trained."""
+def check(banks: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> None:
+    """Refuse a bank that can't be, of images of these kinds, before anything is loaded."""
     for name, bank in banks.items():
         wrong = sorted(set(KEYS) ^ set(bank))
         if wrong:
             raise ValueError(f"bank {name!r}: missing or unknown {wrong}; it has {KEYS}")
-        reservoirs(bank, 0)
-        unknown = [other for other in bank["against"] if other not in banks]
+        if bank["images"] not in images:
+            raise ValueError(f"bank {name!r} asks for images {bank['images']!r}, of {images}")
+        if not bank["seeds"] or len(set(bank["seeds"])) < len(bank["seeds"]):
+            raise ValueError(f"bank {name!r} needs seeds that differ, got {bank['seeds']}")
+        for config in reservoirs(bank, 0):
+            without_steps(config)
+        Copies.checked(bank["augment"])
+        unknown = [other for other in bank["against"] if other not in banks or other == name]
         if unknown:
             raise ValueError(f"bank {name!r} is compared with {unknown}, of {list(banks)}")
+        if f"{name}{ZERO_STEPS}" in banks:
+            raise ValueError(f"{name}{ZERO_STEPS!r} is the name of bank {name!r} without steps")
 
 
 def reservoirs(bank: Mapping[str, Any], seed: int) -> list[ReservoirConfig]:
@@ -47,6 +57,12 @@ def without_steps(config: ReservoirConfig) -> ReservoirConfig:
     return config.with_params(
         steps=0, probe__snapshots=None, members=read * config.members, rule_params={}, medium={}
     )
+
+
+def best(rows: Sequence[Mapping[str, Any]], banks: Mapping[str, Any]) -> str:
+    """The bank with the highest mean accuracy on training images held out."""
+    held = {name: [r["held_out"] for r in rows if r["model"] == name] for name in banks}
+    return max(held, key=lambda name: float(np.mean(held[name])))
 
 
 def run(
@@ -77,7 +93,7 @@ def run(
     errors: dict[str, Any] = {}
     for name, bank in banks.items():
         split = load(bank["images"], bank["n_train"])
-        labels = [name, f"{name}_zero_steps"] if bank["zero_steps"] else [name]
+        labels = [name, f"{name}{ZERO_STEPS}"] if bank["zero_steps"] else [name]
         for label in labels:
             scored[label] = []
             for seed in bank["seeds"]:

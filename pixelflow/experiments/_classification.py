@@ -1,4 +1,4 @@
-"""A data set classified: raw pixels, rules, the same without steps or clip, and random features.
+"""A data set classified: raw pixels, rules, their ablations, random features, and banks.
 
 What `mnist`, `cifar10` and `published` share. Every model has the same readout; what is to be
 chosen is chosen on training images held out, and the test images are used once per row.
@@ -40,7 +40,8 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
     Parameters
     ----------
     config : mapping
-        The experiment's section of the config, whose schema describes it, and "seed".
+        The experiment's section of the config, whose schema describes it, and "seed". Without
+        "models" there are raw pixels and banks.
     dataset : str
         Its name in the rows.
     split : Split
@@ -54,15 +55,39 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
         "rows": one per model and seed. "summary": for each random model the mean and 95% interval
         over seeds, for each other the accuracy and the interval that the number of test images
         leaves, and how far it is from an affine map. "comparisons": paired tests of each rule with
-        its companions and baselines. "selection": the held-out accuracies from which steps and
-        kernel widths were chosen. "errors": what the banks get wrong.
+        its companions and baselines, and of each bank with the same without steps and others.
+        "selection": the held-out accuracies from which steps and kernel widths were chosen.
+        "errors": what the banks get wrong.
     """
     scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
+    pairs: list[tuple[str, str]] = []
+    selection: dict[str, dict[str, float]] = {}
+    if "models" in config:
+        of_rules, pairs, selection = _rules(config, dataset, split)
+        scored |= of_rules
+    of_banks, more_pairs, errors = banks.run(config["banks"], dataset, load)
+    scored |= of_banks
+    return {
+        "rows": [one.row for several in scored.values() for one in several],
+        "summary": summary(scored),
+        "comparisons": comparisons(scored, pairs + more_pairs),
+        "n_train": len(split.X_train),
+        "n_test": len(split.X_test),
+        "selection": selection,
+        "errors": errors,
+    }
+
+
+def _rules(
+    config: Mapping[str, Any], dataset: str, split: Split
+) -> tuple[dict[str, list[Scored]], list[tuple[str, str]], dict[str, dict[str, float]]]:
+    """Each of the config's models, its companions and random features; pairs; what was chosen."""
+    scored: dict[str, list[Scored]] = {}
+    pairs: list[tuple[str, str]] = []
     select = partial(_held_out, config, *_selection(config, split))
     seed, gammas = config["seed"], config["random_features"]["gammas"]
     selection: dict[str, dict[str, float]] = {}
     features: dict[int, str] = {}  # the name of as many random features
-    pairs = []
     for name, model in config["models"].items():
         selection[name] = select(
             name, {str(t): transform_of(reservoir_config(model, t, seed)) for t in model["steps"]}
@@ -83,18 +108,7 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
                 config, dataset, features[size], size, selection[features[size]], split
             )
         pairs += [(name, other) for other in (*list(runs)[1:], "raw_ridge", features[size])]
-    of_banks, more_pairs, errors = banks.run(config["banks"], dataset, load)
-    scored |= of_banks
-    pairs += more_pairs
-    return {
-        "rows": [one.row for several in scored.values() for one in several],
-        "summary": summary(scored),
-        "comparisons": comparisons(scored, pairs),
-        "n_train": len(split.X_train),
-        "n_test": len(split.X_test),
-        "selection": selection,
-        "errors": errors,
-    }
+    return scored, pairs, selection
 
 
 def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> ReservoirConfig:
@@ -111,12 +125,19 @@ def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> Reservo
     )
 
 
-def check_models(config: Mapping[str, Any]) -> None:
-    """Refuse a model that can't be before anything is loaded or trained."""
-    for model in config["models"].values():
+def check(config: Mapping[str, Any], images: Sequence[str]) -> None:
+    """Refuse a model or bank that can't be before anything is loaded or trained."""
+    models = config.get("models", {})
+    for model in models.values():
         for steps in model["steps"]:
             reservoir_config(model, steps, config["seed"])
-    banks.check(config["banks"])
+    banks.check(config["banks"], images)
+    ends = ("", "_zero_steps", "_unclipped")
+    taken = {"raw_ridge", "raw_rgb_ridge", *(f"{name}{end}" for name in models for end in ends)}
+    taken |= {f"random_features_as_{name}" for name in models}
+    doubled = [name for name in config["banks"] if {name, f"{name}_zero_steps"} & taken]
+    if doubled:
+        raise ValueError(f"banks {doubled} have names of models or baselines")
 
 
 def fit(

@@ -26,6 +26,14 @@ class Scored(NamedTuple):
     right: np.ndarray
 
 
+class Difference(NamedTuple):
+    """The mean of differences, one for each seed, and its 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
 def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
     """Accuracy and 95% interval of each model: over its seeds, or of its one run."""
     found = {}
@@ -57,7 +65,7 @@ def comparisons(
             entry["lost"] = int((rights[1] & ~rights[0]).sum())
         elif len(rights[0]) == len(rights[1]):
             each = stats.over_seeds(np.mean(rights[0], axis=1) - np.mean(rights[1], axis=1))
-            entry["over_seeds"] = each._asdict()
+            entry["over_seeds"] = _accuracies(Difference(*each)._asdict())
         kind = "random_features" if other.startswith("random_features") else other
         found[f"{name}_against_{kind}"] = entry
     corrected = stats.holm([entry["p"] for entry in found.values()])

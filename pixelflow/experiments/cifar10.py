@@ -12,7 +12,9 @@ from pixelflow.tasks import cifar10
 
 KEYS = classification.KEYS
 reservoir_config = classification.reservoir_config
+best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("cifar10",)
+IMAGES = ("grey", "rgb")
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,8 +30,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As `classification.run` says, and the row "raw_rgb_ridge": what grey gives away.
     """
-    classification.check_models(config)
-    load = partial(_split, config)
+    classification.check(config, IMAGES)
+    load = partial(split, config)
     metrics = classification.run(config, "cifar10", load("grey", config["subset"]), load)
     colour = classification.raw(config, "cifar10", "raw_rgb_ridge", load("rgb", config["subset"]))
     metrics["rows"].insert(1, colour.row)
@@ -37,10 +39,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     return metrics
 
 
-def _split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
-    """The images in grey or in colour."""
-    if images not in ("grey", "rgb"):
-        raise ValueError(f'images are "grey" or "rgb", and a bank asks for {images!r}')
+def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
+    """What a bank of these `images` and `n_train` is trained and tested on."""
     smaller = [n for n in (n_train, config["subset"]) if n is not None]
     options = {"subset": min(smaller, default=None), "seed": config["seed"]}
     return Split(*cifar10.load(**options, grayscale=images == "grey"))

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments.mnist import grey
+from pixelflow.experiments._scores import Split
+from pixelflow.experiments.mnist import IMAGES, grey
 from pixelflow.tasks import fashion_mnist
 
-KEYS = classification.KEYS
-reservoir_config = classification.reservoir_config
+KEYS = ("subset", "alphas", "banks", "image")
+best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("fashion_mnist",)
 
 
@@ -28,6 +29,11 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As `classification.run` says.
     """
-    classification.check_models(config)
-    load = partial(grey, fashion_mnist.load, config)
+    classification.check(config, IMAGES)
+    load = partial(split, config)
     return classification.run(config, "fashion_mnist", load("grey", config["subset"]), load)
+
+
+def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
+    """What a bank of these `images` and `n_train` is trained and tested on."""
+    return grey(fashion_mnist.load, config, n_train)

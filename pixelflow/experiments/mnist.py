@@ -12,7 +12,9 @@ from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
 reservoir_config = classification.reservoir_config
+best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("mnist",)
+IMAGES = ("grey",)
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,16 +30,17 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     dict
         As `classification.run` says.
     """
-    classification.check_models(config)
-    load = partial(grey, mnist.load, config)
+    classification.check(config, IMAGES)
+    load = partial(split, config)
     return classification.run(config, "mnist", load("grey", config["subset"]), load)
 
 
-def grey(
-    load: Callable[..., Any], config: Mapping[str, Any], images: str, n_train: int | None
-) -> Split:
-    """Images that are grey, of a data set that has no others."""
-    if images != "grey":
-        raise ValueError(f"these images are grey, and a bank asks for {images!r}")
+def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
+    """What a bank of these `images` and `n_train` is trained and tested on."""
+    return grey(mnist.load, config, n_train)
+
+
+def grey(load: Callable[..., Any], config: Mapping[str, Any], n_train: int | None) -> Split:
+    """Images of a data set that is grey."""
     smaller = [n for n in (n_train, config["subset"]) if n is not None]
     return Split(*load(subset=min(smaller, default=None), seed=config["seed"]))

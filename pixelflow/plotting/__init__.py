@@ -2,6 +2,8 @@
 
 from pixelflow.plotting.accuracy import accuracies
 from pixelflow.plotting.arrival import arrival_maps, errors
+from pixelflow.plotting.banks import bank_accuracies, bank_evolution
+from pixelflow.plotting.mistakes import mistakes
 from pixelflow.plotting.speed import roofline, scaling
 from pixelflow.plotting.style import save
 from pixelflow.plotting.textures import animation, evolution, trajectory
@@ -10,8 +12,11 @@ __all__ = [
     "accuracies",
     "animation",
     "arrival_maps",
+    "bank_accuracies",
+    "bank_evolution",
     "errors",
     "evolution",
+    "mistakes",
     "roofline",
     "save",
     "scaling",

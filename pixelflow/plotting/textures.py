@@ -42,9 +42,9 @@ def evolution(
     )
     for row, (label, config) in zip(axes, configs.items(), strict=True):
         images = trajectory(config, x, times)[..., 0]
-        look = _look(images)
+        style = look(images)
         for axis, image in zip(row, images, strict=True):
-            axis.imshow(image, **look)
+            axis.imshow(image, **style)
             axis.set(xticks=[], yticks=[])
         row[0].set_ylabel(label.replace("_", " "), fontsize=8)
     for axis, t in zip(axes[0], times, strict=True):
@@ -78,9 +78,7 @@ def animation(
     )
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.86, wspace=0.04)
     films = [trajectory(config, x, range(steps + 1))[..., channel] for config in configs.values()]
-    images = [
-        axis.imshow(film[0], **_look(film)) for axis, film in zip(axes[0], films, strict=True)
-    ]
+    images = [axis.imshow(film[0], **look(film)) for axis, film in zip(axes[0], films, strict=True)]
     for axis in axes[0]:
         axis.set(xticks=[], yticks=[])
 
@@ -94,7 +92,7 @@ def animation(
     return FuncAnimation(figure, show, frames=steps + 1, interval=100)
 
 
-def _look(images: np.ndarray) -> dict[str, Any]:
+def look(images: np.ndarray) -> dict[str, Any]:
     """How `imshow` is to colour images on one scale: grey, or in two colours about zero."""
     top = float(np.abs(images).max()) or 1.0
     signed = bool((images < 0).any())
@@ -108,7 +106,19 @@ def _look(images: np.ndarray) -> dict[str, Any]:
 
 def trajectory(config: ReservoirConfig, x: np.ndarray, times: Sequence[int]) -> np.ndarray:
     """Textures (T, H, W, C) of one input's first member after each of the times."""
+    return trajectories(replace(config, members=1), x, times)[0]
+
+
+def trajectories(
+    config: ReservoirConfig, x: np.ndarray, times: Sequence[int], fit: np.ndarray | None = None
+) -> np.ndarray:
+    """Textures (M, T, H, W, C) of one input after each of the times.
+
+    An encoder that learns does so of the inputs `fit`.
+    """
     probe = Probe(snapshots=tuple(times))
-    whole = Reservoir(replace(config, steps=max(times), members=1, probe=probe))
-    shape = (len(times), config.channels, config.height, config.width)
-    return np.moveaxis(whole.transform(np.asarray(x)[None])[0].reshape(shape), 1, -1)
+    whole = Reservoir(replace(config, steps=max(times), probe=probe))
+    if fit is not None:
+        whole.fit(fit)
+    shape = (config.members, len(times), config.channels, config.height, config.width)
+    return np.moveaxis(whole.transform(np.asarray(x)[None])[0].reshape(shape), 2, -1)

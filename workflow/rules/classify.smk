@@ -1,7 +1,9 @@
 """Image classification."""
 
 CLASSES = "Image classification"
-CLASSIFICATION = ["experiments/_classification.py", "experiments/_companions.py"]
+CLASSIFICATION = [
+    f"experiments/_{name}.py" for name in ("classification", "companions", "banks", "scores")
+]
 
 
 rule mnist:
@@ -17,11 +19,23 @@ rule mnist:
         notebook=shown("results/notebooks/mnist.ipynb", "MNIST", "notebook", "notebook", CLASSES),
         accuracies="results/figures/mnist_accuracies.pdf",
         evolution="results/figures/mnist_evolution.pdf",
+        banks="results/figures/mnist_banks.pdf",
+        bank_evolution="results/figures/mnist_bank_evolution.pdf",
+        errors="results/figures/mnist_errors.pdf",
         accuracies_drawing=shown(
             "results/figures/mnist_accuracies.svg", "MNIST", "accuracies", "mnist", CLASSES
         ),
         evolution_drawing=shown(
             "results/figures/mnist_evolution.svg", "MNIST", "a digit evolving", "mnist_evolution", CLASSES
+        ),
+        banks_drawing=shown(
+            "results/figures/mnist_banks.svg", "MNIST", "banks", "banks", CLASSES
+        ),
+        bank_evolution_drawing=shown(
+            "results/figures/mnist_bank_evolution.svg", "MNIST", "a bank evolving", "bank_evolution", CLASSES
+        ),
+        errors_drawing=shown(
+            "results/figures/mnist_errors.svg", "MNIST", "errors", "errors", CLASSES
         ),
     params:
         parameters=parameters("mnist"),
@@ -32,6 +46,46 @@ rule mnist:
     threads: 1024  # all there are: it measures times, so nothing runs beside it
     message:
         "rule mnist: takes minutes at full size; {log} tells how far it is"
+    shell:
+        RUN_NOTEBOOK
+
+
+rule fashion_mnist:
+    input:
+        SHARED,
+        package("experiments/fashion_mnist.py", "experiments/mnist.py", *CLASSIFICATION),
+        FASHION_MNIST_SOURCES,
+        FASHION_MNIST,
+        notebook="notebooks/fashion_mnist.ipynb",
+        runner=RUNNER,
+    output:
+        result=shown(
+            "results/fashion_mnist.json", "Fashion-MNIST", "accuracies (JSON)", "fashion_mnist", CLASSES
+        ),
+        notebook=shown(
+            "results/notebooks/fashion_mnist.ipynb", "Fashion-MNIST", "notebook", "notebook", CLASSES
+        ),
+        banks="results/figures/fashion_mnist_banks.pdf",
+        bank_evolution="results/figures/fashion_mnist_bank_evolution.pdf",
+        errors="results/figures/fashion_mnist_errors.pdf",
+        banks_drawing=shown(
+            "results/figures/fashion_mnist_banks.svg", "Fashion-MNIST", "banks", "banks", CLASSES
+        ),
+        bank_evolution_drawing=shown(
+            "results/figures/fashion_mnist_bank_evolution.svg", "Fashion-MNIST", "a bank evolving", "bank_evolution", CLASSES
+        ),
+        errors_drawing=shown(
+            "results/figures/fashion_mnist_errors.svg", "Fashion-MNIST", "errors", "errors", CLASSES
+        ),
+    params:
+        parameters=parameters("fashion_mnist"),
+    log:
+        "results/logs/fashion_mnist.log",
+    benchmark:
+        "results/benchmarks/fashion_mnist.tsv"
+    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    message:
+        "rule fashion_mnist: takes minutes at full size; {log} tells how far it is"
     shell:
         RUN_NOTEBOOK
 
@@ -49,11 +103,23 @@ rule cifar10:
         notebook=shown("results/notebooks/cifar10.ipynb", "CIFAR-10", "notebook", "notebook", CLASSES),
         accuracies="results/figures/cifar10_accuracies.pdf",
         evolution="results/figures/cifar10_evolution.pdf",
+        banks="results/figures/cifar10_banks.pdf",
+        bank_evolution="results/figures/cifar10_bank_evolution.pdf",
+        errors="results/figures/cifar10_errors.pdf",
         accuracies_drawing=shown(
             "results/figures/cifar10_accuracies.svg", "CIFAR-10", "accuracies", "cifar10", CLASSES
         ),
         evolution_drawing=shown(
             "results/figures/cifar10_evolution.svg", "CIFAR-10", "a photograph evolving", "cifar10_evolution", CLASSES
+        ),
+        banks_drawing=shown(
+            "results/figures/cifar10_banks.svg", "CIFAR-10", "banks", "banks", CLASSES
+        ),
+        bank_evolution_drawing=shown(
+            "results/figures/cifar10_bank_evolution.svg", "CIFAR-10", "a bank evolving", "bank_evolution", CLASSES
+        ),
+        errors_drawing=shown(
+            "results/figures/cifar10_errors.svg", "CIFAR-10", "errors", "errors", CLASSES
         ),
     params:
         parameters=parameters("cifar10"),
@@ -96,3 +162,24 @@ rule published:
         "rule published: takes minutes at full size; {log} tells how far it is"
     shell:
         RUN_NOTEBOOK
+
+
+rule recorded_banks:
+    input:
+        package("results.py", "files.py", "plotting/*.py", "core/**/*.py"),
+        result="results/recorded/{device}/{name}.json",
+        script="workflow/scripts/recorded_figures.py",
+    output:
+        "results/figures/{name}_banks_{device}.pdf",
+        shown(
+            "results/figures/{name}_banks_{device}.svg",
+            *("{name}", "banks, recorded on {device}", "recorded_banks", CLASSES),
+        ),
+    wildcard_constraints:
+        name="mnist|fashion_mnist|cifar10",
+    log:
+        "results/logs/recorded_banks_{name}_{device}.log",
+    benchmark:
+        "results/benchmarks/recorded_banks_{name}_{device}.tsv"
+    shell:
+        "{PYTHON:q} {input.script} {input.result} --out results/figures > {log} 2>&1"

@@ -47,7 +47,7 @@ def package(*patterns):
 
 SHARED = package(
     "*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh", "readouts/**/*.py",
-    "plotting/*.py", "experiments/__init__.py",
+    "models/*.py", "plotting/*.py", "experiments/__init__.py",
 )
 RUNNER = "workflow/scripts/run_notebook.py"
 RUN_NOTEBOOK = (

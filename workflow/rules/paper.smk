@@ -1,6 +1,7 @@
 """The paper: its numbers as macros, and the PDF."""
 
-NAMES = ["mnist", "cifar10", "published", "eikonal", "speed"]
+CLASSIFIED = ["mnist", "fashion_mnist", "cifar10"]
+NAMES = [*CLASSIFIED, "published", "eikonal", "speed"]
 RESULTS = [f"results/{name}.json" for name in NAMES]
 RECORDED = sorted(map(str, Path("results/recorded").glob("*/*.json")))
 FIGURES = [
@@ -9,6 +10,8 @@ FIGURES = [
         *("mnist_evolution", "mnist_accuracies", "cifar10_evolution", "cifar10_accuracies"),
         *("eikonal_maps", "eikonal_errors", "speed_scaling", "speed_roofline"),
         *("speed_scaling_h100", "speed_roofline_h100"),
+        *(f"{name}_{what}" for name in CLASSIFIED for what in ("banks", "bank_evolution", "errors")),
+        *(f"{p.stem}_banks_{p.parent.name}" for p in map(Path, RECORDED) if p.stem in CLASSIFIED),
     )
 ]
 TABLES = [
@@ -17,6 +20,7 @@ TABLES = [
         *("mnist", "mnist_comparisons", "cifar10", "cifar10_comparisons"),
         *("published", "published_comparisons", "eikonal", "times"),
         *("speed_device", "speed_host", "first_call"),
+        *(f"{name}_{what}" for name in CLASSIFIED for what in ("banks", "bank_comparisons")),
     )
 ]
 
@@ -44,7 +48,7 @@ rule tables:
     input:
         RESULTS,
         RECORDED,
-        expand("workflow/scripts/{name}.py", name=["macros", "tabular", "speed_tables"]),
+        expand("workflow/scripts/{name}.py", name=["macros", "tabular", "speed_tables", "bank_tables"]),
         package("results.py", "files.py"),
         script="workflow/scripts/tables.py",
     output:

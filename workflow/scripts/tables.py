@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bank_tables import bank_comparisons, banks, interval, of_banks
 from macros import device, fraction, parse, probability, read_all, text
 from speed_tables import first_call, on_device, on_host
 from tabular import tabular, words
@@ -15,17 +16,13 @@ from pixelflow.files import written_whole
 Result = Mapping[str, Any]
 
 
-def interval(entry: Mapping[str, Any], signed: bool = False) -> str:
-    """[.9228, .9329]"""
-    low, high = (fraction(entry[f"{end}_accuracy"], signed=signed) for end in ("low", "high"))
-    return f"[{low}, {high}]"
-
-
 def classification(result: Result) -> str:
-    """Every model of a data set, with the interval over its seeds or its test images."""
+    """Every model of a data set but banks, with the interval over its seeds or its test images."""
     rows = {row["model"]: row for row in result["metrics"]["rows"]}
     lines = []
     for name, entry in result["metrics"]["summary"].items():
+        if name in of_banks(result):
+            continue
         row = rows[name]
         cells = [words(name), text("steps", row["steps"]), text("D", row["D"])]
         alpha = text("alpha", row["alpha"])
@@ -37,11 +34,15 @@ def classification(result: Result) -> str:
 
 
 def comparisons(*results: Result) -> str:
-    """Each model against its baselines on the same test images."""
+    """Each model but banks against its baselines on the same test images."""
     groups: dict[str, list[list[str]]] = {}
-    entries = [pair for result in results for pair in result["metrics"]["comparisons"].items()]
-    for name, entry in entries:
+    entries = [
+        (result, pair) for result in results for pair in result["metrics"]["comparisons"].items()
+    ]
+    for result, (name, entry) in entries:
         model, other = name.split("_against_")
+        if model in of_banks(result):
+            continue
         counts = [text("n", entry.get(key)) for key in ("gained", "lost")]
         difference = fraction(entry["difference_accuracy"], signed=True)
         cells = [words(model), words(other.removeprefix(f"{model}_")), *counts, difference]
@@ -128,6 +129,11 @@ def times(here: Result, recorded: Result) -> str:
     return tabular("llrrr", head, list(groups.values()))
 
 
+def _machines(recorded: Mapping[str, Result]) -> dict[str, Result]:
+    """Recorded results under the titles that they have in tables."""
+    return {f"{device.upper()} machine": result for device, result in recorded.items()}
+
+
 def main() -> None:
     arguments = parse("Results to LaTeX tables.", "the folder of tables")
     here: dict[str, Result] = {}
@@ -151,6 +157,10 @@ def main() -> None:
         "speed_host": on_host(here["speed"], recorded["speed"]["h100"]),
         "first_call": first_call(here["speed"], recorded["speed"]["h100"]),
     }
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        everywhere = {"This run": here[name], **_machines(recorded.get(name, {}))}
+        tables[f"{name}_banks"] = banks(everywhere)
+        tables[f"{name}_bank_comparisons"] = bank_comparisons(everywhere)
     for name, content in tables.items():
         with written_whole(Path(arguments.out) / f"table_{name}.tex") as temporary:
             temporary.write_text("% Made from the results; do not edit.\n" + content, "utf-8")
