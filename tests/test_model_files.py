@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ MEDIA = ReservoirConfig(
     members=3,
     medium={"speed": RNG.random((5, 6)), "source": {"uniform": [0, 1]}},
 )
+FILTERS = ReservoirConfig(
+    *(6, 6, 4, 2),
+    rule="coupled",
+    rule_params={"k": 3},
+    input_encoding="patches",
+    encoder_params={"k": 3, "samples": 100},
+    members=2,
+    probe=PROBE,
+)
 READOUTS = [None, RidgeReadout([0.1, 1.0], class_weight={0: 2.0}), RidgeReadout(np.array([0.5]))]
 
 
@@ -59,7 +69,7 @@ def same(model, path):
     return loaded
 
 
-@pytest.mark.parametrize("config", [PLAIN, [PLAIN, MEDIA], (MEDIA,)])
+@pytest.mark.parametrize("config", [PLAIN, [PLAIN, MEDIA], (MEDIA,), FILTERS])
 @pytest.mark.parametrize("readout", [*READOUTS, LogisticReadout(C=0.5)])
 def test_a_loaded_model_predicts_the_same_bits(config, readout, tmp_path):
     options = {"batch_size": 7, "augment": {"flip": True}}
@@ -136,6 +146,19 @@ def test_another_backend_can_take_the_saved_ones_place(saved):
 
 
 # -- files that are none -------------------------------------------------------------------------
+
+
+def test_filters_that_do_not_fit_the_encoder_are_refused(tmp_path):
+    path = tmp_path / "model.npz"
+    model = classifier(FILTERS)
+    encoder = model.reservoirs_[0].encoder_
+    kernel = encoder.form.kernel[:1]
+    model.reservoirs_[0].encoder_ = replace(encoder, form=replace(encoder.form, kernel=kernel))
+    model.save(path)
+    with pytest.raises(
+        ValueError, match=r"encoder holds float32 \(1, 4, 9\), not float32 \(2, 4, 9"
+    ):
+        ReservoirClassifier.load(path)
 
 
 def test_a_truncated_or_damaged_file_is_refused(saved):

@@ -136,13 +136,17 @@ def test_coupled_members_of_every_size_are_the_specifications_bits(k, boundary, 
 
 
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
-def test_inexact_rules_are_within_their_tolerance(backend):
-    states = textures(3, 9, 11, 4)
-    got = reservoir("test_smooth", backend, (9, 11)).evolve(states)
-    for before, after in zip(states, got, strict=True):
-        expected = evolve(get_rule("test_smooth"), before, 6)
-        scale = np.abs(expected).max()
-        assert np.abs(after - expected).max() <= get_rule("test_smooth").tolerance * scale
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("name", "params"), [("test_smooth", {}), ("energy", {"reach": 2})])
+def test_inexact_rules_are_within_their_tolerance(name, params, boundary, backend):
+    for shape in ((9, 11), (1, 5)):
+        states = textures(3, *shape, 4)
+        options = {"boundary": boundary, "rule_params": params}
+        got = reservoir(name, backend, shape, **options).evolve(states)
+        for before, after in zip(states, got, strict=True):
+            expected = evolve(get_rule(name), before, 6, params, boundary=boundary)
+            scale = np.abs(expected).max()
+            assert np.abs(after - expected).max() <= get_rule(name).tolerance * scale
 
 
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
