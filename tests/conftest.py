@@ -44,6 +44,19 @@ def decay(at, p):
     return {"a": a * p.rate * p.rate * p.rate, "b": where(a <= b, grown * -1e-6, grown * 1e-7)}
 
 
+@rule(
+    "test_windows",
+    channels=("a", "b", "c", "d"),
+    sizes={"k": 5},
+    weights={"near": (5, 3, 3, 2), "far": ("k", "k", 1), "here": (4,)},
+)
+def windows(at, p):
+    """Convolutions of two sizes, more of one than fit registers at once, and single weights."""
+    near = [at.convolve(p.near[i]) for i in range(5)]
+    far = at.convolve(p.far) * p.here[1]
+    return {"a": near[0] - near[1], "b": clip(near[2] + far, -1, 1), "d": near[3] * near[4]}
+
+
 @rule("test_smooth", channels=("a",), params={"scale": 0.5}, tolerance=1e-5)
 def smooth(at, p):
     near = (at(0, 1, "a") + at(0, -1, "a")) / (1 + exp(-at(1, 0, "a")))

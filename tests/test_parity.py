@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import evolve, same_bits
+from reference import drawn, evolve, same_bits
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends.numba import modules
@@ -21,6 +21,7 @@ from pixelflow.core.plan import compile_plan
 BACKENDS = tuple(os.environ.get("PIXELFLOW_TEST_BACKENDS", "cpu,numba,moderngl,cuda").split(","))
 SHAPES = ((8, 8), (1, 7), (7, 1), (1, 1), (5, 3), (3, 6), (33, 17))
 EXACT = (
+    "coupled",
     "diffusion_reaction",
     "life_like",
     "wave",
@@ -28,6 +29,7 @@ EXACT = (
     "test_decay",
     "test_noise",
     "test_swap",
+    "test_windows",
 )
 PROBES = (
     Probe(snapshots=(0, 2, 3)),
@@ -78,9 +80,9 @@ def test_states_are_the_specifications_bits(name, boundary, backend):
         made = reservoir(name, backend, shape, boundary=boundary, rule_params=params)
         states = textures(3, *shape, 4)
         got = made.evolve(states)
-        key = noise_key(made.config)
+        options = {"key": noise_key(made.config), "weights": drawn(made.config)}
         for before, after in zip(states, got, strict=True):
-            expected = evolve(get_rule(name), before, 6, params, boundary=boundary, key=key)
+            expected = evolve(get_rule(name), before, 6, params, boundary=boundary, **options)
             assert same_bits(after, expected), shape
 
 
@@ -112,6 +114,25 @@ def test_members_media_and_steps_are_the_specifications_bits(shape, boundary, ba
             params = {"rate": (0.1, 0.2, 0.3)[m]}
             expected = evolve(get_rule("test_media"), before, 4, params, media, boundary)
             assert same_bits(after, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("k", [1, 3])
+def test_coupled_members_of_every_size_are_the_specifications_bits(k, boundary, backend):
+    """Leaky, each member with its gain and weights, beside a channel that the rule leaves alone."""
+    params = {"k": k, "leak": 0.7, "bias": 0.3, "gain": [0.8, 1.5]}
+    for shape in ((6, 5), (1, 4), (2, 18)):
+        options = {"members": 2, "rule_params": params, "seed": 3, "boundary": boundary}
+        made = reservoir("coupled", backend, shape, channels=5, steps=3, **options)
+        states = textures(2, 2, *shape, 5)
+        got = made.evolve(states)
+        for m, gain in enumerate(params["gain"]):
+            own = {**params, "gain": gain}
+            for before, after in zip(states[:, m], got[:, m], strict=True):
+                weights = drawn(made.config, m)
+                options = {"boundary": boundary, "weights": weights}
+                assert same_bits(after, evolve(get_rule("coupled"), before, 3, own, **options))
 
 
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
@@ -200,17 +221,31 @@ def test_exact_false_stays_near(backend):
     assert np.abs(exact - fast).max() < 1e-5
 
 
+@pytest.mark.parametrize("rule_name", ["diffusion_reaction", "coupled"])
 @pytest.mark.parametrize(("exact", "fused"), [(True, False), (False, True)])
-def test_exact_code_has_no_fused_multiply_add(exact, fused, tmp_path, monkeypatch):
+def test_exact_code_has_no_fused_multiply_add(exact, fused, rule_name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # code from Numba's cache can't be seen
     modules.imported.cache_clear()
-    made = Reservoir(ReservoirConfig(16, 16, 4, 6), backend="numba", exact=exact)
+    made = Reservoir(ReservoirConfig(16, 16, 4, 6, rule_name), backend="numba", exact=exact)
     made.transform(np.zeros((1, 256), np.float32))
     text = source(compile_plan(made.config, None).program, 4, exact)
     code = "\n".join(modules.compiled(text).step.inspect_asm().values())
     modules.imported.cache_clear()
     assert re.search(r"v?f?mul", code)
     assert bool(re.search(r"vfn?m(add|sub)|fml[as]", code)) is fused
+
+
+def test_numba_keeps_a_convolutions_sums_in_vector_registers(tmp_path, monkeypatch):
+    """Its 400 weights are not written out: that took a thousand instructions, and seconds."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    modules.imported.cache_clear()
+    made = Reservoir(ReservoirConfig(16, 16, 4, 6, "coupled"), backend="numba")
+    made.transform(np.zeros((1, 256), np.float32))
+    text = source(compile_plan(made.config, None).program, 4, True)
+    code = "\n".join(modules.compiled(text).step.inspect_asm().values())
+    modules.imported.cache_clear()
+    vectors = re.findall(r"vmulps|mulps|fmul\tv\d+\.4s|fmul\s+v\d+\.4s", code)
+    assert 16 <= len(vectors) <= 200
 
 
 numbers = st.sampled_from([-1.5, -0.0, 0.0, 0.25, 1.0, 3.0])

@@ -15,7 +15,7 @@ def made(function, **options):
 
 
 def test_builtin_rules_are_registered():
-    assert {"diffusion_reaction", "life_like", "wave"} <= set(list_rules())
+    assert {"coupled", "diffusion_reaction", "life_like", "wave"} <= set(list_rules())
 
 
 def test_a_new_rule_replaces_one_of_its_name_in_reservoirs_that_exist(registry):
@@ -56,6 +56,8 @@ def test_a_new_rule_replaces_one_of_its_name_in_reservoirs_that_exist(registry):
         (lambda at, p: at(0, 0, "a"), ValueError, "Symbol"),
         (lambda at, p: {"a": at(0, 0, "a") / 2}, ValueError, "declare a tolerance"),
         (lambda at, p: {"a": exp(at(0, 0, "a"))}, ValueError, "declare a tolerance"),
+        (lambda at, p: {"a": at.convolve(p.k)}, ValueError, "expects weights (k, k, channels)"),
+        (lambda at, p: {"a": at.convolve(np.ones((3, 3, 2)))}, ValueError, "expects weights"),
     ],
 )
 def test_what_is_not_a_rule_is_refused_when_defined(function, error, message, registry):
@@ -84,7 +86,15 @@ def test_bad_declarations_are_refused(options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"params": {"k": "x"}}, {"params": ["k"]}, {"tolerance": "x"}, {"medium": "speed"}]
+    "options",
+    [
+        {"params": {"k": "x"}},
+        {"params": ["k"]},
+        {"sizes": ["k"]},
+        {"weights": ["w"]},
+        {"tolerance": "x"},
+        {"medium": "speed"},
+    ],
 )
 def test_declarations_of_a_wrong_type_are_refused(options):
     with pytest.raises(TypeError, match="test_bad"):

@@ -18,7 +18,7 @@ from pixelflow import (
     available_backends,
 )
 from pixelflow.backends import compose, registry
-from pixelflow.backends.numba import modules
+from pixelflow.backends.numba import modules, run
 from pixelflow.core import plan as plan_module
 from pixelflow.core import reservoir as reservoir_module
 from pixelflow.core import rule
@@ -86,11 +86,14 @@ def test_plans_are_kept_while_they_are_few_and_small(monkeypatch):
     assert compile_plan(configs[0], (20,)) is not first[0] and len(plan_module._PLANS) == 1
 
 
+@pytest.mark.parametrize("encoding", ["tile", "project", "random"])
 @pytest.mark.parametrize("backend", ["cpu", "numba"])
-def test_memory_is_bounded_whatever_the_number_of_samples(backend, monkeypatch):
+def test_memory_is_bounded_whatever_the_number_of_samples(backend, encoding, monkeypatch):
     monkeypatch.setattr(compose, "CHUNK_BYTES", 2**20)
+    monkeypatch.setattr(run, "CHUNK_BYTES", 2**20)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
-    config = ReservoirConfig(32, 32, steps=1, rule="wave", probe=Probe(channels=(0,), pool=1))
+    probe = Probe(channels=(0,), pool=1)
+    config = ReservoirConfig(32, 32, steps=1, rule="wave", input_encoding=encoding, probe=probe)
     reservoir = Reservoir(config, backend=backend)
     reservoir.transform(np.zeros((2, 4), np.float32))
 

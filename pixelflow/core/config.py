@@ -54,9 +54,10 @@ class ReservoirConfig:
 
         shifts: ``reach``, how many cells a copy is moved at most; ``scale``, a (low, high) for
         each channel, and ``offset``, a number for each, the last of which serve all further ones.
-        random, whiten, patches: ``k``, the window's side; ``scale`` of what comes out;
-        ``contrast``, what is added to the deviation by which each window is divided, or 0 to
-        leave windows as they are; ``squash``, "none" or "clip" to [-1, 1]. random: ``bias``.
+        random, whiten, patches: ``k``, the window's side; ``contrast``, what is added to the
+        deviation by which each window is divided, or 0 to leave windows as they are; ``scale`` of
+        what comes out, the ``threshold`` then taken from it, and ``squash``: "none", "clip" to
+        [-1, 1], "rectify" to 0 and above, or the square "root" of that. random: ``bias``.
         whiten, patches: ``epsilon``, what is added to the variances; ``samples``, how many
         windows they are estimated from.
     probe : Probe

@@ -158,7 +158,7 @@ def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
 
 
 def random(config: ReservoirConfig, shape: Shape) -> Encoder:
-    """scale N(0, 1)/sqrt(T) times the T = k k depth pixels around each cell, plus bias N(0, 1)."""
+    """scale N(0, 1)/sqrt(T) times the T = k k depth pixels around, + bias N(0, 1) - threshold."""
     options = config.encoder_options
     seen = window(config, shape, options["k"])
     taps, members, channels = seen.shape[1], config.members, config.channels
@@ -167,7 +167,7 @@ def random(config: ReservoirConfig, shape: Shape) -> Encoder:
     for m in range(members):
         rng = config.generator("encoder", m)
         kernel[m] = rng.standard_normal((channels, taps)) * options["scale"] / np.sqrt(taps)
-        bias[m] = rng.standard_normal(channels) * options["bias"]
+        bias[m] = rng.standard_normal(channels) * options["bias"] - options["threshold"]
     if options["contrast"]:
         kernel -= kernel.mean(axis=2, keepdims=True)
     local = Local(seen, kernel, bias, options["contrast"], options["squash"])

@@ -15,6 +15,8 @@ BLOCK_BYTES = 2**26  # of the windows that a local map holds at once
 SQUASHES: dict[str, Callable[..., np.ndarray]] = {
     "clip": lambda z: np.clip(z, -1, 1, out=z),
     "none": lambda z: z,
+    "rectify": lambda z: np.maximum(z, 0, out=z),
+    "root": lambda z: np.sqrt(np.maximum(z, 0, out=z), out=z),
     "sin": lambda z: np.sin(z, out=z),
     "unit": lambda z: np.clip(z, 0, 1, out=z),
 }
@@ -104,7 +106,7 @@ class Gather(Form):
         return self.source.shape[1]
 
     def __call__(self, X: Any) -> Any:
-        z = np.take(_with_zero(X), self.source, axis=1)  # C-contiguous, unlike [:, source]
+        z = np.take(_with_zero(X), self.source, axis=1)
         z *= self.scale
         z += self.offset
         return z

@@ -66,12 +66,12 @@ def _encoder(
     whitening: np.ndarray,
     mean: np.ndarray,
 ) -> Encoder:
-    """scale * d . W (w - mean), for directions d (M, C, T), of unit length here, and windows w."""
+    """scale d . W (w - mean) - threshold, for directions d (M, C, T), made unit, and windows w."""
     options = config.encoder_options
     lengths = np.linalg.norm(directions, axis=2, keepdims=True)
     kernel = directions / np.maximum(lengths, np.finfo(np.float64).tiny) @ whitening
     kernel *= options["scale"]
-    bias = -(kernel @ mean)
+    bias = -(kernel @ mean) - options["threshold"]
     if options["contrast"]:
         kernel -= kernel.mean(axis=2, keepdims=True)  # a window's own mean is taken from it
     learned = {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}

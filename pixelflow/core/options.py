@@ -10,8 +10,9 @@ import numpy as np
 
 from pixelflow.core.forms import SQUASHES
 
-_LOCAL = {"k": 5, "scale": 1.0, "bias": 0.0, "contrast": 0.0, "squash": "none"}
-_LEARNED = {"k": 6, "scale": 1.0, "contrast": 0.04, "epsilon": 0.1, "squash": "none"}
+_OUTPUT = {"scale": 1.0, "threshold": 0.0, "squash": "none"}
+_LOCAL = {"k": 5, "bias": 0.0, "contrast": 0.0, **_OUTPUT}
+_LEARNED = {"k": 6, "contrast": 0.04, "epsilon": 0.1, **_OUTPUT}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "image": {},
     "patches": {**_LEARNED, "samples": 100_000},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.core.graph import Program
-from pixelflow.core.trace import clip, trace, where
+from pixelflow.core.trace import clip, sqrt, trace, where
 
 _REGISTRY: dict[str, Rule] = {}
 
@@ -132,8 +132,10 @@ def rule(
     >>> blur.name
     'blur'
     """
-    if params is not None and not isinstance(params, Mapping):
-        raise TypeError(f"rule {name!r}: params must map names to defaults, got {params!r}")
+    mappings = {"params": params, "sizes": sizes, "weights": weights}
+    for label, given in mappings.items():
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"rule {name!r}: {label} must be a mapping of names, got {given!r}")
     if isinstance(channels, str) or isinstance(medium, str):
         raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
     channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
@@ -152,11 +154,14 @@ def rule(
     if tolerance < 0:
         raise ValueError(f"rule {name!r}: tolerance must not be negative, got {tolerance}")
 
+    def _is_size(length: object) -> bool:
+        return length in sizes if isinstance(length, str) else _is_positive(length)
+
     for key, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+        if not _is_positive(size):
             raise ValueError(f"rule {name!r}: size {key} must be a positive integer, got {size!r}")
     for key, shape in weights.items():
-        if not shape or not all(n in sizes if isinstance(n, str) else n > 0 for n in shape):
+        if not isinstance(shape, tuple | list) or not shape or not all(map(_is_size, shape)):
             raise ValueError(
                 f"rule {name!r}: weights {key} must have a shape of positive integers and sizes "
                 f"{list(sizes)}, got {shape!r}"
@@ -172,6 +177,10 @@ def rule(
         return register_rule(built)
 
     return build
+
+
+def _is_positive(size: object) -> bool:
+    return isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0
 
 
 def _is_name(name: object) -> bool:
@@ -264,4 +273,24 @@ def coupled(at, p):
     for i, channel in enumerate(("r", "g", "b", "a")):
         drive = p.gain * at.convolve(p.coupling[i]) + p.bias * p.offset[i]
         following[channel] = (1 - p.leak) * at(0, 0, channel) + p.leak * clip(drive, -1, 1)
+    return following
+
+
+@rule(
+    "energy",
+    channels=("r", "g", "b", "a"),
+    sizes={"reach": 3},
+    tolerance=1e-5,
+)
+def energy(at, p):
+    """Energy spreads: each cell becomes the root mean square of 9 cells, `reach` apart.
+
+    What then is pooled is a concave function of the energy around, so that much in one place
+    counts less than some in many: the normalisation of local pooling. Jarrett, Kavukcuoglu, Ranzato
+    and LeCun, What is the best multi-stage architecture for object recognition?, ICCV (2009).
+    """
+    following = {}
+    for channel in ("r", "g", "b", "a"):
+        cells = [at(dy * p.reach, dx * p.reach, channel) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        following[channel] = sqrt(sum(s * s for s in cells) * (1 / 9))
     return following

@@ -56,9 +56,15 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
 
 batches = partial(compose.batches, features)
 
-LIMITS = {
-    name: (np.float32(low), np.float32(high))
-    for name, low, high in (("none", -np.inf, np.inf), ("clip", -1, 1), ("unit", 0, 1))
+SQUASHES = {  # the limits of each, and whether the square root is taken
+    name: (np.float32(low), np.float32(high), name == "root")
+    for name, low, high in (
+        ("none", -np.inf, np.inf),
+        ("clip", -1, 1),
+        ("unit", 0, 1),
+        ("rectify", 0, np.inf),
+        ("root", 0, np.inf),
+    )
 }
 NO_KERNELS = np.empty((0, 0, 0), np.float32)
 NO_BIASES = np.empty((0, 0), np.float32)
@@ -112,7 +118,7 @@ def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 def _fused(form: Form | None) -> TypeGuard[Local]:
     """Whether compiled code makes the latent values itself: threads of BLAS would be in its way."""
-    return isinstance(form, Local) and form.squash in LIMITS
+    return isinstance(form, Local) and form.squash in SQUASHES
 
 
 def _windows(form: Local, X: np.ndarray) -> np.ndarray:
@@ -123,8 +129,8 @@ def _windows(form: Local, X: np.ndarray) -> np.ndarray:
 
 
 def _local(plan: Plan) -> tuple[Any, ...]:
-    """A local map's kernels, biases and limits; without kernels, there is none."""
+    """A local map's kernels, biases and squash; without kernels, there is none."""
     form = plan.encoder.form
     if not _fused(form):
-        return NO_KERNELS, NO_BIASES, *LIMITS["none"]
-    return form.kernel, form.bias, *LIMITS[form.squash]
+        return NO_KERNELS, NO_BIASES, *SQUASHES["none"]
+    return form.kernel, form.bias, *SQUASHES[form.squash]

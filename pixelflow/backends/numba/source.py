@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from pixelflow.backends.emit import NUMBA, statements
-from pixelflow.core.graph import SMALLEST, Program
+from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
 
 LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
 VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
@@ -39,8 +39,7 @@ def step(a, b, sums, params, media, cells, key, done, height, width):
 {convolutions}
 {uniform}
 {views}
-    for i in range(n):
-{body}
+{loops}
 
 
 @njit(cache=True, nogil=True)
@@ -68,7 +67,7 @@ def load(latents, index, plane, height, width):
 
 
 @njit(cache=True, nogil=True)
-def encode(seen, kernel, bias, low, high, sums, a, height, width):
+def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
     for c in range(0, {channels}, {some}):
         for at in range(0, seen.shape[1], {lanes}):
             mix(seen, kernel[c : c + {some}], sums, at)
@@ -77,7 +76,8 @@ def encode(seen, kernel, bias, low, high, sums, a, height, width):
                 first = (y + {radius}) * (width + {twice}) + {radius}
                 for x in range(width):
                     value = sums[j, y * width + x] + bias[c + j]
-                    a[c + j, first + x] = min(max(value, low), high)
+                    value = min(max(value, low), high)
+                    a[c + j, first + x] = np.sqrt(value) if root else value
 
 
 @njit(cache=True, nogil=True)
@@ -103,11 +103,11 @@ def run(
     a, b = planes[0], planes[1]
     sums = np.zeros(({n_sums}, size), f32)
     line = np.empty(width, f32)
-    kernel, bias, low, high = local
+    kernel, bias, low, high, root = local
     for im in range(start, stop):
         i, m = im // members, im % members
         if len(kernel):
-            encode(latents[i], kernel[m], bias[m], low, high, sums, a, height, width)
+            encode(latents[i], kernel[m], bias[m], low, high, root, sums, a, height, width)
         else:
             given = latents[i, min(m, latents.shape[1] - 1)]
             for c in range({channels}):
@@ -136,19 +136,7 @@ def run(
 @lru_cache(maxsize=256)
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
-    reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
-    media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
-    leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
-    views = {i: _view(program.nodes[i]) for i in reads}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op == "param":
-            leaves[i] = f"params[{program.params.index(operands[0])}]"
-        elif op == "medium":
-            views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
-        elif op == "cell":
-            leaves[i] = "cells[first + i]"
-        elif op in ("step", "key"):
-            leaves[i] = {"step": "done", "key": "key"}[op]
+    leaves, views = _leaves(program)
     some = max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
     sums, convolvers, convolving = _convolving(program)
     leaves |= {i: f"s{i}[i]" for i in sums}
@@ -157,7 +145,10 @@ def source(program: Program, channels: int, exact: bool) -> str:
     written = dict(program.outputs)
     ends = [f"o{c} = b[{c}, first : first + n]" for c in written]
     uniform = [line for line, rank in zip(lines, program.ranks, strict=True) if rank == 0]
-    varying = [line for line, rank in zip(lines, program.ranks, strict=True) if rank > 0]
+    loops = []
+    for outputs, nodes in _apart(program):
+        loops += ["for i in range(n):", *(f"    {lines[i]}" for i in nodes)]
+        loops += [f"    o{c}[i] = v{i}" for c, i in outputs]
     return TEMPLATE.format(
         smallest=float(SMALLEST),
         made_by=_made_by(),
@@ -176,7 +167,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
         fastmath=False if exact else {"contract", "afn", "arcp", "nsz"},
         uniform=_indented(uniform, 4),
         views=_indented([*(f"{leaves[i][:-3]} = {view}" for i, view in views.items()), *ends], 4),
-        body=_indented([*varying, *(f"o{c}[i] = v{i}" for c, i in written.items())], 8),
+        loops=_indented(loops, 4),
         planes=_indented([f"p{c} = a[{c}]" for c in range(channels)], 4),
         interleave=_indented(
             [f"flat[start + {channels} * x + {c}] = p{c}[first + x]" for c in range(channels)], 12
@@ -185,6 +176,48 @@ def source(program: Program, channels: int, exact: bool) -> str:
             [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
         ),
     )
+
+
+def _apart(program: Program) -> list[tuple[list[tuple[int, int]], list[int]]]:
+    """Outputs that have no operation in common, with the nodes of each that differ by cell.
+
+    Each gets a loop of its own: one with the arrays of several would be too many for LLVM to make
+    sure that none overlap, and stay scalar.
+    """
+    parts: list[tuple[list[tuple[int, int]], set[int]]] = []
+    for output in program.outputs:
+        needed, waiting = set(), [output[1]]
+        while waiting:
+            i = waiting.pop()
+            if i not in needed and program.ranks[i] > 0:
+                needed.add(i)
+                op, *operands = program.nodes[i]
+                waiting += operands if op in OPERATIONS else []
+        outputs = [output]
+        for part in list(parts):
+            if any(program.nodes[i][0] in OPERATIONS for i in part[1] & needed):
+                parts.remove(part)
+                outputs, needed = [*part[0], *outputs], needed | part[1]
+        parts.append((outputs, needed))
+    return [(outputs, sorted(nodes)) for outputs, nodes in parts]
+
+
+def _leaves(program: Program) -> tuple[dict[int, str], dict[int, str]]:
+    """What the step calls each leaf, and the arrays from which those that differ by cell come."""
+    reads = [i for i, node in enumerate(program.nodes) if node[0] == "read"]
+    media = [i for i, node in enumerate(program.nodes) if node[0] == "medium"]
+    leaves = {i: f"r{i}[i]" for i in [*reads, *media]}
+    views = {i: _view(program.nodes[i]) for i in reads}
+    for i, (op, *operands) in enumerate(program.nodes):
+        if op == "param":
+            leaves[i] = f"params[{program.params.index(operands[0])}]"
+        elif op == "medium":
+            views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
+        elif op == "cell":
+            leaves[i] = "cells[first + i]"
+        elif op in ("step", "key"):
+            leaves[i] = {"step": "done", "key": "key"}[op]
+    return leaves, views
 
 
 def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]:
