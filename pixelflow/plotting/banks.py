@@ -113,12 +113,20 @@ def _labelled(axes: Sequence[Axes]) -> None:
         axis.set_axisbelow(True)
     axes[0].set_ylabel("accuracy on the test images", fontsize=8)
     low, high = axes[0].get_ylim()
-    inside = [tick for tick in TICKS if low <= tick <= high]
-    axes[0].yaxis.set_major_locator(FixedLocator(inside))
+    axes[0].yaxis.set_major_locator(FixedLocator(_ticks(low, high)))
     axes[0].yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     for axis in axes:
         axis.yaxis.set_minor_locator(NullLocator())
         axis.tick_params(which="both", labelsize=7)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Accuracies to label: those that log-odds space well, or three or more in even steps."""
+    inside = [tick for tick in TICKS if low <= tick <= high]
+    for step in (0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
+        if len(inside) < 3:
+            inside = [round(step * i, 3) for i in range(round(1 / step)) if low <= step * i <= high]
+    return inside
 
 
 def _decades(axis: Axes) -> float:

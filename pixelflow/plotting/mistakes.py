@@ -36,7 +36,8 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
         class as prediction where names are short.
     """
     figure = plt.figure(figsize=(PAPER_WIDTH, 3.3), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
+    parts: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1))
+    left, right = parts
     _matrix(left, np.array(errors["confusion"]), classes)
     wrong = errors["wrong"][: 4 * COLUMNS]
     if not wrong:
