@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import numbers
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -14,7 +13,7 @@ import numpy as np
 
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.frozen import FrozenDict
-from pixelflow.core.options import DEFAULTS, checked_options
+from pixelflow.core.options import DEFAULTS, checked_integer, checked_options
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
 
@@ -95,7 +94,7 @@ class ReservoirConfig:
     def __post_init__(self) -> None:
         minima = {"width": 1, "height": 1, "channels": 1, "steps": 0, "seed": 0, "members": 1}
         for name, least in minima.items():
-            self._set(name, _integer(name, getattr(self, name), least))
+            self._set(name, checked_integer(name, getattr(self, name), least))
         _one_of("input_encoding", self.input_encoding, sorted(DEFAULTS))
         _one_of("boundary", self.boundary, BOUNDARIES)
         _one_of("dtype", self.dtype, ("float32",))
@@ -106,12 +105,11 @@ class ReservoirConfig:
         for name, allowed in shapes.items():
             given = getattr(self, name)
             drawn = {k: _drawn(k, v, allowed) for k, v in given.items() if k not in rule.sizes}
-            whole = {k: _integer(k, v, 1) for k, v in given.items() if k in rule.sizes}
+            whole = {k: checked_integer(k, v, 1) for k, v in given.items() if k in rule.sizes}
             self._set(name, FrozenDict({**drawn, **whole}))
         rule.traced(self.rule_params)  # raises where a size does not suit it
-        if not isinstance(self.encoder_params, Mapping):
-            got = type(self.encoder_params).__name__
-            raise TypeError(f"encoder_params must be a mapping, got {got}")
+        known = tuple(DEFAULTS[self.input_encoding])
+        _known("encoder_params", self.encoder_params, known, self.input_encoding)
         options = checked_options(self.input_encoding, self.encoder_params)
         self._set("encoder_params", FrozenDict(options))
         if not isinstance(self.probe, Probe):
@@ -204,14 +202,6 @@ FIELDS = tuple(f.name for f in fields(ReservoirConfig) if f.init)
 
 def _digest(array: np.ndarray) -> list[Any]:
     return [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-
-
-def _integer(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def _one_of(name: str, value: object, known: Sequence[str]) -> None:

@@ -67,7 +67,7 @@ def _empty_index(config: ReservoirConfig) -> np.ndarray:
     return np.full((config.height, config.width, config.channels), -1, np.int32)
 
 
-def whole_index(config: ReservoirConfig) -> np.ndarray:
+def _whole_index(config: ReservoirConfig) -> np.ndarray:
     """The index of an encoder whose latent values are the texture itself."""
     return of_textures(config.height, config.width, config.channels).index
 
@@ -104,7 +104,7 @@ def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
 def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     """clip(.5 + .25 (x W + b), 0, 1) in every channel: W ~ N(0, 1)/sqrt(D_in), b ~ U(-1, 1)."""
     n = int(np.prod(shape))
-    index = whole_index(config)
+    index = _whole_index(config)
     weight = np.empty((config.members, n, index.size), np.float32)
     bias = np.empty((config.members, index.size), np.float32)
     for m in range(config.members):
@@ -154,7 +154,7 @@ def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
             offset[m, ..., c] = options["offset"][min(c, len(options["offset"]) - 1)]
     rows = (members, height * width * channels)
     factors = (np.broadcast_to(a, source.shape).reshape(rows) for a in (scale, offset))
-    return Encoder(whole_index(config), Gather(source.reshape(rows), *factors))
+    return Encoder(_whole_index(config), Gather(source.reshape(rows), *factors))
 
 
 def random(config: ReservoirConfig, shape: Shape) -> Encoder:
@@ -170,8 +170,16 @@ def random(config: ReservoirConfig, shape: Shape) -> Encoder:
         bias[m] = rng.standard_normal(channels) * options["bias"] - options["threshold"]
     if options["contrast"]:
         kernel -= kernel.mean(axis=2, keepdims=True)
-    local = Local(seen, kernel, bias, options["contrast"], options["squash"])
-    return Encoder(whole_index(config), local)
+    return local(config, seen, kernel, bias)
+
+
+def local(
+    config: ReservoirConfig, seen: np.ndarray, kernel: np.ndarray, bias: np.ndarray
+) -> Encoder:
+    """The encoder of these kernels (M, C, T) and biases (M, C) on the windows (H W, T)."""
+    options = config.encoder_options
+    form = Local(seen, kernel, bias, options["contrast"], options["squash"])
+    return Encoder(_whole_index(config), form)
 
 
 def window(config: ReservoirConfig, shape: Shape, k: int) -> np.ndarray:

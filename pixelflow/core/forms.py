@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 BLOCK_BYTES = 2**26  # of the windows that a local map holds at once
-SQUASHES: dict[str, Callable[..., np.ndarray]] = {
-    "clip": lambda z: np.clip(z, -1, 1, out=z),
-    "none": lambda z: z,
-    "rectify": lambda z: np.maximum(z, 0, out=z),
-    "root": lambda z: np.sqrt(np.maximum(z, 0, out=z), out=z),
-    "sin": lambda z: np.sin(z, out=z),
-    "unit": lambda z: np.clip(z, 0, 1, out=z),
+LIMITS = {  # of what comes out; "root" then takes the square root, and "sin" is a sine
+    "clip": (-1.0, 1.0),
+    "none": (-np.inf, np.inf),
+    "rectify": (0.0, np.inf),
+    "root": (0.0, np.inf),
+    "unit": (0.0, 1.0),
 }
 
 
@@ -63,7 +62,7 @@ class Dense(Form):
     ----------
     weight, bias : arrays (M, D_in, L) and (M, L)
     squash : str
-        A name in `SQUASHES`.
+        "sin" or a name in `LIMITS`.
     """
 
     weight: np.ndarray
@@ -81,7 +80,7 @@ class Dense(Form):
         for m, weight in enumerate(self.weight):
             np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])
         z += self.bias
-        return SQUASHES[self.squash](z).astype(np.float32, copy=False)
+        return _squashed(self.squash, z).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +126,7 @@ class Local(Form):
     contrast : float
         In units of the input; 0 for none.
     squash : str
-        A name in `SQUASHES`.
+        A name in `LIMITS`.
 
     References
     ----------
@@ -156,7 +155,7 @@ class Local(Form):
             seen = self.windows(X[start : start + block])
             z = np.matmul(self.kernel.reshape(members * channels, taps), seen)
             z += self.bias.reshape(-1, 1)
-            z = SQUASHES[self.squash](z).reshape(len(seen), members, channels, cells)
+            z = _squashed(self.squash, z).reshape(len(seen), members, channels, cells)
             out[start : start + block] = z.swapaxes(2, 3)
         return out.reshape(len(X), members, cells * channels)
 
@@ -166,6 +165,15 @@ class Local(Form):
         if self.contrast:
             seen /= np.sqrt(seen.var(axis=1, keepdims=True) + np.float32(self.contrast**2))
         return seen
+
+
+def _squashed(squash: str, z: Any) -> Any:
+    """Values (...), squashed where they are."""
+    if squash == "sin":
+        return np.sin(z, out=z)
+    if squash != "none":
+        np.clip(z, *LIMITS[squash], out=z)
+    return np.sqrt(z, out=z) if squash == "root" else z
 
 
 def _with_zero(X: Any) -> Any:

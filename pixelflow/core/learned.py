@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixelflow.core.encoders import PIXEL, Encoder, Shape, image_shape, whole_index, window
-from pixelflow.core.forms import Local
+from pixelflow.core.encoders import PIXEL, Encoder, Shape, image_shape, local, window
 
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
@@ -42,21 +41,19 @@ LEARNED: dict[str, Callable[[ReservoirConfig, Shape, np.ndarray], Encoder]] = {
 
 def state(encoder: Encoder) -> dict[str, np.ndarray]:
     """What an encoder has learned, as arrays, from which `restored` makes it again."""
-    local: Any = encoder.form
-    return {"kernel": local.kernel, "bias": local.bias}
+    form: Any = encoder.form
+    return {"kernel": form.kernel, "bias": form.bias}
 
 
 def restored(config: ReservoirConfig, shape: Shape, learned: dict[str, np.ndarray]) -> Encoder:
     """The encoder that learned this; ValueError where it does not fit the config."""
-    options = config.encoder_options
-    seen = window(config, shape, options["k"])
+    seen = window(config, shape, config.encoder_options["k"])
     kernel, bias = learned["kernel"], learned["bias"]
     expected = (config.members, config.channels, seen.shape[1])
     for array, size in ((kernel, expected), (bias, expected[:2])):
         if array.shape != size or array.dtype != np.float32:
             raise ValueError(f"its encoder holds {array.dtype} {array.shape}, not float32 {size}")
-    local = Local(seen, kernel, bias, options["contrast"], options["squash"])
-    return Encoder(whole_index(config), local)
+    return local(config, seen, kernel, bias)
 
 
 def _encoder(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core.forms import SQUASHES
+from pixelflow.core.forms import LIMITS
 
 _OUTPUT = {"scale": 1.0, "threshold": 0.0, "squash": "none"}
 _LOCAL = {"k": 5, "bias": 0.0, "contrast": 0.0, **_OUTPUT}
@@ -26,26 +26,28 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def checked_options(encoder: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """An encoder's options as given, in their plain types; raises for what is none of them."""
+    """Options that an encoder knows, in their plain types; raises for what none of them can be."""
     known = DEFAULTS[encoder]
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise ValueError(f"encoder_params has unknown {unknown}; {encoder} knows {list(known)}")
     return {name: _checked(f"encoder_params {name}", known[name], given[name]) for name in given}
+
+
+def checked_integer(name: str, value: object, least: int) -> int:
+    """A whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def _checked(name: str, default: Any, value: Any) -> Any:
     if isinstance(default, str):
-        known = sorted(set(SQUASHES) - {"sin", "unit"})
+        known = sorted(set(LIMITS) - {"unit"})
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
         return value
     if isinstance(default, int):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-        return int(value)
+        return checked_integer(name, value, 1)
     if isinstance(default, float):
         number = float(_numbers(name, value, 0))
         if number < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,14 @@ class Split(NamedTuple):
     y_train: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
+
+
+def loaded(
+    load: Callable[..., Any], config: Mapping[str, Any], n_train: int | None, **options: Any
+) -> Split:
+    """A data set of so many training images, or of as many as the config's `subset`, if fewer."""
+    smaller = [n for n in (n_train, config["subset"]) if n is not None]
+    return Split(*load(subset=min(smaller, default=None), seed=config["seed"], **options))
 
 
 class Scored(NamedTuple):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split, summary
+from pixelflow.experiments._scores import Split, loaded, summary
 from pixelflow.tasks import cifar10
 
 KEYS = classification.KEYS
@@ -41,6 +41,4 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
     """What a bank of these `images` and `n_train` is trained and tested on."""
-    smaller = [n for n in (n_train, config["subset"]) if n is not None]
-    options = {"subset": min(smaller, default=None), "seed": config["seed"]}
-    return Split(*cifar10.load(**options, grayscale=images == "grey"))
+    return loaded(cifar10.load, config, n_train, grayscale=images == "grey")

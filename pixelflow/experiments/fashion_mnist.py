@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split
-from pixelflow.experiments.mnist import IMAGES, grey
+from pixelflow.experiments._scores import Split, loaded
 from pixelflow.tasks import fashion_mnist
 
 KEYS = ("subset", "alphas", "banks", "image")
 best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("fashion_mnist",)
+IMAGES = ("grey",)
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,4 +36,4 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
     """What a bank of these `images` and `n_train` is trained and tested on."""
-    return grey(fashion_mnist.load, config, n_train)
+    return loaded(fashion_mnist.load, config, n_train)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split
+from pixelflow.experiments._scores import Split, loaded
 from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
@@ -37,10 +37,4 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
     """What a bank of these `images` and `n_train` is trained and tested on."""
-    return grey(mnist.load, config, n_train)
-
-
-def grey(load: Callable[..., Any], config: Mapping[str, Any], n_train: int | None) -> Split:
-    """Images of a data set that is grey."""
-    smaller = [n for n in (n_train, config["subset"]) if n is not None]
-    return Split(*load(subset=min(smaller, default=None), seed=config["seed"]))
+    return loaded(mnist.load, config, n_train)

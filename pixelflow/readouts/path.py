@@ -21,7 +21,7 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
 
     Systems of up to `EIGEN` equations are decomposed once, in float64; directions without
     variance get no weight, as least squares of the smallest norm has it. Larger ones get a
-    Cholesky factor for each penalty, which takes a fiftieth of the time: in the precision of the
+    Cholesky factor for each penalty, which takes far less time: in the precision of the
     products of features, refined to the float64 solution by its residuals; in float64 where that
     fails; by eigenvectors where that fails too, or for penalty 0. Beyond `EIGEN_MOST` equations
     what is left is a larger penalty, with a warning: then that is the one yielded.

@@ -53,7 +53,7 @@ rule mnist:
 rule fashion_mnist:
     input:
         SHARED,
-        package("experiments/fashion_mnist.py", "experiments/mnist.py", *CLASSIFICATION),
+        package("experiments/fashion_mnist.py", *CLASSIFICATION),
         FASHION_MNIST_SOURCES,
         FASHION_MNIST,
         notebook="notebooks/fashion_mnist.ipynb",

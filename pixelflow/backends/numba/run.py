@@ -21,7 +21,7 @@ from pixelflow.backends.layout import (
 from pixelflow.backends.numba.modules import compiled
 from pixelflow.backends.numba.source import VECTOR, source
 from pixelflow.core.encoders import PIXEL
-from pixelflow.core.forms import Form, Local
+from pixelflow.core.forms import LIMITS, Form, Local
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe, pool_ranges
 
@@ -56,16 +56,6 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
 
 batches = partial(compose.batches, features)
 
-SQUASHES = {  # the limits of each, and whether the square root is taken
-    name: (np.float32(low), np.float32(high), name == "root")
-    for name, low, high in (
-        ("none", -np.inf, np.inf),
-        ("clip", -1, 1),
-        ("unit", 0, 1),
-        ("rectify", 0, np.inf),
-        ("root", 0, np.inf),
-    )
-}
 NO_KERNELS = np.empty((0, 0, 0), np.float32)
 NO_BIASES = np.empty((0, 0), np.float32)
 NO_TEXTURES = np.empty((0,) * 6, np.float32)
@@ -118,7 +108,7 @@ def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 def _fused(form: Form | None) -> TypeGuard[Local]:
     """Whether compiled code makes the latent values itself: threads of BLAS would be in its way."""
-    return isinstance(form, Local) and form.squash in SQUASHES
+    return isinstance(form, Local) and form.squash in LIMITS
 
 
 def _windows(form: Local, X: np.ndarray) -> np.ndarray:
@@ -132,5 +122,6 @@ def _local(plan: Plan) -> tuple[Any, ...]:
     """A local map's kernels, biases and squash; without kernels, there is none."""
     form = plan.encoder.form
     if not _fused(form):
-        return NO_KERNELS, NO_BIASES, *SQUASHES["none"]
-    return form.kernel, form.bias, *SQUASHES[form.squash]
+        return NO_KERNELS, NO_BIASES, np.float32(0), np.float32(0), False
+    low, high = map(np.float32, LIMITS[form.squash])
+    return form.kernel, form.bias, low, high, form.squash == "root"
