@@ -123,7 +123,7 @@ def test_nothing_is_done_twice(project):
         ("pixelflow/models/stream.py", EXPERIMENTS),
         ("pixelflow/experiments/_classification.py", CLASSIFIED),
         ("pixelflow/experiments/_banks.py", CLASSIFIED),
-        ("pixelflow/experiments/mnist.py", {"mnist", "fashion_mnist"}),
+        ("pixelflow/experiments/mnist.py", {"mnist"}),
         ("pixelflow/experiments/published.py", {"published"}),
         ("pixelflow/tasks/eikonal.py", {"eikonal"}),
         ("pixelflow/experiments/_speed/field_timing.py", {"speed"}),
