@@ -85,7 +85,7 @@ def forgetful():
     """Backend cuda, which remembers neither CuPy nor a GPU before and after the test."""
 
     def forget():
-        for cached in (device._description, launch._module, _probe, _fastest):
+        for cached in (device._description, device.compiled, _probe, _fastest):
             cached.cache_clear()
         device._USED_BY.clear()
         launch._LOADED.clear()

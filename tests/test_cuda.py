@@ -439,11 +439,11 @@ def test_a_forked_process_is_told_to_start_afresh(cuda):
 
 def test_two_kernels_serve_what_differs_in_numbers_alone(cuda):
     """One module for all parameters and steps: it is compiled once."""
-    launch._module.cache_clear()
+    device.compiled.cache_clear()
     for steps, c in ((2, 0.3), (3, 0.3), (3, 0.4)):
         check(config_of("wave", (6, 6), steps=steps, rule_params={"c": c}), INPUTS[:, :16])
     check(config_of("wave", (6, 6), boundary="zero"), INPUTS[:, :16])
-    assert launch._module.cache_info().misses == 2
+    assert device.compiled.cache_info().misses == 2
 
 
 def test_times_on_the_device_are_of_the_same_features(cuda):

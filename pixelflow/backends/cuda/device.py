@@ -78,3 +78,10 @@ def shared_limit(device: int | None) -> int:
     """Bytes of shared memory that a block may have."""
     attributes = the_cupy().cuda.Device(0 if device is None else device).attributes
     return int(attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+@lru_cache(maxsize=256)
+def compiled(text: str, options: tuple[str, ...], device: int | None) -> Any:
+    """The compiled source; CuPy keeps it on disk too."""
+    with on(device) as cupy:
+        return cupy.RawModule(code=text, options=("-std=c++17", *options), backend="nvrtc")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import on, shared_limit, the_cupy
+from pixelflow.backends.cuda.device import compiled, on, shared_limit, the_cupy
 from pixelflow.backends.cuda.layouts import layout
+from pixelflow.backends.cuda.local import on_device
 from pixelflow.backends.cuda.source import source
 from pixelflow.core.plan import Plan
 
@@ -51,7 +51,7 @@ class Loaded:
                 f"{plan.members}: split them over several reservoirs"
             )
         text = source(plan, self.layout, dtype.type, exact)
-        self.module = _module(text, EXACT if exact else FAST, device)
+        self.module = compiled(text, EXACT if exact else FAST, device)
         self.shape, self.times, self.members = plan.shape, plan.times, plan.members
         self.threshold = np.float32(plan.probe.level)
         self.held = len(plan.program.held)
@@ -63,7 +63,7 @@ class Loaded:
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
             self.snapshots = cupy.asarray(np.array(plan.times, np.int32))
             form = plan.encoder.form
-            self.encoder = replace(plan.encoder, form=form and form.moved(cupy.asarray))
+            self.encoder = replace(plan.encoder, form=form and on_device(form, device))
             cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
     def run(self, X: Any, out: Any) -> None:
@@ -154,10 +154,3 @@ class Loaded:
             shared_mem=self.layout.shared_bytes,
         )
         return steps
-
-
-@lru_cache(maxsize=256)
-def _module(text: str, options: tuple[str, ...], device: int | None) -> Any:
-    """The compiled source; CuPy keeps it on disk too."""
-    with on(device) as cupy:
-        return cupy.RawModule(code=text, options=("-std=c++17", *options), backend="nvrtc")
