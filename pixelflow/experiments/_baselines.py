@@ -84,16 +84,15 @@ def run(
     """
     scored: dict[str, list[Scored]] = {}
     selection: dict[str, dict[str, float]] = {}
-    xp = arrays()
     for name, baseline in baselines.items():
+        xp = arrays()
         split = load(baseline["images"], baseline["n_train"])
         options = dict(baseline["options"])
         if baseline["features"] == "fourier":
             gammas = options.pop("gammas")
             if len(gammas) > 1:
-                selection[name] = widths(
-                    name, options["D"], gammas, baseline["seeds"][0], split, xp
-                )
+                seed = baseline["seeds"][0]
+                selection[name] = widths(name, options["D"], gammas, seed, split, xp)
                 gammas = sorted(gammas, key=lambda gamma: -selection[name][str(gamma)])
             options["gamma"] = gammas[0]
         scored[name] = [
@@ -130,9 +129,7 @@ def widths(
     found = {}
     for gamma in gammas:
         made = source({"D": min(size, CHOOSING), "gamma": gamma}, seed, X, xp)
-        model = Classifier(
-            made, None, batch_size=len(X)
-        )  # whole: quick where they are fewer than D
+        model = Classifier(made, None, len(X))  # whole: quicker where images are fewer than D
         found[str(gamma)] = model.fit(X, y).readout_.best_score_
         logger.info("%s, gamma %g: held out %.4f", name, gamma, found[str(gamma)])
     return found
