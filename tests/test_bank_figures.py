@@ -89,7 +89,9 @@ def test_where_accuracies_stand():
     banks = {"big": bank(8), "small": bank(4)}
     rows, summary = [], {}
     found = {"small": (100, 0.8, 3.0), "big": (200, 0.9, 5.0), "big_zero_steps": (200, 0.85, 1.0)}
-    for name, (size, accuracy, seconds) in {**found, "raw_ridge": (64, 0.7, 0.5)}.items():
+    grey = {"raw_ridge": (64, 0.7, 0.5), "fourier_200": (200, 0.6, 1.0)}
+    grey |= {"random_features_as_wave": (90, 0.5, 1.0), "scattering": (80, 0.65, 2.0)}
+    for name, (size, accuracy, seconds) in {**found, **grey}.items():
         rows += [{"model": name, "D": size, "fit_s": seconds + d} for d in (-0.25, 0.25)]
         summary[name] = {"mean_accuracy": accuracy, "low_accuracy": -1.0, "high_accuracy": 2.0}
     figure = plotting.bank_accuracies({"rows": rows, "summary": summary}, banks)
@@ -97,6 +99,10 @@ def test_where_accuracies_stand():
     drawn = [(line.get_xydata().tolist(), line.get_linestyle()) for line in left.lines]
     assert drawn[0] == ([[100, 0.8], [200, 0.9]], "-")
     assert drawn[1] == ([[200, 0.85]], "--") and drawn[2][0] == [[64, 0.7]]
+    assert [points for points, _ in drawn[3:]] == [[[200, 0.6]], [[90, 0.5]], [[80, 0.65]]]
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[2:] == ["raw pixels", "random features", "scattering"]
     assert right.lines[0].get_xdata().tolist() == [3, 5]
     bars = [path for bar in left.collections for path in bar.get_segments()]
     assert all(0 < y < 1 for bar in bars for y in bar[:, 1]), "what log-odds can show"

@@ -100,15 +100,20 @@ BANKS = {
 
 
 def bank_result():
-    """Two banks, one of them with its zero steps, and a rule."""
+    """Two banks, one of them with its zero steps, a baseline and a rule."""
     row = {"steps": 4, "D": 12288, "n_train": 50000, "alpha": 10.0}
-    models = ("raw_ridge", "big_&_bad", "big_&_bad_zero_steps", "alone")
-    rows = [{"model": name, **row, "steps": 0 if "zero" in name else 4} for name in models]
+    tiers = {"raw_ridge": "random", "big_&_bad": "data patches", "alone": "random"}
+    tiers |= {"big_&_bad_zero_steps": "data patches", "scattering": "fixed"}
+    rows = [
+        {"model": name, **row, "tier": tier, "steps": 0 if "zero" in name else 4}
+        for name, tier in tiers.items()
+    ]
     summary = {
         "raw_ridge": accuracies(0.5, 0.4, 0.6, non_affine=0.0),
         "big_&_bad": accuracies(0.81, 0.8, 0.82, n_seeds=5),
         "big_&_bad_zero_steps": accuracies(0.83, 0.82, 0.84, n_seeds=5),
         "alone": accuracies(0.7, 0.69, 0.71),
+        "scattering": accuracies(0.75, 0.74, 0.76),
     }
     over = {"difference_accuracy": -0.02, "low_accuracy": -0.03, "high_accuracy": 0.001}
     pairs = {
@@ -116,13 +121,15 @@ def bank_result():
         "big_&_bad_against_big_&_bad_zero_steps": comparison(-0.02, over_seeds=over),
         "big_&_bad_against_alone": comparison(0.11),
     }
-    return result(BANKS, rows=rows, summary=summary, comparisons=pairs)
+    found = result(BANKS, rows=rows, summary=summary, comparisons=pairs)
+    found["config"]["baselines"] = {"scattering": {"images": "grey", "augment": None}}
+    return found
 
 
 def test_banks_beside_the_same_without_steps_by_machine():
     here, there = bank_result(), bank_result()
     head, rows = parsed(tables.banks({"This run": here, "H100 machine": there}))
-    assert len(head) == 10 and len(rows) == 6
+    assert len(head) == 10 and len(rows) == 8
     assert [row[0] for row in rows if not any(row[1:])] == [
         r"\emph{This run}",
         r"\emph{H100 machine}",
@@ -137,6 +144,7 @@ def test_banks_beside_the_same_without_steps_by_machine():
     ]
     assert rows[1][6:] == ["5", ".8100", "[.8000, .8200]", ".8300"]
     assert rows[2][:3] == ["alone", "random", "grey"] and rows[2][-1] == "--"
+    assert rows[3][:3] == ["scattering", "fixed", "grey"] and rows[3][-1] == "--"
 
 
 def test_banks_are_tested_over_images_and_over_seeds():

@@ -21,8 +21,9 @@ from pixelflow.plotting.textures import look, trajectories
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985)
 TICKS += (0.99, 0.993, 0.995, 0.997, 0.998, 0.999)
 BASELINES = {
-    "raw_": ("0.45", "s", "raw pixels"),
-    "random_features_": ("0.45", "D", "random features"),
+    ("raw_",): ("0.45", "s", "raw pixels"),
+    ("random_features_", "fourier"): ("0.45", "D", "random features"),
+    ("scattering",): ("0.45", "X", "scattering"),
 }
 
 
@@ -56,8 +57,8 @@ def bank_accuracies(metrics: Mapping[str, Any], banks: Mapping[str, Mapping[str,
     if any(name.endswith("_zero_steps") for name in drawn):
         style = {"color": "0.2", "ls": "--", "marker": "o", "mfc": "white", "ms": 4, "lw": 1}
         handles.append(Line2D([], [], **style, label="the same, zero steps"))
-    for kind, (color, marker, label) in BASELINES.items():
-        found = [n for n in metrics["summary"] if n.startswith(kind) and n not in drawn]
+    for kinds, (color, marker, label) in BASELINES.items():
+        found = [n for n in metrics["summary"] if n.startswith(kinds) and n not in drawn]
         for name in found:
             _curve(axes, metrics, [name], "", color=color, marker=marker, mfc=color)
         if found:

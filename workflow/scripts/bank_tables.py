@@ -19,16 +19,21 @@ def interval(entry: Mapping[str, Any], signed: bool = False) -> str:
 
 
 def of_banks(result: Result) -> set[str]:
-    """The names that a result's banks have in its rows."""
+    """The names that a result's banks and their baselines have in its rows."""
     names = result["config"].get("banks", {})
-    return {*names, *(f"{name}{ZERO_STEPS}" for name in names)}
+    return {
+        *names,
+        *(f"{name}{ZERO_STEPS}" for name in names),
+        *result["config"].get("baselines", {}),
+    }
 
 
 def banks(results: Mapping[str, Result]) -> str:
     """Every bank with its accuracy and that of the same without steps, by where it was run."""
     blocks = []
     for where, result in results.items():
-        lines = [_bank(result, name, bank) for name, bank in result["config"]["banks"].items()]
+        entries = {**result["config"]["banks"], **result["config"].get("baselines", {})}
+        lines = [_bank(result, name, entry) for name, entry in entries.items()]
         blocks.append([[rf"\emph{{{where}}}", *[""] * 9], *lines])
     head = ["Bank", "Tier", "Images", "Trained on", "Steps", "$D$", "Seeds", "Accuracy"]
     return tabular("lllrrrrrrr", [*head, "Interval", "Zero steps"], blocks)
@@ -38,7 +43,7 @@ def _bank(result: Result, name: str, bank: Mapping[str, Any]) -> list[str]:
     row = next(row for row in result["metrics"]["rows"] if row["model"] == name)
     summary = result["metrics"]["summary"]
     images = bank["images"] + (", copies" if bank["augment"] else "")
-    cells = [words(name), bank["tier"], images]
+    cells = [words(name), row["tier"], images]
     cells += [text(key, row[key]) for key in ("n_train", "steps", "D")]
     cells += [text("n", summary[name]["n_seeds"]), fraction(summary[name]["mean_accuracy"])]
     without = summary.get(f"{name}{ZERO_STEPS}")
