@@ -159,14 +159,11 @@ class Local(Form):
             out[start : start + block] = z.swapaxes(2, 3)
         return out.reshape(len(X), members, cells * channels)
 
-    def windows(self, X: Any, taps: int = 1) -> Any:
-        """What each cell sees of inputs, divided by its deviation.
-
-        C-contiguous: (n, T, H W), or (n, H W, T) where axis 2 is to be that of `taps`.
-        """
-        seen = np.take(_with_zero(X), self.window.T if taps == 1 else self.window, axis=1)
+    def windows(self, X: Any) -> Any:
+        """What each cell sees of inputs, (n, T, H W), divided by its deviation."""
+        seen = np.take(_with_zero(X), self.window.T, axis=1)  # C-contiguous, unlike [:, window]
         if self.contrast:
-            seen /= np.sqrt(seen.var(axis=taps, keepdims=True) + np.float32(self.contrast**2))
+            seen /= np.sqrt(seen.var(axis=1, keepdims=True) + np.float32(self.contrast**2))
         return seen
 
 
