@@ -20,6 +20,8 @@ from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 
 KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
+KEYS += ("shown",)
+SHOWN = ("table", "figure", "comparisons")  # where the paper shows a bank
 ZERO_STEPS = "_zero_steps"  # what comes after the name of a bank without its steps
 WRONG = 24  # images that a bank gets wrong, of which a result tells
 WARM = 10  # images with which a reservoir is compiled
@@ -37,6 +39,8 @@ def check(banks: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> None
             raise ValueError(f"bank {name!r} asks for images {bank['images']!r}, of {images}")
         if not bank["seeds"] or len(set(bank["seeds"])) < len(bank["seeds"]):
             raise ValueError(f"bank {name!r} needs seeds that differ, got {bank['seeds']}")
+        if set(bank["shown"]) - set(SHOWN):
+            raise ValueError(f"bank {name!r} is shown in {bank['shown']}, of {SHOWN}")
         for config in reservoirs(bank, 0):
             without_steps(config)
         Copies.checked(bank["augment"])
