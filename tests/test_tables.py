@@ -163,6 +163,7 @@ def test_banks_are_tested_over_images_and_over_seeds():
     over = f"[{MINUS}.0300, {PLUS}.0010]"
     big, size = [r"big \& bad", "12{,}288", ".8100"], "12{,}288"
     assert rows[1:] == [
+        [*big, "zero steps", size, ".8300", f"{MINUS}.0200", between, ".051", over],
         [*big, "alone", size, ".7000", f"{PLUS}.1100", between, ".051", "--"],
         [*big, "fourier 64", size, ".7100", f"{PLUS}.1000", between, ".051", "--"],
         ["one snapshot", "4{,}096", ".8000", *big, f"{MINUS}.0100", between, ".051", over],
@@ -180,7 +181,7 @@ def test_a_result_whose_banks_are_compared_with_nothing_is_left_out():
     alone = result({"alone": BANKS["alone"]}, summary={}, comparisons={})
     assert parsed(tables.bank_comparisons({"this run": alone}))[1] == [["--"] * 10]
     _, rows = parsed(tables.bank_comparisons({"this run": alone, "elsewhere": found}))
-    assert len(rows) == 4 and rows[0][0] == r"\emph{elsewhere}"
+    assert len(rows) == 5 and rows[0][0] == r"\emph{elsewhere}"
 
 
 def published_result(models):

@@ -87,7 +87,10 @@ def _difference(pair: Mapping[str, Any]) -> list[str]:
 
 
 def bank_comparisons(results: Mapping[str, Result]) -> str:
-    """Banks shown among the comparisons against what their config names, by where they were run."""
+    """Banks shown among the comparisons against what their config names, by where they were run.
+
+    The same without steps is there too where the interval over seeds adds to the table of banks.
+    """
     blocks = []
     for where, result in results.items():
         lines = list(_pairs(result))
@@ -101,11 +104,15 @@ def bank_comparisons(results: Mapping[str, Result]) -> str:
 def _pairs(result: Result) -> Iterator[list[str]]:
     summary = result["metrics"]["summary"]
     for name, bank in result["config"]["banks"].items():
-        for other in bank["against"] if "comparisons" in bank["shown"] else ():
-            entry = result["metrics"]["comparisons"][f"{name}_against_{other}"]
+        twin = f"{name}{ZERO_STEPS}"
+        for other in (twin, *bank["against"]) if "comparisons" in bank["shown"] else ():
+            entry = result["metrics"]["comparisons"].get(f"{name}_against_{other}", {})
+            if other == twin and "over_seeds" not in entry:
+                continue
             cells = []
-            for model, called in ((name, name.removeprefix(f"{other}_")), (other, other)):
+            for model, beside in ((name, other), (other, name)):
+                called = words(model.removeprefix(f"{beside}_"))
                 accuracy = fraction(summary[model]["mean_accuracy"])
-                cells += [words(called), text("D", _row(result, model)["D"]), accuracy]
+                cells += [called, text("D", _row(result, model)["D"]), accuracy]
             over = entry.get("over_seeds")
             yield [*cells, *_difference(entry), interval(over, signed=True) if over else "--"]
