@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,10 +52,11 @@ def bank_accuracies(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> Fi
     """
     banks = {name: bank for name, bank in config["banks"].items() if "figure" in bank["shown"]}
     lines = families(banks)
-    tiers = list(dict.fromkeys(banks[names[0]]["tier"] for names in lines.values()))
+    tiers = Counter(banks[names[0]]["tier"] for names in lines.values())
     apart = len(lines) > CROWD and len(tiers) > 1
+    heights = [6 + n for n in tiers.values()] if apart else [1]  # more lines need more room
     figure, panels = plt.subplots(
-        *(len(tiers) if apart else 1, 2), sharex="col", sharey="row", squeeze=False
+        *(len(heights), 2), sharex="col", sharey="row", squeeze=False, height_ratios=heights
     )
     rows = dict(zip(tiers, panels if apart else [panels[0]] * len(tiers), strict=True))
     handles = _draw_banks(rows, metrics, banks, lines)
