@@ -8,6 +8,7 @@ import sys
 import types
 
 import numpy as np
+from scipy import fft as scipy_fft
 from scipy.linalg import solve_triangular
 
 COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -92,7 +93,7 @@ def _index(index):
 
 def _wrapped(value):
     if isinstance(value, np.ndarray | np.generic):
-        return ndarray(np.asarray(value)) if value.dtype.kind in "biuf" else value
+        return ndarray(np.asarray(value)) if value.dtype.kind in "biufc" else value
     if isinstance(value, tuple) and value and all(isinstance(v, np.ndarray) for v in value):
         return tuple(map(_wrapped, value))
     return value
@@ -106,10 +107,15 @@ def _wrapped_function(function):
     return call
 
 
+def _named(module, name):
+    found = getattr(module, name)
+    return found if isinstance(found, type) else _wrapped_function(found)
+
+
 def installed(monkeypatch):
     """The stand-in as modules cupy and cupyx."""
     cupy, cupyx = types.ModuleType("cupy"), types.ModuleType("cupyx")
-    cupy.__getattr__ = lambda name: _wrapped_function(getattr(np, name))
+    cupy.__getattr__ = lambda name: _named(np, name)
     cupy.ndarray = ndarray
     cupy.asarray = lambda a: a if isinstance(a, ndarray) else ndarray(np.array(a))
     cupy.linalg = types.SimpleNamespace(
@@ -119,7 +125,9 @@ def installed(monkeypatch):
     cupyx.errstate = lambda linalg: contextlib.nullcontext()
     scipy = types.ModuleType("cupyx.scipy")
     scipy.linalg = types.SimpleNamespace(solve_triangular=_wrapped_function(solve_triangular))
-    cupyx.scipy = scipy
-    for module in (cupy, cupyx, scipy):
+    fft = types.ModuleType("cupyx.scipy.fft")
+    fft.__getattr__ = lambda name: _named(scipy_fft, name)
+    cupyx.scipy, scipy.fft = scipy, fft
+    for module in (cupy, cupyx, scipy, fft):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return cupy

@@ -273,7 +273,14 @@ SECTIONS = {
 
 
 def section(experiment, found):
-    config = {"seed": 3, "subset": 500, "alphas": [1, 100], "banks": found, "image": 0}
+    config = {
+        "seed": 3,
+        "subset": 500,
+        "alphas": [1, 100],
+        "banks": found,
+        "baselines": {},
+        "image": 0,
+    }
     figure = {} if experiment is fashion_mnist else {"figure_steps": [0]}
     return {**config, **figure, **SECTIONS[experiment]}
 

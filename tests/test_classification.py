@@ -34,6 +34,7 @@ CONFIG = {
     "alphas": [0.01, 1, 100],
     "random_features": {"gammas": [2.0, 0.02, 0.1], "seeds": [0, 5, 7]},
     "banks": {},
+    "baselines": {},
     "figure_steps": [0, 1],
     "image": 0,
 }

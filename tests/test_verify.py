@@ -131,6 +131,7 @@ def classified(name, config):
     models += config["banks"]
     models += [f"{m}_zero_steps" for m, entry in config["banks"].items() if entry["zero_steps"]]
     models += [f"random_features_as_{model}" for model in first.values()]
+    models += config["baselines"]
     keys = ("mean_accuracy", "low_accuracy", "high_accuracy")
     return {f"{name}.summary.{model}.{key}" for model in models for key in keys}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,26 +29,36 @@ Load = Callable[[str, int | None], Split]
 logger = logging.getLogger(__name__)
 
 
-def check(banks: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> None:
+def check(
+    banks: Mapping[str, Mapping[str, Any]], images: Sequence[str], baselines: Iterable[str] = ()
+) -> None:
     """Refuse a bank that can't be, of images of these kinds, before anything is loaded."""
+    known = [*banks, *baselines]
     for name, bank in banks.items():
-        wrong = sorted(set(KEYS) ^ set(bank))
-        if wrong:
-            raise ValueError(f"bank {name!r}: missing or unknown {wrong}; it has {KEYS}")
-        if bank["images"] not in images:
-            raise ValueError(f"bank {name!r} asks for images {bank['images']!r}, of {images}")
-        if not bank["seeds"] or len(set(bank["seeds"])) < len(bank["seeds"]):
-            raise ValueError(f"bank {name!r} needs seeds that differ, got {bank['seeds']}")
+        check_entry(f"bank {name!r}", bank, KEYS, images)
         if set(bank["shown"]) - set(SHOWN):
             raise ValueError(f"bank {name!r} is shown in {bank['shown']}, of {SHOWN}")
         for config in reservoirs(bank, 0):
             without_steps(config)
-        Copies.checked(bank["augment"])
-        unknown = [other for other in bank["against"] if other not in banks or other == name]
+        unknown = [other for other in bank["against"] if other not in known or other == name]
         if unknown:
-            raise ValueError(f"bank {name!r} is compared with {unknown}, of {list(banks)}")
+            raise ValueError(f"bank {name!r} is compared with {unknown}, of {known}")
         if f"{name}{ZERO_STEPS}" in banks:
             raise ValueError(f"{name}{ZERO_STEPS!r} is the name of bank {name!r} without steps")
+
+
+def check_entry(
+    said: str, entry: Mapping[str, Any], keys: Sequence[str], images: Sequence[str]
+) -> None:
+    """Refuse what a bank can't have, nor a baseline."""
+    wrong = sorted(set(keys) ^ set(entry))
+    if wrong:
+        raise ValueError(f"{said}: missing or unknown {wrong}; it has {keys}")
+    if entry["images"] not in images:
+        raise ValueError(f"{said} asks for images {entry['images']!r}, of {images}")
+    if not entry["seeds"] or len(set(entry["seeds"])) < len(entry["seeds"]):
+        raise ValueError(f"{said} needs seeds that differ, got {entry['seeds']}")
+    Copies.checked(entry["augment"])
 
 
 def reservoirs(bank: Mapping[str, Any], seed: int) -> list[ReservoirConfig]:
@@ -125,6 +135,18 @@ def fit(
     few = split.X_train[:WARM]
     for config in configs:  # compiles, which is not what is timed
         Reservoir(config).fit(few).transform(few)
+    fields = {
+        "dataset": dataset,
+        "model": label,
+        "tier": bank["tier"],
+        "steps": max(config.steps for config in configs),
+        "seed": seed,
+    }
+    return trained(model, split, fields)
+
+
+def trained(model: Any, split: Split, fields: Mapping[str, Any]) -> tuple[Scored, np.ndarray]:
+    """A classifier with a ridge, fitted and used once on the test images; what it said of them."""
     start = time.perf_counter()
     model.fit(split.X_train, split.y_train)
     fit_s = time.perf_counter() - start
@@ -134,12 +156,8 @@ def fit(
     readout: Any = model.readout_
     right = predicted == split.y_test
     row = {
-        "dataset": dataset,
-        "model": label,
-        "tier": bank["tier"],
-        "steps": max(config.steps for config in configs),
+        **fields,
         "D": readout.n_features_in_,
-        "seed": seed,
         "accuracy": float(right.mean()),
         "held_out": readout.best_score_,
         "n_train": len(split.y_train),

@@ -17,7 +17,9 @@ from sklearn.model_selection import train_test_split
 
 from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.experiments import _banks as banks
-from pixelflow.experiments._companions import Transform, fourier, non_affine, transform_of
+from pixelflow.experiments import _baselines as baselines
+from pixelflow.experiments._companions import Transform, non_affine, transform_of
+from pixelflow.experiments._features import fourier
 from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
@@ -28,6 +30,7 @@ KEYS = (
     "alphas",
     "random_features",
     "banks",
+    "baselines",
     "figure_steps",
     "image",
 )
@@ -41,7 +44,7 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
     ----------
     config : mapping
         The experiment's section of the config, whose schema describes it, and "seed". Without
-        "models" there are raw pixels and banks.
+        "models" there are raw pixels, banks and their baselines.
     dataset : str
         Its name in the rows.
     split : Split
@@ -67,13 +70,15 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
         scored |= of_rules
     of_banks, more_pairs, errors = banks.run(config["banks"], dataset, load)
     scored |= of_banks
+    of_baselines, widths = baselines.run(config["baselines"], dataset, load)
+    scored |= of_baselines
     return {
         "rows": [one.row for several in scored.values() for one in several],
         "summary": summary(scored),
         "comparisons": comparisons(scored, pairs + more_pairs),
         "n_train": len(split.X_train),
         "n_test": len(split.X_test),
-        "selection": selection,
+        "selection": selection | widths,
         "errors": errors,
     }
 
@@ -131,10 +136,15 @@ def check(config: Mapping[str, Any], images: Sequence[str]) -> None:
     for model in models.values():
         for steps in model["steps"]:
             reservoir_config(model, steps, config["seed"])
-    banks.check(config["banks"], images)
+    baselines.check(config["baselines"], images)
+    banks.check(config["banks"], images, config["baselines"])
     ends = ("", "_zero_steps", "_unclipped")
     taken = {"raw_ridge", "raw_rgb_ridge", *(f"{name}{end}" for name in models for end in ends)}
     taken |= {f"random_features_as_{name}" for name in models}
+    of_models = [name for name in config["baselines"] if name in taken]
+    if of_models:
+        raise ValueError(f"baselines {of_models} have names of models")
+    taken |= set(config["baselines"])
     doubled = [name for name in config["banks"] if {name, f"{name}_zero_steps"} & taken]
     if doubled:
         raise ValueError(f"banks {doubled} have names of models or baselines")

@@ -1,11 +1,10 @@
-"""What a reservoir is compared with: itself without its clip, affine maps, random features."""
+"""What a reservoir is compared with: itself without its clip, and affine maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.kernel_approximation import RBFSampler
 
 from pixelflow.core import Reservoir, ReservoirConfig
 
@@ -43,9 +42,3 @@ def non_affine(transform: Transform, X: np.ndarray) -> float:
     apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
     curved = np.sqrt(np.mean((middle - (one + other) / 2) ** 2))
     return float(curved / apart) if apart or curved else 0.0
-
-
-def fourier(size: int, gamma: float, seed: int, X: np.ndarray) -> Transform:
-    """Random Fourier features of exp(-gamma |x - x'|^2): Rahimi and Recht, NIPS 20 (2007)."""
-    sampler = RBFSampler(gamma=gamma, n_components=size, random_state=seed).fit(X[:1])
-    return sampler.transform

@@ -10,7 +10,7 @@ from pixelflow.experiments import _classification as classification
 from pixelflow.experiments._scores import Split, loaded
 from pixelflow.tasks import fashion_mnist
 
-KEYS = ("subset", "alphas", "banks", "image")
+KEYS = ("subset", "alphas", "banks", "baselines", "image")
 best_bank, reservoirs = classification.banks.best, classification.banks.reservoirs
 DATASETS = ("fashion_mnist",)
 IMAGES = ("grey",)

@@ -22,7 +22,7 @@ from pixelflow.core.inputs import checked_inputs, is_count, see_columns
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, features, held_out, rows_at_once
+from pixelflow.models.stream import Training, features, rows_at_once
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.base import ReadoutNotFittedError
@@ -81,10 +81,6 @@ class ReservoirModel(Configured):
         data = self._training(self._fitted_on(inputs), inputs, y, weight)
         if self.readout is None:
             readout.set_params(alpha=training.path(data.total))
-        if data.copies.count > 1 and training.several_alphas(readout):
-            if readout.selection != "holdout":
-                raise ValueError("augment needs selection='holdout': 'loo' leaves copies in")
-            data.held = held_out(len(data.X))
         classes = np.unique(y) if self._task == "classification" else None
         with training.progress(data):
             training.fit_readout(readout, data, classes)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import sklearn
 
-from pixelflow.core import Reservoir
 from pixelflow.models.copies import Copies
 from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.holdout import HELD, LATER, MOST, TRAIN, drawn
@@ -18,7 +17,20 @@ BATCH_BYTES = 256 * 2**20  # of features in a batch, where `batch_size` leaves t
 Chunk = tuple[Any, ...]  # features, y, sample_weight or None and, perhaps, roles
 
 
-def rows_at_once(reservoirs: Sequence[Reservoir], batch_size: int | None) -> int:
+class Source(Protocol):
+    """What makes features of inputs: a reservoir, or what it is compared with."""
+
+    @property
+    def feature_dim(self) -> int:
+        """How many features an input has."""
+        ...
+
+    def iter_features(self, X: Any, batch_size: int) -> Iterator[Any]:
+        """Features of a batch of inputs after the other, as `Reservoir.iter_features`."""
+        ...
+
+
+def rows_at_once(reservoirs: Sequence[Source], batch_size: int | None) -> int:
     """How many inputs make a batch."""
     if batch_size is not None:
         return int(batch_size)
@@ -26,7 +38,7 @@ def rows_at_once(reservoirs: Sequence[Reservoir], batch_size: int | None) -> int
     return max(1, BATCH_BYTES // (dim * np.dtype(np.float32).itemsize))
 
 
-def features(reservoirs: Sequence[Reservoir], X: np.ndarray, size: int) -> Iterator[Any]:
+def features(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
     """Features (n, D) of checked inputs, batch after batch, all reservoirs' side by side.
 
     CuPy arrays on backend "cuda", else NumPy arrays.
@@ -50,7 +62,7 @@ def features(reservoirs: Sequence[Reservoir], X: np.ndarray, size: int) -> Itera
         yield out
 
 
-def _batches(reservoir: Reservoir, X: np.ndarray, size: int) -> Iterator[Any]:
+def _batches(reservoir: Source, X: np.ndarray, size: int) -> Iterator[Any]:
     with sklearn.config_context(assume_finite=True):  # it was checked at the model's door
         return reservoir.iter_features(X, size)
 
@@ -69,7 +81,7 @@ class Training:
 
     Attributes
     ----------
-    reservoirs : sequence of Reservoir
+    reservoirs : sequence of Source
     X, y : arrays
         Checked inputs and their labels or values.
     weight : array (N,), optional
@@ -85,7 +97,7 @@ class Training:
         Is told the number of samples of each chunk when it is asked for the next.
     """
 
-    reservoirs: Sequence[Reservoir]
+    reservoirs: Sequence[Source]
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
-from pixelflow.models.stream import Training
+from pixelflow.models.stream import Training, held_out
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import namespace, to_host
 
@@ -29,7 +29,14 @@ def several_alphas(readout: Any) -> bool:
 
 
 def fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
-    """Fit it on all chunks: streamed if it can be, else on the whole matrix of features."""
+    """Fit it on all chunks: streamed if it can be, else on the whole matrix of features.
+
+    Where it chooses among alphas, images are held out with their copies.
+    """
+    if training.copies.count > 1 and several_alphas(readout):
+        if readout.selection != "holdout":
+            raise ValueError("augment needs selection='holdout': 'loo' leaves copies in")
+        training.held = held_out(len(training.X))
     ridge = isinstance(readout, RidgeReadout)
     if ridge and not _few(training):
         readout.fit_chunks(training.chunks, classes=classes, y=training.y)

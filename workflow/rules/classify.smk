@@ -2,7 +2,8 @@
 
 CLASSES = "Image classification"
 CLASSIFICATION = [
-    f"experiments/_{name}.py" for name in ("classification", "companions", "banks", "scores")
+    f"experiments/_{name}.py"
+    for name in ("classification", "companions", "features", "banks", "baselines", "scores")
 ]
 
 
