@@ -6,7 +6,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from pixelflow import Probe, Reservoir, ReservoirConfig, plotting
-from pixelflow.plotting.banks import families
+from pixelflow.plotting.banks import _ticks, families
 from pixelflow.plotting.textures import trajectories
 
 CONFIG = ReservoirConfig(
@@ -58,6 +58,7 @@ def test_a_row_for_two_channels_of_each_member_shown():
 def bank(members, tier="random", steps=1, **more):
     reservoirs = [{"members": members, "steps": steps}, {"members": 2, "rule": "wave"}]
     plain = {"tier": tier, "augment": None, "images": "grey", "n_train": None, "seeds": [0]}
+    plain |= {"shown": ["figure"]}
     return {**plain, "reservoirs": reservoirs, **more}
 
 
@@ -85,27 +86,75 @@ def test_families_of_one_label_are_told_apart():
     assert list(families(banks)) == ["x (random)", "x (random), x_3"]
 
 
-def test_where_accuracies_stand():
-    banks = {"big": bank(8), "small": bank(4)}
+def measured(found):
+    """Metrics of models given as name: (features, accuracy, seconds)."""
     rows, summary = [], {}
-    found = {"small": (100, 0.8, 3.0), "big": (200, 0.9, 5.0), "big_zero_steps": (200, 0.85, 1.0)}
-    grey = {"raw_ridge": (64, 0.7, 0.5), "fourier_200": (200, 0.6, 1.0)}
-    grey |= {"random_features_as_wave": (90, 0.5, 1.0), "scattering": (80, 0.65, 2.0)}
-    for name, (size, accuracy, seconds) in {**found, **grey}.items():
+    for name, (size, accuracy, seconds) in found.items():
         rows += [{"model": name, "D": size, "fit_s": seconds + d} for d in (-0.25, 0.25)]
         summary[name] = {"mean_accuracy": accuracy, "low_accuracy": -1.0, "high_accuracy": 2.0}
-    figure = plotting.bank_accuracies({"rows": rows, "summary": summary}, banks)
+    return {"rows": rows, "summary": summary}
+
+
+def lines_of(axis):
+    return [(line.get_xydata().tolist(), line.get_linestyle()) for line in axis.lines]
+
+
+def test_where_accuracies_stand():
+    banks = {"big": bank(8), "small": bank(4), "no_pooling": bank(4, steps=9, shown=["table"])}
+    found = {"small": (100, 0.8, 3.0), "big": (200, 0.9, 5.0), "big_zero_steps": (200, 0.85, 1.0)}
+    found |= {"raw_ridge": (64, 0.7, 0.5), "no_pooling": (100, 0.75, 3.0)}
+    figure = plotting.bank_accuracies(measured(found), {"banks": banks})
     left, right = figure.axes
-    drawn = [(line.get_xydata().tolist(), line.get_linestyle()) for line in left.lines]
-    assert drawn[0] == ([[100, 0.8], [200, 0.9]], "-")
-    assert drawn[1] == ([[200, 0.85]], "--") and drawn[2][0] == [[64, 0.7]]
-    assert [points for points, _ in drawn[3:]] == [[[200, 0.6]], [[90, 0.5]], [[80, 0.65]]]
-    (legend,) = figure.legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[2:] == ["raw pixels", "random features", "scattering"]
-    assert right.lines[0].get_xdata().tolist() == [3, 5]
+    drawn = lines_of(left)
+    assert drawn[0] == ([[200, 0.85]], "--") and drawn[2][0] == [[64, 0.7]]
+    assert drawn[1] == ([[100, 0.8], [200, 0.9]], "-")
+    assert len(drawn) == 3, "what isn't shown in the figure"
+    assert right.lines[1].get_xdata().tolist() == [3, 5]
     bars = [path for bar in left.collections for path in bar.get_segments()]
     assert all(0 < y < 1 for bar in bars for y in bar[:, 1]), "what log-odds can show"
+
+
+def test_baselines_are_grey_and_those_of_several_sizes_a_line():
+    plain = {"augment": None, "images": "grey", "n_train": None, "seeds": [0]}
+    sizes = {"fourier_256": 256, "fourier_64": 64, "scattering": 100, "fourier_few": 64}
+    baselines = {
+        name: {**plain, "features": name.split("_")[0], "options": {"D": D}}
+        for name, D in sizes.items()
+    }
+    baselines["fourier_few"]["n_train"] = 100
+    found = {name: (D, 0.5 + D / 1024, 1.0) for name, D in sizes.items()}
+    config = {"banks": {"a": bank(1)}, "baselines": baselines}
+    figure = plotting.bank_accuracies(measured({"a": (10, 0.9, 1.0), **found}), config)
+    (bank_line, *grey), drawn = figure.axes[0].lines, lines_of(figure.axes[0])
+    assert drawn[0][0] == [[10, 0.9]]
+    assert drawn[1] == ([[64, 0.5625], [256, 0.75]], "-"), "in the order of their size"
+    assert [x for x, _ in drawn[2:]] == [[[64, 0.5625]], [[100, 0.59765625]]]
+    assert bank_line.get_color() not in {line.get_color() for line in grey}
+    assert len({line.get_color() for line in grey}) == 1
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["a (random)", "random Fourier features", "scattering"]
+
+
+def test_of_many_lines_those_of_each_tier_have_panels_of_their_own():
+    banks = {f"r{t}_{m}": bank(m, steps=t) for t in range(1, 6) for m in (1, 2)}
+    banks |= {f"p_{m}": bank(m, "data patches") for m in (1, 2)}
+    found = {
+        name: (64 * bank["reservoirs"][0]["members"], 0.9, 1.0) for name, bank in banks.items()
+    }
+    found["raw_ridge"] = (5, 0.5, 1.0)
+    figure = plotting.bank_accuracies(measured(found), {"banks": banks})
+    assert len(figure.axes) == 4
+    assert [len(axis.lines) for axis in figure.axes] == [6, 6, 2, 2], "baselines in each"
+    assert [axis.get_title("left") for axis in figure.axes[::2]] == ["random", "data patches"]
+    few = plotting.bank_accuracies(measured(found), {"banks": {"r1_1": banks["r1_1"]}})
+    assert len(few.axes) == 2
+
+
+@pytest.mark.parametrize("low", [1e-3, 0.3, 0.9, 0.97, 0.99])
+@pytest.mark.parametrize("high", [0.992, 0.996, 0.9995])
+def test_accuracies_on_the_axis_do_not_touch(low, high):
+    ticks = sorted(_ticks(low, high))
+    assert 3 <= len(ticks) <= 15 and low <= ticks[0] and ticks[-1] <= high
 
 
 @pytest.mark.parametrize("colour", [False, True])

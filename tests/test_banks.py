@@ -39,6 +39,7 @@ WAVE = {
     },
 }
 PLAIN = {"images": "grey", "augment": None, "n_train": None, "zero_steps": True, "against": []}
+PLAIN |= {"shown": ["table"]}
 BANKS = {
     "coupled": {**PLAIN, "tier": "random", "reservoirs": [RANDOM], "seeds": [4, 0, 7]},
     "mixed": {
@@ -292,6 +293,7 @@ def section(experiment, found):
         ({"against": ["coupled"]}, ValueError, r"compared with \['coupled'\], of \['small'\]"),
         ({"against": ["small"]}, ValueError, "compared with"),
         ({"images": "infrared"}, ValueError, "asks for images 'infrared'"),
+        ({"shown": ["map"]}, ValueError, r"'small' is shown in \['map'\], of"),
         ({"seeds": []}, ValueError, "seeds that differ"),
         ({"seeds": [1, 1]}, ValueError, "seeds that differ"),
         ({"augment": {"turn": 3}}, ValueError, r"unknown \['turn'\]"),

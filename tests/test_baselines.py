@@ -243,7 +243,7 @@ def test_a_width_is_chosen_on_some_images_and_features_where_there_are_many(digi
 
 BANK = {
     **{"tier": "random", "seeds": [4, 0], "zero_steps": False, "images": "grey"},
-    **{"augment": None, "n_train": None, "against": ["fourier", "scattering"]},
+    **{"augment": None, "n_train": None, "shown": ["table"], "against": ["fourier", "scattering"]},
     "reservoirs": [
         {
             **{"width": 8, "height": 8, "steps": 2, "rule": "coupled", "rule_params": {"k": 3}},

@@ -55,6 +55,7 @@ def test_figures_of_a_recorded_result_are_made_or_say_that_there_are_none(
 def test_the_figure_of_recorded_banks(tmp_path, monkeypatch):
     """A line for the two that differ in members only, and one for the other."""
     small = {"tier": "random", "augment": None, "images": "grey", "n_train": None}
+    small |= {"shown": ["figure"]}
     banks = {
         f"{name}_{members}": {**small, "reservoirs": [{"members": members, "rule": rule}]}
         for name, rule, members in (("a", "wave", 8), ("a", "wave", 2), ("b", "coupled", 2))

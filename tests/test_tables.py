@@ -93,80 +93,95 @@ def test_comparisons_are_grouped_by_model():
     assert head[-1] == "$p$" and table.count("addlinespace") == 2
 
 
+RAW = ["raw ridge", "raw rgb ridge"]
+GREY = {"tier": "random", "images": "grey", "augment": None, "against": []}
 BANKS = {
-    "big_&_bad": {"tier": "data patches", "images": "rgb", "augment": {"flip": True}},
-    "alone": {"tier": "random", "images": "grey", "augment": None},
+    "big_&_bad": {
+        **{"tier": "data patches", "images": "rgb", "augment": {"flip": True}},
+        **{"shown": ["comparisons", "table", "figure"], "against": ["alone", "fourier_64"]},
+    },
+    "alone": {**GREY, "shown": ["table"], "against": ["fourier_64"]},
+    "big_&_bad_one_snapshot": {**GREY, "shown": ["comparisons"], "against": ["big_&_bad"]},
+    "big_&_bad_12": {**GREY, "shown": ["figure"], "against": ["alone"]},
 }
+BASELINES = {"fourier_64": {"images": "rgb", "augment": {"shifts": 2}}}
 
 
 def bank_result():
-    """Two banks, one of them with its zero steps, a baseline and a rule."""
-    row = {"steps": 4, "D": 12288, "n_train": 50000, "alpha": 10.0}
-    tiers = {"raw_ridge": "random", "big_&_bad": "data patches", "alone": "random"}
-    tiers |= {"big_&_bad_zero_steps": "data patches", "scattering": "fixed"}
-    rows = [
-        {"model": name, **row, "tier": tier, "steps": 0 if "zero" in name else 4}
-        for name, tier in tiers.items()
-    ]
-    summary = {
-        "raw_ridge": accuracies(0.5, 0.4, 0.6, non_affine=0.0),
-        "big_&_bad": accuracies(0.81, 0.8, 0.82, n_seeds=5),
-        "big_&_bad_zero_steps": accuracies(0.83, 0.82, 0.84, n_seeds=5),
-        "alone": accuracies(0.7, 0.69, 0.71),
-        "scattering": accuracies(0.75, 0.74, 0.76),
-    }
+    """Banks shown here and there, one of them with its zero steps, and baselines."""
+    rows, summary = [], {}
+    for name, accuracy, n_seeds in (
+        *(("raw_ridge", 0.5, 1), ("raw_rgb_ridge", 0.55, 1)),
+        *(("big_&_bad", 0.81, 5), ("big_&_bad_zero_steps", 0.83, 5), ("alone", 0.7, 1)),
+        *(("big_&_bad_one_snapshot", 0.8, 5), ("big_&_bad_12", 0.6, 1), ("fourier_64", 0.71, 3)),
+    ):
+        row = {"model": name, "tier": "random", "alpha": 10.0, "n_train": 50000}
+        row |= {"D": 4096 if "one_" in name else 12288, "steps": 4 if name in BANKS else 0}
+        rows += [{**row, "seed": seed} for seed in range(n_seeds)]
+        non_affine = {"non_affine": 0.0} if "raw" in name else {}
+        summary[name] = accuracies(
+            accuracy, accuracy - 0.01, accuracy + 0.01, n_seeds, **non_affine
+        )
     over = {"difference_accuracy": -0.02, "low_accuracy": -0.03, "high_accuracy": 0.001}
     pairs = {
         "wave_against_raw_ridge": comparison(0.1, gained=3, lost=2),
         "big_&_bad_against_big_&_bad_zero_steps": comparison(-0.02, over_seeds=over),
         "big_&_bad_against_alone": comparison(0.11),
+        "big_&_bad_against_fourier_64": comparison(0.1),
+        "alone_against_fourier_64": comparison(-0.01),
+        "big_&_bad_one_snapshot_against_big_&_bad": comparison(-0.01, over_seeds=over),
+        "big_&_bad_12_against_alone": comparison(-0.1),
     }
     found = result(BANKS, rows=rows, summary=summary, comparisons=pairs)
-    found["config"]["baselines"] = {"scattering": {"images": "grey", "augment": None}}
-    return found
+    return {**found, "config": {"banks": BANKS, "baselines": BASELINES}}
 
 
 def test_banks_beside_the_same_without_steps_by_machine():
     here, there = bank_result(), bank_result()
-    head, rows = parsed(tables.banks({"This run": here, "H100 machine": there}))
-    assert len(head) == 10 and len(rows) == 8
-    assert [row[0] for row in rows if not any(row[1:])] == [
-        r"\emph{This run}",
-        r"\emph{H100 machine}",
-    ]
-    assert rows[1][:6] == [
-        r"big \& bad",
-        "data patches",
-        "rgb, copies",
-        "50{,}000",
-        "4",
-        "12{,}288",
-    ]
-    assert rows[1][6:] == ["5", ".8100", "[.8000, .8200]", ".8300"]
-    assert rows[2][:3] == ["alone", "random", "grey"] and rows[2][-1] == "--"
-    assert rows[3][:3] == ["scattering", "fixed", "grey"] and rows[3][-1] == "--"
+    table = tables.banks({"MNIST, this run": here, "MNIST, H100 machine": there})
+    head, rows = parsed(table)
+    assert len(head) == 12 and len(rows) == 12 and table.count("addlinespace") == 3
+    titles = [r"\emph{MNIST, this run}", r"\emph{MNIST, H100 machine}"]
+    assert [row[0] for row in rows if not any(row[1:])] == titles
+    names = [r"big \& bad", "alone", "raw ridge", "raw rgb ridge", "fourier 64"]
+    assert [row[0] for row in rows[1:6]] == names, "those in tables, then baselines"
+    size = ["50{,}000", "4", "12{,}288"]
+    assert rows[1][1:6] == ["data patches", "rgb, copies", *size]
+    between = f"[{MINUS}.0100, {PLUS}.0200]"
+    assert rows[1][6:8] == [".8100", "[.8000, .8200]"]
+    assert rows[1][8:] == [".8300", f"{MINUS}.0200", between, ".051"]
+    one = r"\rlap{\textsuperscript{*}}"
+    assert rows[2][1:3] == ["random", "grey"]
+    assert rows[2][6:] == [".7000", f"[.6900, .7100]{one}", *["--"] * 4], "of one seed"
+    assert [row[1:3] for row in rows[3:5]] == [["--", "grey"], ["--", "rgb"]]
+    assert rows[5][1:3] == ["random", "rgb, copies"] and rows[5][4] == "0"
 
 
 def test_banks_are_tested_over_images_and_over_seeds():
-    _, rows = parsed(tables.bank_comparisons({"This run": bank_result()}))
+    _, rows = parsed(tables.bank_comparisons({"MNIST, this run": bank_result()}))
     between = f"[{MINUS}.0100, {PLUS}.0200]"
     over = f"[{MINUS}.0300, {PLUS}.0010]"
+    big, size = [r"big \& bad", "12{,}288", ".8100"], "12{,}288"
     assert rows[1:] == [
-        [r"big \& bad", "zero steps", f"{MINUS}.0200", between, ".051", over],
-        [r"big \& bad", "alone", f"{PLUS}.1100", between, ".051", "--"],
+        [*big, "zero steps", size, ".8300", f"{MINUS}.0200", between, ".051", over],
+        [*big, "alone", size, ".7000", f"{PLUS}.1100", between, ".051", "--"],
+        [*big, "fourier 64", size, ".7100", f"{PLUS}.1000", between, ".051", "--"],
+        ["one snapshot", "4{,}096", ".8000", *big, f"{MINUS}.0100", between, ".051", over],
     ]
 
 
 def test_banks_are_not_among_the_rules():
     found = bank_result()
-    assert [row[0] for row in parsed(tables.classification(found))[1]] == ["raw ridge"]
+    assert [row[0] for row in parsed(tables.classification(found))[1]] == RAW
     assert [row[:2] for row in parsed(tables.comparisons(found))[1]] == [["wave", "raw ridge"]]
 
 
-def test_a_result_whose_banks_are_compared_with_nothing_says_so():
-    alone = {"alone": BANKS["alone"]}
-    found = result(alone, comparisons={"wave_against_raw_ridge": comparison(0.1)})
-    assert parsed(tables.bank_comparisons({"This run": found}))[1][1:] == [["--"] * 6]
+def test_a_result_whose_banks_are_compared_with_nothing_is_left_out():
+    found = bank_result()
+    alone = result({"alone": BANKS["alone"]}, summary={}, comparisons={})
+    assert parsed(tables.bank_comparisons({"this run": alone}))[1] == [["--"] * 10]
+    _, rows = parsed(tables.bank_comparisons({"this run": alone, "elsewhere": found}))
+    assert len(rows) == 5 and rows[0][0] == r"\emph{elsewhere}"
 
 
 def published_result(models):

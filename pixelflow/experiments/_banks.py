@@ -20,6 +20,8 @@ from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 
 KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
+KEYS += ("shown",)
+SHOWN = ("table", "figure", "comparisons")  # where the paper shows a bank
 ZERO_STEPS = "_zero_steps"  # what comes after the name of a bank without its steps
 WRONG = 24  # images that a bank gets wrong, of which a result tells
 WARM = 10  # images with which a reservoir is compiled
@@ -34,6 +36,8 @@ def check(
     known = [*banks, *baselines]
     for name, bank in banks.items():
         check_entry(f"bank {name!r}", bank, KEYS, images)
+        if set(bank["shown"]) - set(SHOWN):
+            raise ValueError(f"bank {name!r} is shown in {bank['shown']}, of {SHOWN}")
         for config in reservoirs(bank, 0):
             without_steps(config)
         unknown = [other for other in bank["against"] if other not in known or other == name]

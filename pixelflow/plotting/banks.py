@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,59 +14,120 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from scipy.special import logit
 
 from pixelflow.core import ReservoirConfig
-from pixelflow.plotting.style import MARKS, PAPER_WIDTH
+from pixelflow.plotting.style import PAPER_WIDTH
 from pixelflow.plotting.textures import look, trajectories
 
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985)
 TICKS += (0.99, 0.993, 0.995, 0.997, 0.998, 0.999)
-BASELINES = {
-    ("raw_",): ("0.45", "s", "raw pixels"),
-    ("random_features_", "fourier"): ("0.45", "D", "random features"),
-    ("scattering",): ("0.45", "X", "scattering"),
-}
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F3C8D")
+COLORS += ("#8C564B", "#80A000")  # Okabe and Ito's, and more; marks tell apart what colours don't
+SHAPES = "o^sDv<>pPX"
+GREY = "0.5"
+CROWD = 5  # lines, above which each tier has panels of its own
+BASELINES = {"raw_": ("s", "raw pixels"), "random_features_": ("D", "random features")}
+NAMES = {"fourier": ("X", "random Fourier features"), "scattering": ("P", "scattering")}
 
 
-def bank_accuracies(metrics: Mapping[str, Any], banks: Mapping[str, Mapping[str, Any]]) -> Figure:
+def bank_accuracies(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> Figure:
     """Accuracy of banks against their features and training time, beside the same without steps.
 
     Parameters
     ----------
     metrics : mapping
         A classification's, with "rows" and "summary".
-    banks : mapping
-        The banks of its config, by name.
+    config : mapping
+        Its config, with "banks", of which those are drawn that are "shown" in a "figure", and where
+        there are any "baselines".
 
     Returns
     -------
     matplotlib.figure.Figure
         A line joins banks that differ in nothing but their members; evolved ones are drawn
-        through and filled, those without steps dashed and open, and baselines grey. Bars are the
-        95% intervals. Accuracies are spaced by their log-odds, so that those near 1 lie apart.
+        through and filled, those without steps dashed and open, and baselines grey. Points are
+        means over seeds, bars the 95% intervals. Accuracies are spaced by their log-odds, so that
+        those near 1 lie apart. Of many lines, those of each tier have panels of their own.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(PAPER_WIDTH, 2.9), sharey=True, layout="constrained")
-    handles, drawn = [], set()
-    for i, (label, names) in enumerate(families(banks).items()):
-        color = MARKS[i % len(MARKS)][0]
-        marker = "o^sDv<>pPX*h"[i % 12]
-        for end, line, fill in (("", "-", color), ("_zero_steps", "--", "white")):
-            found = [f"{name}{end}" for name in names if f"{name}{end}" in metrics["summary"]]
-            _curve(axes, metrics, found, line, color=color, marker=marker, mfc=fill)
-            drawn.update(found)
-        handles.append(Line2D([], [], color=color, marker=marker, ms=4, lw=1, label=label))
-    if any(name.endswith("_zero_steps") for name in drawn):
-        style = {"color": "0.2", "ls": "--", "marker": "o", "mfc": "white", "ms": 4, "lw": 1}
-        handles.append(Line2D([], [], **style, label="the same, zero steps"))
-    for kinds, (color, marker, label) in BASELINES.items():
-        found = [n for n in metrics["summary"] if n.startswith(kinds) and n not in drawn]
-        for name in found:
-            _curve(axes, metrics, [name], "", color=color, marker=marker, mfc=color)
-        if found:
-            handles.append(Line2D([], [], color=color, marker=marker, ls="", ms=4, label=label))
-    _labelled(axes)
+    banks = {name: bank for name, bank in config["banks"].items() if "figure" in bank["shown"]}
+    lines = families(banks)
+    tiers = Counter(banks[names[0]]["tier"] for names in lines.values())
+    apart = len(lines) > CROWD and len(tiers) > 1
+    heights = [6 + n for n in tiers.values()] if apart else [1]  # more lines need more room
+    figure, panels = plt.subplots(
+        *(len(heights), 2), sharex="col", sharey="row", squeeze=False, height_ratios=heights
+    )
+    rows = dict(zip(tiers, panels if apart else [panels[0]] * len(tiers), strict=True))
+    handles = _draw_banks(rows, metrics, banks, lines)
+    handles += [_draw_baselines(axes, metrics, config) for axes in panels][-1]
+    _labelled(panels)
+    for tier, axes in rows.items() if apart else ():
+        axes[0].set_title(tier, loc="left", fontsize=8)
+    figure.set_layout_engine("constrained")
+    row_height = 2.3 if len(lines) <= CROWD else 2.15 if apart else 3.2
+    legend = 0.14 * math.ceil(len(handles) / 3)
+    figure.set_size_inches(PAPER_WIDTH, row_height * len(panels) + legend)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7, frameon=False)
     return figure
+
+
+def _draw_banks(
+    rows: Mapping[str, Sequence[Axes]],
+    metrics: Mapping[str, Any],
+    banks: Mapping[str, Mapping[str, Any]],
+    lines: Mapping[str, Sequence[str]],
+) -> list[Line2D]:
+    """A line for each family and one for the same without steps; what the legend shows."""
+    handles, twins = [], False
+    for i, (label, names) in enumerate(lines.items()):
+        axes = rows[banks[names[0]]["tier"]]
+        marks: dict[str, Any] = {
+            "color": COLORS[i % len(COLORS)],
+            "marker": SHAPES[i % len(SHAPES)],
+        }
+        for end, line, fill in (("_zero_steps", "--", "white"), ("", "-", marks["color"])):
+            found = [f"{name}{end}" for name in names if f"{name}{end}" in metrics["summary"]]
+            _curve(axes, metrics, found, line, mfc=fill, **marks)
+            twins |= bool(end and found)
+        handles.append(Line2D([], [], ms=4, lw=1, label=label, **marks))
+    if twins:
+        style: dict[str, Any] = {
+            "color": "0.2",
+            "ls": "--",
+            "marker": "o",
+            "mfc": "white",
+            "ms": 4,
+            "lw": 1,
+        }
+        handles.append(Line2D([], [], **style, label="the same, zero steps"))
+    return handles
+
+
+def _draw_baselines(
+    axes: Sequence[Axes], metrics: Mapping[str, Any], config: Mapping[str, Any]
+) -> list[Line2D]:
+    """Grey: models of each kind alone, and lines of baselines that differ in their size only."""
+    kinds: dict[str, tuple[str, list[list[str]]]] = {}  # label: mark, names by line
+    for start, (marker, label) in BASELINES.items():
+        kinds[label] = (marker, [[name] for name in metrics["summary"] if name.startswith(start)])
+    lines: dict[str, list[str]] = {}
+    for name, baseline in config.get("baselines", {}).items():
+        alike = {k: v for k, v in baseline.items() if k not in ("options", "seeds", "shown")}
+        lines.setdefault(json.dumps(alike, sort_keys=True), []).append(name)
+    for alike, names in lines.items():
+        features = json.loads(alike)["features"]
+        marker, label = NAMES.get(features, ("*", features.replace("_", " ")))
+        kinds.setdefault(label, (marker, []))[1].append(names)
+    handles = []
+    for label, (marker, found) in kinds.items():
+        style: dict[str, Any] = {"color": GREY, "marker": marker, "mfc": GREY}
+        for names in found:
+            _curve(axes, metrics, names, "-", **style)
+        if found:
+            line = "-" if any(len(names) > 1 for names in found) else ""
+            handles.append(Line2D([], [], ls=line, ms=4, lw=1, label=label, **style))
+    return handles
 
 
 def families(banks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -98,32 +160,37 @@ def _curve(
         return
     sizes, seconds, mean, low, high = np.transpose(sorted(points))
     for axis, x in zip(axes, (sizes, np.maximum(seconds, 1e-3)), strict=True):
-        axis.vlines(x, low, high, color=style["color"], lw=1)
-        axis.plot(x, mean, ls=line, ms=4, lw=1, **style)
+        axis.vlines(x, low, high, color=style["color"], lw=0.8, alpha=0.6)
+        axis.plot(x, mean, ls=line, ms=3.5, mew=0.8, lw=0.9, **style)
 
 
-def _labelled(axes: Sequence[Axes]) -> None:
-    for axis, label in zip(axes, ("features $D$", "training time, seconds"), strict=True):
-        axis.set(xscale="log", yscale="logit")
+def _labelled(panels: np.ndarray) -> None:
+    """Scales, ticks and their labels of rows of two panels."""
+    for axis, label in zip(panels[-1], ("features $D$", "training time, seconds"), strict=True):
         axis.set_xlabel(label, fontsize=8)
-        axis.margins(x=0.12)
+    for axis in panels.ravel():
+        axis.set(xscale="log", yscale="logit")
+        axis.margins(x=0.12 if len(axis.lines) < CROWD else 0.06)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axis) < 2 else (1,)))
         axis.xaxis.set_major_formatter("{x:,g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(lw=0.3, color="0.85")
         axis.set_axisbelow(True)
-    axes[0].set_ylabel("accuracy on the test images", fontsize=8)
-    low, high = axes[0].get_ylim()
-    axes[0].yaxis.set_major_locator(FixedLocator(_ticks(low, high)))
-    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
-    for axis in axes:
         axis.yaxis.set_minor_locator(NullLocator())
         axis.tick_params(which="both", labelsize=7)
+    for first, _ in panels:
+        first.set_ylabel("accuracy on the test images", fontsize=8)
+        first.yaxis.set_major_locator(FixedLocator(_ticks(*first.get_ylim())))
+        first.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Accuracies to label: those that log-odds space well, or three or more in even steps."""
-    inside = [tick for tick in TICKS if low <= tick <= high]
+    apart = (logit(high) - logit(low)) / 15  # labels that do not touch
+    inside: list[float] = []
+    for tick in sorted(TICKS, key=lambda tick: (tick not in (0.5, 0.9, 0.99), len(f"{tick:g}"))):
+        if low <= tick <= high and all(abs(logit(tick) - logit(t)) > apart for t in inside):
+            inside.append(tick)
     for step in (0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
         if len(inside) < 3:
             inside = [round(step * i, 3) for i in range(round(1 / step)) if low <= step * i <= high]

@@ -20,7 +20,8 @@ TABLES = [
         *("mnist", "mnist_comparisons", "cifar10", "cifar10_comparisons"),
         *("published", "published_comparisons", "eikonal", "times"),
         *("speed_device", "speed_host", "first_call"),
-        *(f"{name}_{what}" for name in CLASSIFIED for what in ("banks", "bank_comparisons")),
+        *(f"{name}_banks" for name in CLASSIFIED),
+        "bank_comparisons",
     )
 ]
 

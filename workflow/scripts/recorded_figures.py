@@ -35,7 +35,7 @@ def of_speed(result: Mapping[str, Any]) -> dict[str, Figure]:
 
 def of_banks(result: Mapping[str, Any]) -> dict[str, Figure]:
     """Accuracy of banks against their features and training time."""
-    return {"banks": plotting.bank_accuracies(result["metrics"], result["config"]["banks"])}
+    return {"banks": plotting.bank_accuracies(result["metrics"], result["config"])}
 
 
 if __name__ == "__main__":

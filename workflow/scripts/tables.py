@@ -14,6 +14,7 @@ from tabular import tabular, words
 from pixelflow.files import written_whole
 
 Result = Mapping[str, Any]
+TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
 
 def classification(result: Result) -> str:
@@ -157,10 +158,13 @@ def main() -> None:
         "speed_host": on_host(here["speed"], recorded["speed"]["h100"]),
         "first_call": first_call(here["speed"], recorded["speed"]["h100"]),
     }
-    for name in ("mnist", "fashion_mnist", "cifar10"):
-        everywhere = {"This run": here[name], **_machines(recorded.get(name, {}))}
-        tables[f"{name}_banks"] = banks(everywhere)
-        tables[f"{name}_bank_comparisons"] = bank_comparisons(everywhere)
+    everywhere = {}
+    for name, title in TITLES.items():
+        found = {"this run": here[name], **_machines(recorded.get(name, {}))}
+        titled = {f"{title}, {where}": result for where, result in found.items()}
+        tables[f"{name}_banks"] = banks(titled)
+        everywhere |= titled
+    tables["bank_comparisons"] = bank_comparisons(everywhere)
     for name, content in tables.items():
         with written_whole(Path(arguments.out) / f"table_{name}.tex") as temporary:
             temporary.write_text("% Made from the results; do not edit.\n" + content, "utf-8")
