@@ -308,6 +308,14 @@ def test_a_penalty_below_rounding_is_made_larger_with_a_warning(small_steps, mon
     assert np.allclose(readout.predict(features), exact, atol=0.05)
 
 
+def test_a_penalty_below_rounding_is_left_out_of_several(small_steps, monkeypatch):
+    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    features = np.concatenate([X, X], axis=1).astype(np.float32)
+    with pytest.warns(RuntimeWarning, match="lost in the rounding of 24 features: it is left out"):
+        readout = RidgeReadout([0.0, 1e3]).fit(features, VALUES)
+    assert readout.alpha_ == 1e3
+
+
 def test_float32_factors_decide_as_float64_ones_do(small_steps):
     features = np.tanh(X @ RNG.normal(size=(D, 60)) / 20).astype(np.float32)
     alphas = [1e-4, 1e-2, 1.0, 100.0]

@@ -24,7 +24,8 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
     Cholesky factor for each penalty, which takes far less time: in the precision of the
     products of features, refined to the float64 solution by its residuals; in float64 where that
     fails; by eigenvectors where that fails too, or for penalty 0. Beyond `EIGEN_MOST` equations
-    what is left is a larger penalty, with a warning: then that is the one yielded.
+    such a penalty is left out, with a warning; the largest gives way to a larger one, which then
+    is yielded.
     """
     if system.size <= EIGEN:
         yield from _by_eigenvectors(system, alphas)
@@ -38,7 +39,10 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
             found = _by_cholesky(system, alpha, matrix)
         if found is None and system.size <= EIGEN_MOST:
             found = next(_by_eigenvectors(system, [alpha]))
-        yield _with_more(system, alpha, matrix) if found is None else found
+        if found is None and alpha < max(alphas):
+            _warn(system, alpha, "it is left out")
+        else:
+            yield _with_more(system, alpha, matrix) if found is None else found
 
 
 def decomposed(system: Any) -> tuple[Any, Any, float]:
@@ -105,10 +109,13 @@ def _with_more(system: Any, alpha: float, matrix: Any) -> tuple[float, Any]:
         found = _by_cholesky(system, more, matrix)
     if found is None:
         raise ValueError("the features are too large or too small to be solved for: scale them")
-    warnings.warn(
-        f"alpha = {alpha:g} is lost in the rounding of {system.size} features: "
-        f"{more:g} is used instead",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    _warn(system, alpha, f"{more:g} is used instead")
     return found
+
+
+def _warn(system: Any, alpha: float, what: str) -> None:
+    warnings.warn(
+        f"alpha = {alpha:g} is lost in the rounding of {system.size} features: {what}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
