@@ -44,7 +44,11 @@ FILTERS = ReservoirConfig(
     members=2,
     probe=PROBE,
 )
-READOUTS = [None, RidgeReadout([0.1, 1.0], class_weight={0: 2.0}), RidgeReadout(np.array([0.5]))]
+READOUTS = [
+    None,
+    RidgeReadout([0.1, 1.0], class_weight={0: 2.0}),
+    RidgeReadout(np.array([0.5])),
+]
 
 
 def classifier(config=PLAIN, readout=None, y=LABELS, **options):
@@ -112,6 +116,12 @@ def test_what_was_fitted_and_media_come_back_exactly(saved):
     assert np.array_equal(loaded.config[1].rule_params["rate"], model.config[1].rule_params["rate"])
     with pytest.raises(ValueError, match="begin with a clone"):
         loaded.partial_fit(X, LABELS)
+
+
+def test_keys_of_numpys_types_come_back_plain(tmp_path):
+    model = classifier(readout=RidgeReadout(class_weight={np.int64(0): 2.0}))
+    model.save(tmp_path / "model.npz")
+    assert same(model, tmp_path / "model.npz").readout.class_weight == {0: 2.0}
 
 
 def test_names_of_columns_come_back(tmp_path):
@@ -198,6 +208,20 @@ def npy(array, **options):
     file = io.BytesIO()
     np.lib.format.write_array(file, array, **options)
     return file.getvalue()
+
+
+def test_no_changed_byte_raises_anything_but_a_value_error(saved):
+    """Near the end of the file is what a zip archive's reader goes by."""
+    path, model = saved
+    whole = path.read_bytes()
+    for place in range(len(whole) - 120, len(whole)):
+        for value in (0, 255):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                loaded = ReservoirClassifier.load(path)
+            except ValueError:
+                continue
+            assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_nothing_of_a_foreign_file_is_run(saved):

@@ -77,7 +77,7 @@ def test_the_default_readout_has_a_path_of_alphas_for_each_sample():
         (regressor, "regression", VALUES),
     ):
         model = make().fit(X, y)
-        alphas = np.array([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]) * len(X)
+        alphas = np.array([1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]) * len(X)
         assert model.readout_.alpha_ in alphas and model.readout is None
         apart = RidgeReadout(alphas.tolist(), task, standardize=True).fit(features, y)
         assert model.readout_.alpha_ == apart.alpha_
@@ -209,6 +209,42 @@ def test_partial_fit_refuses_what_it_cannot_do():
         classifier(augment={"flip": True}).partial_fit(X, LABELS)
 
 
+def test_a_call_that_fails_late_adds_nothing(monkeypatch):
+    model = classifier(batch_size=20).partial_fit(X[:50], LABELS[:50], classes=[0, 1, 2])
+    before, alpha = model.decision_function(X), model.readout_.get_params()["alpha"]
+    features = stream._batches
+
+    def overflowing(reservoir, inputs, size):
+        for part in features(reservoir, inputs, size):
+            yield np.where(np.arange(len(part))[:, None] == 15, math.inf, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "_batches", overflowing)
+        with pytest.raises(ValueError, match="infinity"):
+            model.partial_fit(X[50:], LABELS[50:])
+    assert model.readout_.get_params()["alpha"] == alpha and model.n_samples_seen_ == 50
+    assert np.array_equal(model.decision_function(X), before)
+    other = classifier(batch_size=20).partial_fit(X[:50], LABELS[:50], classes=[0, 1, 2])
+    for one in (model, other):
+        one.partial_fit(X[50:], LABELS[50:])
+    assert np.allclose(model.decision_function(X), other.decision_function(X), atol=1e-5)
+
+
+def test_a_model_fitted_in_part_can_be_pickled_and_goes_on():
+    model = classifier().partial_fit(X[:90], LABELS[:90], classes=[0, 1, 2])
+    same = pickle.loads(pickle.dumps(model))
+    for one in (model, same):
+        one.partial_fit(X[90:], LABELS[90:])
+    assert np.array_equal(model.decision_function(X), same.decision_function(X))
+
+
+def test_labels_of_another_kind_are_wrong():
+    model = classifier().fit(X, LABELS)
+    assert model.score(X, LABELS.astype(str)) == 0.0 == model.score(X, LABELS + 10)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, LABELS[:-1])
+
+
 def test_copies_in_chunks_are_the_same_as_fit_with_one_alpha():
     options = {"readout": RidgeReadout(5.0), "augment": {"flip": True}}
     parts = classifier(**options)
@@ -240,6 +276,14 @@ def test_copies_are_moved_by_known_offsets_and_mirrored(dtype, depth):
         expected += [moved, moved[:, :, ::-1]]
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == dtype and np.array_equal(one, other.reshape(9, -1))
+
+
+def test_offsets_are_of_an_images_number_alone():
+    copies = Copies(shifts=3, seed=5)
+    whole = copies.offsets(40, first=0)
+    assert np.array_equal(whole[:, 25:], copies.offsets(15, first=25))
+    assert not np.array_equal(whole[0], whole[1])
+    assert not np.array_equal(whole, Copies(shifts=3, seed=6).offsets(40, first=0))
 
 
 def test_offsets_are_every_one_but_none_and_the_same_each_time():

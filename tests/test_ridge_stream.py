@@ -1,5 +1,6 @@
 """The ridge readout on streams: against scikit-learn on the whole, and what is bad in a chunk."""
 
+import math
 import warnings
 
 import numpy as np
@@ -266,6 +267,9 @@ def test_what_a_stream_cannot_do_is_refused():
         RidgeReadout().partial_fit(X, VALUES, classes=[0, 1])
     with pytest.raises(ValueError, match="class_weight"):
         RidgeReadout(class_weight="equal")
+    for value in (-1.0, math.nan, math.inf, "a"):
+        with pytest.raises(ValueError, match="class_weight of 0 must be a number from 0"):
+            RidgeReadout(class_weight={0: value, 1: 1.0})
     with pytest.raises(ValueError, match="non-zero"):
         RidgeReadout().fit(X, LABELS, np.zeros(N))
 

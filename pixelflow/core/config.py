@@ -56,9 +56,10 @@ class ReservoirConfig:
         random, whiten, patches: ``k``, the window's side; ``contrast``, what is added to the
         deviation by which each window is divided, or 0 to leave windows as they are; ``scale`` of
         what comes out, the ``threshold`` then taken from it, and ``squash``: "none", "clip" to
-        [-1, 1], "rectify" to 0 and above, or the square "root" of that. random: ``bias``.
-        whiten, patches: ``epsilon``, what is added to the variances; ``samples``, how many
-        windows they are estimated from.
+        [-1, 1], "rectify" to 0 and above, or the square "root" of that (of values near 0 it
+        magnifies what a backend's sums were rounded by: there cells agree to 1e-3 of the largest,
+        not 1e-5). random: ``bias``. whiten, patches: ``epsilon``, above 0, what is added to the
+        variances; ``samples``, at least 2, how many windows they are estimated from.
     probe : Probe
         What is read; by default the flattened final state.
 

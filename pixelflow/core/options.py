@@ -23,6 +23,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "tile": {},
     "whiten": {**_LEARNED, "samples": 100_000},
 }
+LEAST = {"samples": 2}  # where it is not 1
+POSITIVE = ("epsilon",)  # else what has no variance would be divided by 0
 
 
 def checked_options(encoder: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,11 +49,13 @@ def _checked(name: str, default: Any, value: Any) -> Any:
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
         return value
     if isinstance(default, int):
-        return checked_integer(name, value, 1)
+        return checked_integer(name, value, LEAST.get(name.split()[-1], 1))
     if isinstance(default, float):
         number = float(_numbers(name, value, 0))
         if number < 0:
             raise ValueError(f"{name} must not be negative, got {value!r}")
+        if number == 0 and name.split()[-1] in POSITIVE:
+            raise ValueError(f"{name} must be positive, got {value!r}")
         return number
     array = _numbers(name, value, np.ndim(default))
     if not array.size or (array.ndim == 2 and array.shape[1] != 2):

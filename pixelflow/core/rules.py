@@ -286,8 +286,9 @@ def energy(at, p):
     """Energy spreads: each cell becomes the root mean square of 9 cells, `reach` apart.
 
     What then is pooled is a concave function of the energy around, so that much in one place
-    counts less than some in many: the normalisation of local pooling. Jarrett, Kavukcuoglu, Ranzato
-    and LeCun, What is the best multi-stage architecture for object recognition?, ICCV (2009).
+    counts less than some in many: the pooled energy of complex cells. Hyvärinen and Hoyer,
+    Emergence of phase- and shift-invariant features by decomposition of natural images into
+    independent feature subspaces, Neural Computation 12 (2000).
     """
     following = {}
     for channel in ("r", "g", "b", "a"):

@@ -61,17 +61,18 @@ def comparisons(
 ) -> dict[str, dict[str, Any]]:
     """Paired tests on the test images; `p_holm` is corrected for the number of pairs.
 
-    Where both have as many seeds, "over_seeds" is the mean and interval of their differences.
+    Where both have the same seeds, "over_seeds" is the mean and interval of their differences.
     """
     found = {}
     for name, other in pairs:
         rights = [np.array([one.right for one in scored[key]]) for key in (name, other)]
+        seeds = [[one.row["seed"] for one in scored[key]] for key in (name, other)]
         test = stats.paired(*rights)
         entry: dict[str, Any] = {**_accuracies(test._asdict()), "p": test.p}
         if len(rights[0]) == len(rights[1]) == 1:
             entry["gained"] = int((rights[0] & ~rights[1]).sum())
             entry["lost"] = int((rights[1] & ~rights[0]).sum())
-        elif len(rights[0]) == len(rights[1]):
+        elif seeds[0] == seeds[1]:
             each = stats.over_seeds(np.mean(rights[0], axis=1) - np.mean(rights[1], axis=1))
             entry["over_seeds"] = _accuracies(Difference(*each)._asdict())
         kind = "random_features" if other.startswith("random_features") else other

@@ -64,13 +64,14 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
 def load(cls: type, path: str | os.PathLike[str], backend: str | None) -> Any:
     """See `ReservoirClassifier.load`."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            arrays = packing.read_members(file)
-    except packing.DAMAGE as error:
-        raise ValueError(f"{path} is damaged, or no file of a model: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} can't be loaded: {error}") from error
+    with open(path, "rb") as opened:  # an OSError until here, damage from here on
+        try:
+            with zipfile.ZipFile(opened) as file:
+                arrays = packing.read_members(file)
+        except packing.DAMAGE as error:
+            raise ValueError(f"{path} is damaged, or no file of a model: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{path} can't be loaded: {error}") from error
     try:
         state = _checked(cls, arrays)
         _check_rules(state)

@@ -106,9 +106,10 @@ class ReservoirModel(Configured):
         samples, before = (0, 0.0) if new else (self.n_samples_seen_, self.weight_seen_)
         reservoirs = self._fitted_on(inputs) if new else self.reservoirs_
         data = self._training(reservoirs, inputs, y, weight, samples)
-        if self.readout is None:
-            readout.set_params(alpha=training.path(before + data.total))
-        training.partial_fit_readout(readout, data, classes)
+        with training.unharmed(readout, data):
+            if self.readout is None:
+                readout.set_params(alpha=training.path(before + data.total))
+            training.partial_fit_readout(readout, data, classes)
         self.n_samples_seen_, self.weight_seen_ = samples + len(inputs), before + data.total
         see_columns(self, X, inputs, fitting=new)
         self._set_fitted(data, readout, classes)

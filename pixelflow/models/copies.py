@@ -10,6 +10,7 @@ import numpy as np
 
 from pixelflow.core.encoders import image_shape
 from pixelflow.core.inputs import is_count
+from pixelflow.readouts.holdout import hashed
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Copies:
     flip : bool
         Whether the image and each shifted copy of it are there mirrored left to right too.
     seed : int
-        What the offsets are drawn from, together with the image's place in the training set.
+        What the offsets are drawn from, together with the image's number in the training set.
     """
 
     shifts: int = 0
@@ -68,9 +69,10 @@ class Copies:
         side = 2 * self.max_shift + 1
         centre = side * side // 2
         found = np.empty((self.shifts, n, 2), np.int16)
+        numbers = np.arange(first, first + n, dtype=np.uint64)
         for k in range(self.shifts):
-            rng = np.random.default_rng(np.random.SeedSequence([int(self.seed), k, first]))
-            cells = rng.integers(side * side - 1, size=n)
+            salt = np.random.SeedSequence([int(self.seed), k]).generate_state(1, np.uint64)
+            cells = (hashed(numbers ^ salt) % np.uint64(side * side - 1)).astype(np.int64)
             cells += cells >= centre
             found[k] = np.stack(np.divmod(cells, side), axis=1) - self.max_shift
         return found

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from pixelflow.core import ReservoirConfig
 from pixelflow.models.base import ReservoirModel
 from pixelflow.readouts import RidgeReadout
+from pixelflow.readouts.model import accuracy
 
 
 def _readout_has(method: str) -> Any:
@@ -33,10 +35,11 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         What the reservoir is; of several, the features side by side. One config's fields are
         nested parameters: ``set_params(config__steps=4)``.
     readout : RidgeReadout, LogisticReadout or scikit-learn classifier, optional
-        None is a ridge on standardised features, its alpha chosen among 1e-5, 1e-4 ... 1e-1 times
+        None is a ridge on standardised features, its alpha chosen among 1e-5, 1e-4 ... 1 times
         the weight of the training samples (their number, copies counted, where none are weighted)
-        on a sixth of them held out. A `RidgeReadout` is fitted on a stream, as is, in one pass, a
-        readout with `partial_fit`; any other gets the whole matrix of features.
+        on a sixth of them held out (what encoders and quantiles learn, without labels, is of all).
+        A `RidgeReadout` is fitted on a stream, as is, in one pass, a readout with `partial_fit`;
+        any other gets the whole matrix of features.
     backend, exact, device
         Where and how the reservoirs run, as in `Reservoir`. On "cuda" the features stay on the
         device for a `RidgeReadout`.
@@ -119,6 +122,12 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
             All labels that will ever come, needed by the first call where its y lacks some.
         """
         return self._partial_fit(X, y, classes, sample_weight)
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy on inputs shaped as for `fit`; a label that was not in `fit` counts as wrong."""
+        predicted, y = self.predict(X), np.asarray(y)
+        check_consistent_length(predicted, y, sample_weight)
+        return accuracy(predicted, y, sample_weight)
 
     @_readout_has("decision_function")
     def decision_function(self, X) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 
 KINDS = "biufU"  # of arrays that are kept: numbers, booleans, text
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, MemoryError)
+DAMAGE = (  # what reading a damaged archive may raise, of a file that could be opened
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
 
 
 def packed(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
@@ -30,11 +34,15 @@ def packed(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
         return _packed_array(value, arrays, name)
     if isinstance(value, Mapping):
         pairs = value.items()
-        return {"mapping": [[key, packed(v, arrays, f"{name}.{key}")] for key, v in pairs]}
+        return {"mapping": [_packed_pair(*pair, arrays, name) for pair in pairs]}
     if isinstance(value, list | tuple):
         items = [packed(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
     raise TypeError(f"{name} can't be saved: it is a {type(value).__name__}")
+
+
+def _packed_pair(key: Any, value: Any, arrays: dict[str, np.ndarray], name: str) -> list[Any]:
+    return [packed(key, arrays, f"a key of {name}"), packed(value, arrays, f"{name}.{key}")]
 
 
 def _packed_array(array: np.ndarray, arrays: dict[str, np.ndarray], name: str) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def unpacked(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not isinstance(value, dict):
         return value
     if "mapping" in value:
-        return {key: unpacked(item, arrays) for key, item in value["mapping"]}
+        return {unpacked(k, arrays): unpacked(item, arrays) for k, item in value["mapping"]}
     if "tuple" in value:
         return tuple(unpacked(item, arrays) for item in value["tuple"])
     array = arrays[value["array"]]

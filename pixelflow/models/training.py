@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pixelflow.models.stream import Training, held_out
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import namespace, to_host
 
-ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the default readout, for each sample trained on
+ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the default readout, for each sample trained on
 PATIENCE = 3  # seconds after which a progress bar is shown
 
 
@@ -61,6 +62,19 @@ def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | 
         if weight is not None:
             options["sample_weight"] = weight
         readout.partial_fit(features, y, **options)
+
+
+@contextmanager
+def unharmed(readout: Any, training: Training) -> Iterator[None]:
+    """A readout that fails within is as it was before, whatever has been added to it already."""
+    several = training.n_samples > training.size  # one chunk is added whole or not at all
+    before = copy.deepcopy(vars(readout)) if several else dict(vars(readout))
+    try:
+        yield
+    except BaseException:
+        vars(readout).clear()
+        vars(readout).update(before)
+        raise
 
 
 def check_takes_weights(readout: Any, method: str) -> None:

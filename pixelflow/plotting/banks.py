@@ -153,7 +153,7 @@ def _curve(
     points = []
     for name in names:
         rows = [row for row in metrics["rows"] if row["model"] == name]
-        seconds = np.mean([row["fit_s"] + row.get("transform_s", 0) for row in rows])
+        seconds = np.median([row["fit_s"] + row.get("transform_s", 0) for row in rows])
         ends = (metrics["summary"][name][f"{key}_accuracy"] for key in ("mean", "low", "high"))
         points.append((rows[0]["D"], seconds, *np.clip(list(ends), 0.005, 0.9995)))
     if not points:

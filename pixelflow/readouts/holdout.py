@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.model import affine, decided
 from pixelflow.readouts.path import ridge_path
 from pixelflow.readouts.sums import Rows, joined, widened
@@ -30,19 +31,23 @@ def drawn(first: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """
     numbers = np.arange(first, first + n, dtype=np.uint64)
     group = numbers // EVERY
-    z = (group + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    z = hashed(group)
     place = np.where(group == 0, 1, z % np.uint64(EVERY))  # two samples suffice for a choice
     return numbers % EVERY == place, z // np.uint64(EVERY)
+
+
+def hashed(numbers: np.ndarray) -> np.ndarray:
+    """A uint64 at random for each of these (splitmix64), always the same for the same."""
+    z = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 class Held:
     """Samples held out of a stream."""
 
-    def __init__(self, xp: Any) -> None:
-        self._xp = xp
+    def __init__(self) -> None:
         self._parts: list[Rows] = []
         self._priorities = np.zeros(0, np.uint64)
 
@@ -51,7 +56,7 @@ class Held:
 
     def rows(self) -> Rows:
         """All of them."""
-        self._parts = [joined(self._xp, self._parts)]
+        self._parts = [joined(namespace(self._parts[0].X), self._parts)]
         return self._parts[0]
 
     def add(self, rows: Rows) -> None:
@@ -67,19 +72,20 @@ class Held:
         if len(priorities) <= room:
             return None
         rest, priorities = Rows(*(values[room:] for values in rows)), priorities[room:]
+        xp = namespace(rest.X)
         order = np.argsort(np.concatenate([self._priorities, priorities]), kind="stable")
         out, new = np.sort(order[MOST:]), np.sort(order[:MOST])
         slots, refused, taken = out[out < MOST], out[out >= MOST] - MOST, new[new >= MOST] - MOST
-        held, entering = self.rows(), rest.take(self._xp, taken)
-        back = [held.take(self._xp, slots), rest.take(self._xp, refused)]
+        held, entering = self.rows(), rest.take(xp, taken)
+        back = [held.take(xp, slots), rest.take(xp, refused)]
         if len(slots):
-            held.X[self._xp.asarray(slots)] = entering.X
+            held.X[xp.asarray(slots)] = entering.X
             width = max(held.targets.shape[1], entering.targets.shape[1])
             held = held._replace(targets=widened(held.targets, width))
             held.targets[slots] = widened(entering.targets, width)
             held.weights[slots], held.own[slots] = entering.weights, entering.own
             self._priorities[slots], self._parts = priorities[taken], [held]
-        return joined(self._xp, back)
+        return joined(xp, back)
 
 
 def choose(system: Any, alphas: Sequence[float], held: Rows, targets: Any) -> tuple[float, float]:

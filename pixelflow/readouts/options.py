@@ -26,6 +26,9 @@ def checked_options(readout: Any) -> list[float]:
     weight = readout.class_weight
     if not (weight is None or isinstance(weight, Mapping) or weight == "balanced"):
         raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {weight!r}")
+    for label, value in weight.items() if isinstance(weight, Mapping) else ():
+        if not (isinstance(value, numbers.Real) and 0 <= float(value) < np.inf):
+            raise ValueError(f"class_weight of {label!r} must be a number from 0, got {value!r}")
     values = np.array(alphas, np.float64)
     if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):
         raise ValueError(f"alpha must be finite and not negative, got {readout.alpha!r}")

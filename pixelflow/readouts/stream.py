@@ -40,12 +40,17 @@ class Stream:
         self, xp: Any, X: Any, targets: Targets, alphas: Sequence[float], standardize: bool,
         holdout: bool,
     ) -> None:  # fmt: skip
-        self.xp, self.targets, self.alphas = xp, targets, list(alphas)
+        self.targets, self.alphas = targets, list(alphas)
         self.standardize, self.holdout = standardize, holdout and len(self.alphas) > 1
         self.sums = Sums(xp, X.shape[1], X.dtype)
-        self.held = Held(xp)
+        self.held = Held()
         self.n_samples = self.n_chunks = 0
         self.chosen: tuple[float, float | None] | None = None
+
+    @property
+    def xp(self) -> Any:
+        """The module that its arrays are of."""
+        return self.sums.xp
 
     def set_alphas(self, alphas: Sequence[float]) -> None:
         """Choose among these from now on."""

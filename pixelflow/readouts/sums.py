@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.factor import tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
@@ -98,7 +99,7 @@ class Sums:
 
     def __init__(self, xp: Any, size: int, dtype: Any) -> None:
         double = np.dtype(dtype) == np.float64 or size <= DOUBLE_PRODUCTS
-        self.xp, self.size = xp, size
+        self.size = size
         self.dtype = np.dtype(np.float64 if double else np.float32)  # of products
         self.gram = xp.zeros((size, size), np.float64 if size <= DOUBLE_SUMS else np.float32)
         none = np.zeros(0)
@@ -109,6 +110,11 @@ class Sums:
         self._block = xp.empty((ROWS, size), self.dtype)
         self._pending: list[Rows] = []
         self._filled = 0
+
+    @property
+    def xp(self) -> Any:
+        """The module that its arrays are of."""
+        return namespace(self.gram)
 
     def add(self, rows: Rows) -> None:
         """Add samples; they are multiplied when there are enough of them, or in `flush`."""
