@@ -59,24 +59,26 @@ def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> C
 
 
 def mixture(rows: int, lanes: int) -> Callable[..., None]:
-    """A function for compiled code that makes `rows` weighted sums of planes, for `lanes` cells.
+    """A function for compiled code that makes `rows` weighted sums of values, for `lanes` cells.
 
-    ``mix(planes, weights, sums, at)`` writes ``weights[j] @ planes[:, at + i]`` to
-    ``sums[j, at + i]`` for i below `lanes`.
+    ``mix(values, weights, sums, block)`` writes ``weights[j] @ values[block].reshape(-1, lanes)``
+    to ``sums[j, block * lanes + i]`` for i below `lanes`. Blocks have all of a cell's values close
+    by: planes of cells would put them pages apart, and one in a cache's place of another.
     """
 
     def generate(builder, arrays, numbers):
-        (planes, plane), (weights, taps), (sums, row_of_sums) = arrays
-        (at,) = numbers
+        (values, size), (weights, taps), (sums, row_of_sums) = arrays
+        (block,) = numbers
+        first = builder.mul(block, size)
         with _Loop(builder, taps, _zeros(rows, lanes)) as tap:
-            place = builder.add(at, builder.mul(tap.count, plane))
+            place = builder.add(first, builder.mul(tap.count, INDEX(lanes)))
             numbers = [builder.add(tap.count, builder.mul(taps, INDEX(row))) for row in range(rows)]
-            tap.values = _added(builder, tap.values, planes, place, weights, numbers)
-        _store(builder, tap.values, sums, at, row_of_sums)
+            tap.values = _added(builder, tap.values, values, place, weights, numbers)
+        _store(builder, tap.values, sums, builder.mul(block, INDEX(lanes)), row_of_sums)
 
     @intrinsic
-    def mix(typing_context, planes, weights, sums, at):
-        return _compilable(generate, (planes, weights, sums), 1)
+    def mix(typing_context, values, weights, sums, block):
+        return _compilable(generate, (values, weights, sums), 1)
 
     return mix
 

@@ -19,7 +19,7 @@ from pixelflow.backends.layout import (
     padded,
 )
 from pixelflow.backends.numba.modules import compiled
-from pixelflow.backends.numba.source import VECTOR, source
+from pixelflow.backends.numba.source import encoded_at_once, source
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.forms import LIMITS, Form, Local
 from pixelflow.core.plan import Plan
@@ -112,10 +112,13 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
 
 
 def _windows(form: Local, X: np.ndarray) -> np.ndarray:
-    """What cells see of inputs (n, T, cells), with room for a whole number of vectors."""
-    room = -len(form.window) % VECTOR
+    """What cells see of inputs, in blocks of as many as are encoded at once: (n, blocks, T cells)."""
+    lanes = encoded_at_once(form.kernel.shape[1])
+    room = -len(form.window) % lanes
     window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
-    return replace(form, window=window).windows(X * PIXEL if X.dtype == np.uint8 else X)
+    seen = replace(form, window=window).windows(X * PIXEL if X.dtype == np.uint8 else X)
+    blocks = seen.reshape(*seen.shape[:2], -1, lanes).swapaxes(1, 2)
+    return np.ascontiguousarray(blocks).reshape(len(X), blocks.shape[1], -1)
 
 
 def _local(plan: Plan) -> tuple[Any, ...]:

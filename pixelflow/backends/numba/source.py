@@ -69,8 +69,8 @@ def load(latents, index, plane, height, width):
 @njit(cache=True, nogil=True)
 def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
     for c in range(0, {channels}, {some}):
-        for at in range(0, seen.shape[1], {lanes}):
-            mix(seen, kernel[c : c + {some}], sums, at)
+        for block in range(len(seen)):
+            mix(seen, kernel[c : c + {some}], sums, block)
         for j in range({some}):
             for y in range(height):
                 first = (y + {radius}) * (width + {twice}) + {radius}
@@ -137,7 +137,7 @@ def run(
 def source(program: Program, channels: int, exact: bool) -> str:
     """The module that runs a rule on textures of that many channels."""
     leaves, views = _leaves(program)
-    some = max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
+    some = _together(channels)
     sums, convolvers, convolving = _convolving(program)
     leaves |= {i: f"s{i}[i]" for i in sums}
     views |= {i: f"sums[{row}]" for i, row in sums.items()}
@@ -156,7 +156,7 @@ def source(program: Program, channels: int, exact: bool) -> str:
         convolutions=_indented(convolving, 4),
         n_sums=max(len(sums), some),
         some=some,
-        lanes=_lanes(some),
+        lanes=encoded_at_once(channels),
         beyond=VECTOR,
         **_halo_lines(program.radius),
         spread=512 // channels // 16 * 16,
@@ -250,6 +250,16 @@ def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]
         ]
         rows |= {i: len(rows) + k for k, i in enumerate(nodes)}
     return rows, made, calls
+
+
+def encoded_at_once(channels: int) -> int:
+    """Of how many cells a local map makes latent values at once, for so many channels."""
+    return _lanes(_together(channels))
+
+
+def _together(channels: int) -> int:
+    """Of how many channels, all of which take as many turns."""
+    return max(n for n in range(1, TOGETHER + 1) if channels % n == 0)
 
 
 def _lanes(sums: int) -> int:
