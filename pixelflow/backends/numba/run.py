@@ -112,7 +112,7 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
 
 
 def _windows(form: Local, X: np.ndarray) -> np.ndarray:
-    """What cells see of inputs, in blocks of as many as are encoded at once: (n, blocks, T cells)."""
+    """What cells see of inputs, in blocks of cells encoded at once: (n, blocks, T lanes)."""
     lanes = encoded_at_once(form.kernel.shape[1])
     room = -len(form.window) % lanes
     window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
