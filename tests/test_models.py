@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
@@ -350,11 +351,37 @@ def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
         ({"shifts": 1, "max_shift": 0}, ValueError, "at least 1"),
         ({"flip": "yes"}, TypeError, "flip"),
         ({"seed": None}, ValueError, "seed"),
+        ({"flip": True, "average": 1}, TypeError, "average"),
+        ({"average": True}, ValueError, "needs flip=True"),
     ],
 )
 def test_bad_copies_are_refused(augment, error, message):
     with pytest.raises(error, match=message):
         classifier(augment=augment)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS > 0], ids=["three classes", "two"])
+@pytest.mark.parametrize("readout", [RidgeReadout(4.0), LogisticRegression(max_iter=1000)])
+def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
+    mirrored = X.reshape(-1, 8, 8)[:, :, ::-1].reshape(-1, 64)
+    alone = classifier(readout=readout, augment={"flip": True}).fit(X, labels)
+    model = classifier(readout=readout, augment={"flip": True, "average": True}).fit(X, labels)
+    both = [alone.decision_function(images) for images in (X, mirrored)]
+    assert np.allclose(model.decision_function(X), np.mean(both, axis=0), atol=1e-5)
+    assert np.allclose(model.decision_function(mirrored), model.decision_function(X), atol=1e-5)
+    columns = np.column_stack([-both[0] - both[1], both[0] + both[1]])
+    best = (columns if labels is not LABELS else both[0] + both[1]).argmax(axis=1)
+    assert np.array_equal(model.predict(X), model.classes_[best])
+    assert not np.allclose(model.decision_function(X), both[0], atol=1e-3)
+    if hasattr(model, "predict_proba"):
+        assert np.allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+def test_a_mean_decision_needs_a_readout_that_has_one():
+    with pytest.raises(ValueError, match="decision_function, not KNeighborsClassifier"):
+        classifier(readout=KNeighborsClassifier(), augment={"flip": True, "average": True})
+    model = classifier(augment={"flip": True, "average": True}).fit(X, np.zeros(150, int))
+    assert not model.predict(X).any()  # one class
 
 
 def test_copies_need_images_and_a_hold_out():

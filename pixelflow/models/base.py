@@ -53,6 +53,11 @@ class ReservoirModel(Configured):
             return
         if isinstance(readout, type) or not all(hasattr(readout, m) for m in ("fit", "predict")):
             raise TypeError(f"readout must have fit and predict, got {readout!r}")
+        if Copies.checked(self.augment).average and not hasattr(readout, "decision_function"):
+            name = type(readout).__name__
+            raise ValueError(
+                f"augment's average needs a readout with decision_function, not {name}"
+            )
         right = is_classifier(readout) if self._task == "classification" else is_regressor(readout)
         if not right and not (isinstance(readout, RidgeReadout) and readout.task == "auto"):
             raise ValueError(f"readout must do {self._task}, got {readout!r}")
@@ -182,21 +187,29 @@ class ReservoirModel(Configured):
 
     def predict(self, X) -> np.ndarray:
         """Labels or values (N,), or (N, T) for T targets, of inputs shaped as for `fit`."""
-        return np.concatenate([self.readout_.predict(part) for part in self._features(X)])
+        return self._by_readout("predict", self._inputs(X))
+
+    def _by_readout(self, method: str, inputs: np.ndarray) -> np.ndarray:
+        """What a method of the readout gives for checked inputs, batch after batch."""
+        parts = self._features(inputs)
+        return np.concatenate([getattr(self.readout_, method)(part) for part in parts])
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "readout_"):
             name = type(self).__name__
             raise ReadoutNotFittedError(f"this {name} is not fitted: call fit(X, y) first")
 
-    def _features(self, X) -> Iterator[Any]:
-        """Batches of features in the memory where the readout wants them."""
+    def _inputs(self, X) -> np.ndarray:
+        """What is to be predicted, checked."""
         self._check_fitted()
         inputs = checked_inputs(X, self, at_least=1)
         see_columns(self, X, inputs, fitting=False)
-        batches = features(
-            self.reservoirs_, inputs, rows_at_once(self.reservoirs_, self.batch_size)
-        )
+        return inputs
+
+    def _features(self, inputs: np.ndarray) -> Iterator[Any]:
+        """Batches of features in the memory where the readout wants them."""
+        size = rows_at_once(self.reservoirs_, self.batch_size)
+        batches = features(self.reservoirs_, inputs, size)
         return batches if isinstance(self.readout_, RidgeReadout) else map(to_host, batches)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -27,12 +27,15 @@ class Copies:
         Whether the image and each shifted copy of it are there mirrored left to right too.
     seed : int
         What the offsets are drawn from, together with the image's number in the training set.
+    average : bool
+        Whether what is decided of an image is the mean over it and its mirror image.
     """
 
     shifts: int = 0
     max_shift: int = 2
     flip: bool = False
     seed: int = 0
+    average: bool = False
 
     @classmethod
     def checked(cls, augment: Mapping[str, Any] | None) -> Copies:
@@ -52,8 +55,12 @@ class Copies:
                 raise ValueError(f"augment's {name} must be an integer from 0, got {value!r}")
         if copies.shifts and not copies.max_shift:
             raise ValueError("augment's max_shift must be at least 1 where there are shifts")
-        if not isinstance(copies.flip, bool | np.bool_):
-            raise TypeError(f"augment's flip must be True or False, got {copies.flip!r}")
+        for name in ("flip", "average"):
+            if not isinstance(getattr(copies, name), bool | np.bool_):
+                value = getattr(copies, name)
+                raise TypeError(f"augment's {name} must be True or False, got {value!r}")
+        if copies.average and not copies.flip:
+            raise ValueError("augment's average is over mirror images: it needs flip=True")
         return copies
 
     @property
@@ -76,6 +83,12 @@ class Copies:
             cells += cells >= centre
             found[k] = np.stack(np.divmod(cells, side), axis=1) - self.max_shift
         return found
+
+    def views(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """The inputs, and again as mirror images where these count in what is decided."""
+        yield X
+        if self.average:
+            yield from Copies(flip=True).of(X, self.offsets(0, 0))
 
     def of(self, X: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
         """Every copy of inputs in turn, each of the shape and type of `X`; not `X` itself."""

@@ -12,8 +12,9 @@ from sklearn.utils.metaestimators import available_if
 
 from pixelflow.core import ReservoirConfig
 from pixelflow.models.base import ReservoirModel
+from pixelflow.models.copies import Copies
 from pixelflow.readouts import RidgeReadout
-from pixelflow.readouts.model import accuracy
+from pixelflow.readouts.model import accuracy, decided
 
 
 def _readout_has(method: str) -> Any:
@@ -50,7 +51,9 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         ``{"shifts": 4, "max_shift": 2, "flip": True, "seed": 0}`` adds 4 copies, each moved by up
         to 2 pixels in both directions (zeros enter), and then the mirror image of each of the 5;
         these are 10 images for one. While alpha is chosen, no copy of an image that is held out
-        is trained on or scored. What is not named is 0, 2, False and 0.
+        is trained on or scored. What is not named is 0, 2, False and 0. With
+        ``"average": True`` beside `flip`, the readout's values for an image are their mean over it
+        and its mirror image (test-time augmentation).
 
     Attributes
     ----------
@@ -123,6 +126,13 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         """
         return self._partial_fit(X, y, classes, sample_weight)
 
+    def predict(self, X) -> np.ndarray:
+        """Labels (N,) of inputs shaped as for `fit`."""
+        if not Copies.checked(self.augment).average:
+            return super().predict(X)
+        decision = self.decision_function(X)
+        return decided(decision.reshape(len(decision), -1), self.classes_)
+
     def score(self, X, y, sample_weight=None) -> float:
         """Accuracy on inputs shaped as for `fit`; a label that was not in `fit` counts as wrong."""
         predicted, y = self.predict(X), np.asarray(y)
@@ -132,12 +142,17 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
     @_readout_has("decision_function")
     def decision_function(self, X) -> np.ndarray:
         """The readout's values (N, K) of K classes, (N,) of two; the largest is predicted."""
-        return np.concatenate([self.readout_.decision_function(part) for part in self._features(X)])
+        return self._averaged("decision_function", X)
 
     @_readout_has("predict_proba")
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (N, K) of the K classes, of a readout that has them."""
-        return np.concatenate([self.readout_.predict_proba(part) for part in self._features(X)])
+        return self._averaged("predict_proba", X)
+
+    def _averaged(self, method: str, X) -> np.ndarray:
+        """The mean over all views of each image; there is one, but for `augment`'s average."""
+        views = Copies.checked(self.augment).views(self._inputs(X))
+        return np.mean([self._by_readout(method, view) for view in views], axis=0)
 
 
 class ReservoirRegressor(RegressorMixin, ReservoirModel):
