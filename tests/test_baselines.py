@@ -139,6 +139,11 @@ def test_features_are_cupys_where_cuda_runs(there, monkeypatch):
     assert baselines.arrays() is (cupy if there else np)
 
 
+def test_without_a_baseline_no_backend_is_probed(monkeypatch):
+    monkeypatch.setattr(baselines, "available_backends", None)
+    assert baselines.run({}, "digits", None) == ({}, {})
+
+
 # -- what is trained, chosen and said ------------------------------------------------------------
 
 
