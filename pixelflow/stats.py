@@ -56,6 +56,32 @@ def over_seeds(values: ArrayLike) -> Interval:
     return Interval(mean, mean - float(half), mean + float(half))
 
 
+def one_more_seed(values: ArrayLike) -> Interval:
+    """Mean of one value per seed with Student's t interval of what one more seed would give.
+
+    It is wider than that of the mean by sqrt(S + 1).
+
+    Parameters
+    ----------
+    values : array (S,)
+        At least two finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values, or one is not finite.
+
+    Examples
+    --------
+    >>> from pixelflow.stats import one_more_seed
+    >>> [round(x, 3) for x in one_more_seed([0.91, 0.93, 0.92, 0.92, 0.92])]
+    [0.92, 0.898, 0.942]
+    """
+    mean, low, _ = over_seeds(values)
+    half = (mean - low) * float(np.sqrt(np.size(values) + 1))
+    return Interval(mean, mean - half, mean + half)
+
+
 def proportion(successes: int, n: int) -> Interval:
     """A proportion with Wilson's interval: what n independent test samples leave open.
 

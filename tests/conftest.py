@@ -1,14 +1,18 @@
-"""Rules of the tests' own, which use every part of the rule language; the backends they run on."""
+"""Rules of the tests' own, which use every part of the rule language; backends; small images."""
 
 import sys
 
+import numpy as np
 import pytest
 from fake_field import environment, field  # noqa: F401
+from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 from pixelflow.backends.cuda import device, launch
 from pixelflow.backends.registry import _fastest, _probe
 from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
+from pixelflow.experiments._scores import Split
 
 
 @rule("test_media", channels=("a", "b"), params={"rate": 0.1}, medium=("speed", "source"))
@@ -103,6 +107,22 @@ def cuda(forgetful, monkeypatch):
 
         monkeypatch.setitem(sys.modules, "cupy", cupy)
     return sys.modules["cupy"]
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads wait for each other longer than they work, on matrices so small."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits(request):
+    """Scikit-learn's 8 x 8 digits, as many as the module says; three pixels are never inked."""
+    n, end = request.module.N_TRAIN, request.module.N_TRAIN + request.module.N_TEST
+    found = load_digits()
+    X, y = (found.data / 16).astype(np.float32), found.target
+    return Split(X[:n], y[:n], X[n:end], y[n:end])
 
 
 def finds_a_gpu():

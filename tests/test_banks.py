@@ -5,17 +5,17 @@ import logging
 import numpy as np
 import pytest
 import scipy.stats
-from sklearn.datasets import load_digits
+from sections import section
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import confusion_matrix
-from threadpoolctl import threadpool_limits
 
 from pixelflow import Probe, Reservoir, ReservoirConfig, experiments, results, stats
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments import _scores as scores
 from pixelflow.experiments import cifar10, fashion_mnist, mnist
 
-N_TRAIN, N_TEST = 600, 400
+pytestmark = pytest.mark.usefixtures("one_thread")
+N_TRAIN, N_TEST = 600, 400  # of `digits`
 RANDOM = {
     "width": 8,
     "height": 8,
@@ -54,21 +54,6 @@ BANKS = {
     },
 }
 SIZES = {"coupled": 3 * 2 * 4 * 2 * 16, "mixed": 768 + 2 * 2 * 2 * 64, "few": 512}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads wait for each other longer than they work, on matrices so small."""
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits():
-    found = load_digits()
-    X, y = (found.data / 16).astype(np.float32), found.target
-    end = N_TRAIN + N_TEST
-    return scores.Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
 
 
 def loader(split, asked):
@@ -265,27 +250,12 @@ def test_the_best_bank_is_that_of_the_highest_held_out_accuracy():
 
 
 COUPLED = BANKS["coupled"]
-SECTIONS = {
-    mnist: {"selection": 60, "models": {}, "random_features": {"gammas": [1.0], "seeds": [0, 1]}},
-    fashion_mnist: {},
-    cifar10: {"selection": 60, "models": {}, "random_features": {"gammas": [1.0], "seeds": [0, 1]}},
-}
+EXPERIMENTS = pytest.mark.parametrize(
+    "experiment", [mnist, fashion_mnist, cifar10], ids=lambda module: module.DATASETS[0]
+)
 
 
-def section(experiment, found):
-    config = {
-        "seed": 3,
-        "subset": 500,
-        "alphas": [1, 100],
-        "banks": found,
-        "baselines": {},
-        "image": 0,
-    }
-    figure = {} if experiment is fashion_mnist else {"figure_steps": [0]}
-    return {**config, **figure, **SECTIONS[experiment]}
-
-
-@pytest.mark.parametrize("experiment", list(SECTIONS), ids=lambda module: module.DATASETS[0])
+@EXPERIMENTS
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -311,28 +281,28 @@ def test_a_bank_that_cannot_be_is_refused_before_anything_is_loaded(
 
     monkeypatch.setattr(f"pixelflow.tasks.{experiment.DATASETS[0]}.load", load)
     with pytest.raises(error, match=message):
-        experiment.run(section(experiment, {"small": {**COUPLED, **change}}))
+        experiment.run(section(experiment, {"small": {**COUPLED, **change}}, {}))
 
 
 @pytest.mark.parametrize("experiment", [mnist, fashion_mnist])
 def test_colours_of_grey_images_are_refused_before_anything_is_loaded(experiment, monkeypatch):
     monkeypatch.setattr(f"pixelflow.tasks.{experiment.DATASETS[0]}.load", None)
     with pytest.raises(ValueError, match="'small' asks for images 'rgb'"):
-        experiment.run(section(experiment, {"small": {**COUPLED, "images": "rgb"}}))
+        experiment.run(section(experiment, {"small": {**COUPLED, "images": "rgb"}}, {}))
 
 
 @pytest.mark.parametrize("name", ["wave", "raw_ridge", "wave_unclipped", "random_features_as_wave"])
 def test_a_bank_takes_no_models_name(name):
     model = {"rule": "wave", "steps": [1], "encoder": "tile", "width": 8, "height": 8}
     model |= {"channels": [0], "rule_params": {}}
-    config = {**section(mnist, {name: COUPLED}), "models": {"wave": model}}
+    config = {**section(mnist, {name: COUPLED}, {}), "models": {"wave": model}}
     with pytest.raises(ValueError, match=f"banks .*{name}.* have names of models"):
         mnist.run(config)
     with pytest.raises(ValueError, match="name of bank 'a' without steps"):
-        mnist.run(section(mnist, {"a": COUPLED, "a_zero_steps": COUPLED}))
+        mnist.run(section(mnist, {"a": COUPLED, "a_zero_steps": COUPLED}, {}))
 
 
-@pytest.mark.parametrize("experiment", list(SECTIONS), ids=lambda module: module.DATASETS[0])
+@EXPERIMENTS
 def test_an_experiment_runs_its_banks_on_the_images_they_ask_for(
     experiment, digits, monkeypatch, caplog
 ):
@@ -349,7 +319,7 @@ def test_an_experiment_runs_its_banks_on_the_images_they_ask_for(
     fewer = {**COUPLED, "n_train": 300, "seeds": [0], "against": ["more"], "zero_steps": False}
     more = {**COUPLED, "n_train": 9999, "seeds": [0]}
     with caplog.at_level(logging.INFO, "pixelflow"):
-        config = section(experiment, {"fewer": fewer, "more": more})
+        config = section(experiment, {"fewer": fewer, "more": more}, {})
         found = experiments.run(name, config)["metrics"]
     grey = name == "cifar10"
     asked_of = [(500, 3, grey), (300, 3, grey), (500, 3, grey)]

@@ -6,19 +6,18 @@ import fake_cupy
 import numpy as np
 import pytest
 from kymatio.scattering2d.frontend.numpy_frontend import ScatteringNumPy2D
-from sklearn.datasets import load_digits
+from sections import section
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import RidgeClassifier
-from threadpoolctl import threadpool_limits
 
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments import _baselines as baselines
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments import cifar10, fashion_mnist, mnist
 from pixelflow.experiments._features import Streamed, fourier, scattering
-from pixelflow.experiments._scores import Split
 
-N_TRAIN, N_TEST = 600, 400
+pytestmark = pytest.mark.usefixtures("one_thread")
+N_TRAIN, N_TEST = 600, 400  # of `digits`
 PLAIN = {"images": "grey", "augment": None, "n_train": None}
 FOURIER = {**PLAIN, "features": "fourier", "seeds": [4, 0]}
 FOURIER |= {"options": {"D": 300, "gammas": [3.0, 0.03, 0.0001]}}
@@ -33,21 +32,6 @@ BASELINES = {
 }
 KEYS = {"dataset", "model", "tier", "steps", "D", "seed", "accuracy", "held_out", "n_train"}
 KEYS |= {"n_test", "fit_s", "predict_s", "readout", "alpha"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads wait for each other longer than they work, on matrices so small."""
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits():
-    found = load_digits()
-    X, y = (found.data / 16).astype(np.float32), found.target
-    end = N_TRAIN + N_TEST
-    return Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
 
 
 def loader(split):
@@ -155,6 +139,11 @@ def test_features_are_cupys_where_cuda_runs(there, monkeypatch):
     assert baselines.arrays() is (cupy if there else np)
 
 
+def test_without_a_baseline_no_backend_is_probed(monkeypatch):
+    monkeypatch.setattr(baselines, "available_backends", None)
+    assert baselines.run({}, "digits", None) == ({}, {})
+
+
 # -- what is trained, chosen and said ------------------------------------------------------------
 
 
@@ -252,13 +241,6 @@ BANK = {
         }
     ],
 }
-SECTION = {"seed": 3, "subset": 500, "alphas": [1, 100], "image": 0}
-
-
-def section(experiment, banks, baselines):
-    rules = {"selection": 60, "models": {}, "random_features": {"gammas": [1.0], "seeds": [0, 1]}}
-    more = {} if experiment is fashion_mnist else {**rules, "figure_steps": [0]}
-    return {**SECTION, **more, "banks": banks, "baselines": baselines}
 
 
 def test_a_bank_is_compared_with_its_baselines(digits):

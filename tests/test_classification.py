@@ -4,17 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from threadpoolctl import threadpool_limits
 
 from pixelflow import LogisticReadout, Reservoir, RidgeReadout, results, stats
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments import cifar10, mnist
-from pixelflow.experiments._scores import Split
 
-N_TRAIN, N_TEST = 700, 500
+pytestmark = pytest.mark.usefixtures("one_thread")
+N_TRAIN, N_TEST = 700, 500  # of `digits`
 
 
 def model(rule, steps, channels):
@@ -43,30 +41,14 @@ SIZES = {"wave": 128, "diffusion_reaction": 128, "life_like": 64}
 RANDOM = ("random_features_as_wave", "random_features_as_life_like")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads wait for each other longer than they work, on matrices so small."""
-    with threadpool_limits(1):
-        yield
-
-
-@pytest.fixture(scope="module")
-def split():
-    """8 x 8 digits, three of whose pixels are never inked."""
-    digits = load_digits()
-    X, y = (digits.data / 16).astype(np.float32), digits.target
-    end = N_TRAIN + N_TEST
-    return Split(X[:N_TRAIN], y[:N_TRAIN], X[N_TRAIN:end], y[N_TRAIN:end])
-
-
 def no_bank(images, n_train):
     """What a bank would see."""
     raise AssertionError("there is no bank")
 
 
 @pytest.fixture(scope="module")
-def metrics(split):
-    return classification.run(CONFIG, "digits", split, no_bank)
+def metrics(digits):
+    return classification.run(CONFIG, "digits", digits, no_bank)
 
 
 def by_model(metrics):
@@ -87,31 +69,31 @@ def free_wave(X, steps):
     return np.stack([u, v], axis=1).reshape(len(X), -1)
 
 
-def features(row, metrics, split):
+def features(row, metrics, digits):
     """Training and test features of a row, made without the experiment."""
     name = row["model"]
     if name in RANDOM:
         gammas = metrics["selection"][name]
         gamma = float(max(gammas, key=gammas.get))
         sampler = RBFSampler(gamma=gamma, n_components=row["D"], random_state=row["seed"])
-        sampler.fit(split.X_train)
-        return sampler.transform(split.X_train), sampler.transform(split.X_test)
+        sampler.fit(digits.X_train)
+        return sampler.transform(digits.X_train), sampler.transform(digits.X_test)
     if name == "raw_ridge":
-        return split.X_train, split.X_test
+        return digits.X_train, digits.X_test
     if name == "wave_unclipped":
-        return free_wave(split.X_train, row["steps"]), free_wave(split.X_test, row["steps"])
+        return free_wave(digits.X_train, row["steps"]), free_wave(digits.X_test, row["steps"])
     config = classification.reservoir_config(
         MODELS[name.removesuffix("_zero_steps")], row["steps"], CONFIG["seed"]
     )
     reservoir = Reservoir(config, backend="cpu")
-    return reservoir.transform(split.X_train), reservoir.transform(split.X_test)
+    return reservoir.transform(digits.X_train), reservoir.transform(digits.X_test)
 
 
-def rights(row, metrics, split):
+def rights(row, metrics, digits):
     """Which test images scikit-learn's ridge gets right from all features, zero columns too."""
-    train, test = (F.astype(np.float64) for F in features(row, metrics, split))
-    ridge = RidgeClassifier(alpha=row["alpha"]).fit(train, split.y_train)
-    return ridge.predict(test) == split.y_test
+    train, test = (F.astype(np.float64) for F in features(row, metrics, digits))
+    ridge = RidgeClassifier(alpha=row["alpha"]).fit(train, digits.y_train)
+    return ridge.predict(test) == digits.y_test
 
 
 def test_there_is_a_row_for_every_model_its_zero_steps_and_random_features(metrics):
@@ -136,22 +118,22 @@ def test_there_is_a_row_for_every_model_its_zero_steps_and_random_features(metri
     results.wrap("digits", CONFIG, metrics)  # refuses what has no place in JSON
 
 
-def test_every_accuracy_is_scikit_learns_from_all_columns(metrics, split):
+def test_every_accuracy_is_scikit_learns_from_all_columns(metrics, digits):
     """So leaving out zero columns changes nothing, and random features are RBFSampler's."""
-    assert not split.X_train.any(axis=0).all()
+    assert not digits.X_train.any(axis=0).all()
     for row in metrics["rows"]:
-        assert row["accuracy"] == rights(row, metrics, split).mean(), row["model"]
+        assert row["accuracy"] == rights(row, metrics, digits).mean(), row["model"]
 
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 @pytest.mark.parametrize("kind", ["ridge", "logistic"])
-def test_columns_that_only_test_images_fill_get_no_weight(split, kind):
-    filled = split._replace(X_test=split.X_test.copy())
-    filled.X_test[:, ~split.X_train.any(axis=0)] = 100
+def test_columns_that_only_test_images_fill_get_no_weight(digits, kind):
+    filled = digits._replace(X_test=digits.X_test.copy())
+    filled.X_test[:, ~digits.X_train.any(axis=0)] = 100
     readout = RidgeReadout(1.0) if kind == "ridge" else LogisticReadout(C=1.0, max_iter=50)
     scored = classification.fit(filled, readout, "digits", "raw", seed=0)
     ours = {"ridge": RidgeClassifier(alpha=1.0), "logistic": LogisticRegression(max_iter=50)}[kind]
-    expected = ours.fit(split.X_train, split.y_train).predict(filled.X_test) == split.y_test
+    expected = ours.fit(digits.X_train, digits.y_train).predict(filled.X_test) == digits.y_test
     assert scored.row["readout"] == kind and np.array_equal(scored.right, expected)
     assert scored.row["accuracy"] == expected.mean() > 0.8
 
@@ -170,9 +152,9 @@ def test_the_candidate_that_is_best_on_held_out_images_is_taken(metrics):
     assert not all(firsts), "this data can't tell the best from the first"
 
 
-def test_nothing_is_chosen_on_test_images(metrics, split):
-    shuffled = np.random.default_rng(0).permutation(split.y_test)
-    other = classification.run(CONFIG, "digits", split._replace(y_test=shuffled), no_bank)
+def test_nothing_is_chosen_on_test_images(metrics, digits):
+    shuffled = np.random.default_rng(0).permutation(digits.y_test)
+    other = classification.run(CONFIG, "digits", digits._replace(y_test=shuffled), no_bank)
     assert other["selection"] == metrics["selection"]
     chosen = ("model", "steps", "alpha", "seed")
     for row, twin in zip(other["rows"], metrics["rows"], strict=True):
@@ -180,12 +162,12 @@ def test_nothing_is_chosen_on_test_images(metrics, split):
         assert row["accuracy"] < 0.2 < twin["accuracy"]
 
 
-def test_test_images_are_used_once_a_row(metrics, split, monkeypatch):
+def test_test_images_are_used_once_a_row(metrics, digits, monkeypatch):
     predict, sizes = RidgeReadout.predict, []
     monkeypatch.setattr(
         RidgeReadout, "predict", lambda self, X: (sizes.append(len(X)), predict(self, X))[1]
     )
-    again = classification.run(CONFIG, "digits", split, no_bank)
+    again = classification.run(CONFIG, "digits", digits, no_bank)
     assert sizes == [N_TEST] * len(metrics["rows"])
     timeless = [
         [{k: v for k, v in row.items() if not k.endswith("_s")} for row in found["rows"]]
@@ -217,10 +199,10 @@ def test_intervals_are_over_seeds_or_of_the_test_images(metrics):
         assert [entry[key] for key in keys] == pytest.approx(list(expected), abs=1e-12)
 
 
-def test_comparisons_are_those_of_the_same_images(metrics, split):
+def test_comparisons_are_those_of_the_same_images(metrics, digits):
     rows, found = by_model(metrics), metrics["comparisons"]
     right = {
-        name: np.array([rights(row, metrics, split) for row in several])
+        name: np.array([rights(row, metrics, digits) for row in several])
         for name, several in rows.items()
     }
     expected = {}
@@ -271,10 +253,10 @@ def test_a_model_that_cannot_be_is_refused_before_anything_is_loaded(
         experiment.run({**CONFIG, "models": models})
 
 
-def test_mnist_is_loaded_with_the_configs_subset_and_seed(metrics, split, monkeypatch):
+def test_mnist_is_loaded_with_the_configs_subset_and_seed(metrics, digits, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "pixelflow.tasks.mnist.load", lambda **given: (asked.append(given), tuple(split))[1]
+        "pixelflow.tasks.mnist.load", lambda **given: (asked.append(given), tuple(digits))[1]
     )
     found = mnist.run(CONFIG)
     assert asked == [{"subset": 700, "seed": 3}]
@@ -282,18 +264,18 @@ def test_mnist_is_loaded_with_the_configs_subset_and_seed(metrics, split, monkey
     assert {row["dataset"] for row in found["rows"]} == {"mnist"}
 
 
-def test_cifar10_is_read_in_grey_and_its_colours_as_a_row(metrics, split, monkeypatch):
+def test_cifar10_is_read_in_grey_and_its_colours_as_a_row(metrics, digits, monkeypatch):
     """Colours that make a difference, so that the row must be of just these."""
     rng = np.random.default_rng(0)
     coloured = {
         key: np.concatenate([X, rng.random((len(X), 128), np.float32)], axis=1)
-        for key, X in (("X_train", split.X_train), ("X_test", split.X_test))
+        for key, X in (("X_train", digits.X_train), ("X_test", digits.X_test))
     }
-    colours = split._replace(**coloured)
+    colours = digits._replace(**coloured)
 
     def load(subset, seed, grayscale=False):
         assert (subset, seed) == (700, 3)
-        return tuple(split if grayscale else colours)
+        return tuple(digits if grayscale else colours)
 
     monkeypatch.setattr("pixelflow.tasks.cifar10.load", load)
     found = cifar10.run(CONFIG)

@@ -8,7 +8,6 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from threadpoolctl import threadpool_limits
 
 from pixelflow import Reservoir, ReservoirConfig, stats
 from pixelflow.core import rule
@@ -16,6 +15,7 @@ from pixelflow.experiments import _companions as companions
 from pixelflow.experiments import published
 from pixelflow.experiments._scores import Split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 N_TEST = 400
 
 
@@ -31,13 +31,6 @@ def numbered(n=5000):
     y[:300] = np.arange(300) % 10
     X = np.arange(n, dtype=np.float32)[:, None]
     return X, y, X[:7], y[:7]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads wait for each other longer than they work, on matrices so small."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture

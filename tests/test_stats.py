@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from pixelflow.stats import holm, over_seeds, paired, proportion
+from pixelflow.stats import holm, one_more_seed, over_seeds, paired, proportion
 
 
 def test_the_interval_over_seeds_holds_the_mean_as_often_as_it_says():
@@ -17,10 +17,21 @@ def test_the_interval_over_seeds_holds_the_mean_as_often_as_it_says():
     assert abs(np.mean(inside) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 4000)
 
 
+def test_the_interval_of_one_more_seed_holds_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(4000):
+        *seen, another = rng.normal(3, 2, size=6)
+        _, low, high = one_more_seed(seen)
+        inside.append(low <= another <= high)
+    assert abs(np.mean(inside) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 4000)
+
+
+@pytest.mark.parametrize("interval", [over_seeds, one_more_seed])
 @pytest.mark.parametrize("values", [[], [0.9], [0.9, np.nan], [[0.9, 0.8]]])
-def test_too_few_seeds_are_refused(values):
+def test_too_few_seeds_are_refused(interval, values):
     with pytest.raises(ValueError, match="two finite values"):
-        over_seeds(values)
+        interval(values)
 
 
 def test_wilsons_interval_is_the_closed_form():

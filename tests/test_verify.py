@@ -6,11 +6,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from pixelflow import experiments, results
 from pixelflow.experiments.eikonal import MARCHED
+from pixelflow.tasks import fetch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
@@ -71,7 +74,7 @@ def test_numbers_within_their_tolerance_pass(run):
 def test_a_number_out_of_tolerance_fails_and_leaves_no_file(run, value):
     expected = {"mnist.wave.accuracy": entry(value), "mnist.wave.D": entry(4)}
     status, said = run(expected)
-    assert "differ from paper/expected.json" in status  # what sys.exit prints; the status is 1
+    assert "differ from those expected" in status  # what sys.exit prints; the status is 1
     assert not Path("out.txt").exists()
     last, count = said.splitlines()[-2:]
     assert last.startswith("mnist.wave.accuracy") and last.endswith("DIFFERS")
@@ -115,6 +118,84 @@ def test_an_absent_number_is_not_recorded(run):
     assert status and "absent" in said
     now = json.loads(verify.EXPECTED.read_text())["config/tiny.yaml"]
     assert now == {"mnist.gone": entry(0.5), "mnist.wave.D": entry(4)}
+
+
+# -- banks among the seeds that were recorded ---------------------------------------------------
+
+SEEDS = [0.983, 0.99, 0.985, 0.981, 0.986]
+RECORDED = Path("results/recorded/h100/mnist.json")
+
+
+def save_banked(path, name, accuracies, bank=None, config=None, data=None):
+    """A result of one bank, a seed each, and of the same without steps, .01 below."""
+    made = {"reservoirs": [{"members": 2}], "augment": None, "images": "grey", "n_train": None}
+    made |= {"tier": "random", "seeds": list(range(len(accuracies)))}
+    made |= bank or {}
+    rows = [
+        {"model": f"{name}{end}", "seed": seed, "accuracy": accuracy - below}
+        for end, below in (("", 0), ("_zero_steps", 0.01))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    config = {"seed": 0, "subset": None, "banks": {name: made}, **(config or {})}
+    results.save(path, results.wrap("mnist", config, {"rows": rows}, data=data))
+
+
+@pytest.mark.parametrize(("beyond", "passes"), [(-1e-6, True), (1e-6, False)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_bank_is_where_one_more_seed_would_be(run, beyond, passes, side):
+    half = stats.t.ppf(0.975, 4) * np.std(SEEDS, ddof=1) * np.sqrt(1 + 1 / 5)
+    save_banked("mnist.json", "energy", [np.mean(SEEDS) + side * (half + beyond)])
+    save_banked(RECORDED, "energy_96", SEEDS)
+    status, said = run({}, "--recorded", str(RECORDED))
+    assert (status is None) == passes == Path("out.txt").exists()
+    assert said.count(" ok\n" if passes else " DIFFERS\n") == 2
+    assert "mnist.energy, seed 0, among h100's seeds " in said
+    assert "mnist.energy_zero_steps, seed 0, among h100's seeds " in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bank": {"reservoirs": [{"members": 3}]}},
+        {"bank": {"augment": {"flip": True}}},
+        {"bank": {"images": "rgb"}},
+        {"bank": {"n_train": 100}},
+        {"config": {"seed": 1}},
+        {"config": {"subset": 100}},
+        {"data": {"t10k-images": "1f"}},
+        {"accuracies": [0.9]},
+    ],
+    ids=str,
+)
+def test_a_bank_that_was_not_recorded_over_seeds_has_nothing_to_compare(run, change):
+    save_banked("mnist.json", "energy", [0.5])
+    save_banked(RECORDED, "energy", **{"accuracies": SEEDS, **change})
+    status, said = run({}, "--recorded", str(RECORDED))
+    assert status is None and "0 of 0 numbers as expected" in said
+
+
+def test_every_bank_of_the_paper_was_recorded_and_what_is_expected_is_among_its_seeds(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    paper = yaml.safe_load(Path("config/paper.yaml").read_text())
+    recorded = sorted(Path("results/recorded").glob("*/*.json"))
+    expected, names = EXPECTED["config/paper.yaml"], []
+    for name in CLASSIFIED:
+        banks = paper[name]["banks"]
+        rows = [
+            {"model": model, "seed": banks[bank]["seeds"][0], "accuracy": entry["value"]}
+            for bank in banks
+            for model in (bank, f"{bank}_zero_steps")
+            for entry in [expected[f"{name}.summary.{model}.mean_accuracy"]]
+        ]
+        names += [f"{name}.{row['model']}" for row in rows]
+        config = {**paper[name], "seed": paper["seed"]}
+        made = results.wrap(name, config, {"rows": rows}, data=fetch.checksums(name))
+        results.save(tmp_path / f"{name}.json", made)
+    found = verify.among_seeds([tmp_path / f"{name}.json" for name in CLASSIFIED], recorded)
+    assert [check.key.partition(",")[0] for check in found] == names
+    assert all(check.passed for check in found)
 
 
 # -- paper/expected.json -----------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixelflow.backends.layout import cell_numbers, padded
-from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program, expanded
+from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program
 from pixelflow.core.plan import Plan
+from pixelflow.core.symbols import expanded
 
 if TYPE_CHECKING:
     from pixelflow.backends.cpu import Texture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -132,43 +132,19 @@ def rule(
     >>> blur.name
     'blur'
     """
-    mappings = {"params": params, "sizes": sizes, "weights": weights}
-    for label, given in mappings.items():
+    for label, given in (("params", params), ("sizes", sizes), ("weights", weights)):
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"rule {name!r}: {label} must be a mapping of names, got {given!r}")
     if isinstance(channels, str) or isinstance(medium, str):
         raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
-    channels, medium, params = tuple(channels), tuple(medium), dict(params or {})
-    sizes, weights = dict(sizes or {}), dict(weights or {})
-    values = (*params, *sizes, *weights)
-    for label, names in (("channels", channels), ("params", values), ("medium", medium)):
-        if len(set(names)) < len(names) or not all(map(_is_name, names)):
-            raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
-    if not channels or not isinstance(name, str) or not name:
-        raise ValueError(f"a rule needs a name and at least one channel, got {name!r}, {channels}")
-    for key, value in {**params, "tolerance": tolerance}.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"rule {name!r}: {key} must be a number, got {value!r}")
-        if not abs(float(value)) <= np.finfo(np.float32).max:
-            raise ValueError(f"rule {name!r}: {key} must be finite in float32, got {value!r}")
-    if tolerance < 0:
-        raise ValueError(f"rule {name!r}: tolerance must not be negative, got {tolerance}")
-
-    def _is_size(length: object) -> bool:
-        return length in sizes if isinstance(length, str) else _is_positive(length)
-
-    for key, size in sizes.items():
-        if not _is_positive(size):
-            raise ValueError(f"rule {name!r}: size {key} must be a positive integer, got {size!r}")
-    for key, shape in weights.items():
-        if not isinstance(shape, tuple | list) or not shape or not all(map(_is_size, shape)):
-            raise ValueError(
-                f"rule {name!r}: weights {key} must have a shape of positive integers and sizes "
-                f"{list(sizes)}, got {shape!r}"
-            )
+    params, sizes, weights = dict(params or {}), dict(sizes or {}), dict(weights or {})
+    declared = Rule(name, tuple(channels), params, tuple(medium), tolerance, sizes, weights)
+    _check_names(declared)
+    _check_numbers(declared)
+    _check_shapes(declared)
 
     def build(function: Callable[..., Any]) -> Rule:
-        built = Rule(name, channels, params, medium, float(tolerance), sizes, weights, function)
+        built = replace(declared, tolerance=float(tolerance), function=function, programs={})
         if not built.program.exact and not tolerance > 0:
             raise ValueError(
                 f"rule {name!r} calls / sqrt exp log or tanh, whose last bit differs between "
@@ -177,6 +153,44 @@ def rule(
         return register_rule(built)
 
     return build
+
+
+def _check_names(rule: Rule) -> None:
+    name, channels = rule.name, rule.channels
+    values = (*rule.params, *rule.sizes, *rule.weights)
+    for label, names in (("channels", channels), ("params", values), ("medium", rule.medium)):
+        if len(set(names)) < len(names) or not all(map(_is_name, names)):
+            raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
+    if not channels or not isinstance(name, str) or not name:
+        raise ValueError(f"a rule needs a name and at least one channel, got {name!r}, {channels}")
+
+
+def _check_numbers(rule: Rule) -> None:
+    said = f"rule {rule.name!r}"
+    for key, value in {**rule.params, "tolerance": rule.tolerance}.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{said}: {key} must be a number, got {value!r}")
+        if not abs(float(value)) <= np.finfo(np.float32).max:
+            raise ValueError(f"{said}: {key} must be finite in float32, got {value!r}")
+    if rule.tolerance < 0:
+        raise ValueError(f"{said}: tolerance must not be negative, got {rule.tolerance}")
+
+
+def _check_shapes(rule: Rule) -> None:
+    said = f"rule {rule.name!r}"
+    for key, size in rule.sizes.items():
+        if not _is_positive(size):
+            raise ValueError(f"{said}: size {key} must be a positive integer, got {size!r}")
+
+    def is_length(length: object) -> bool:
+        return length in rule.sizes if isinstance(length, str) else _is_positive(length)
+
+    for key, shape in rule.weights.items():
+        if not isinstance(shape, tuple | list) or not shape or not all(map(is_length, shape)):
+            raise ValueError(
+                f"{said}: weights {key} must have a shape of positive integers and sizes "
+                f"{list(rule.sizes)}, got {shape!r}"
+            )
 
 
 def _is_positive(size: object) -> bool:

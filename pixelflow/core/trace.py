@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core.graph import SMALLEST, Graph, Program, Symbol, apply, pruned
+from pixelflow.core.graph import SMALLEST, Program, pruned
+from pixelflow.core.symbols import Graph, Symbol, apply
 
 Shape = tuple[int, ...]
 

@@ -14,14 +14,14 @@ from typing import Any, Self
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from pixelflow import RidgeReadout, available_backends
+from pixelflow import available_backends
 from pixelflow.core.inputs import is_count
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments._features import Streamed, fourier, kymatio_module, scattering
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 from pixelflow.models.stream import Training, features, rows_at_once
-from pixelflow.models.training import fit_readout, path, progress
+from pixelflow.models.training import default_readout, fit_readout
 
 KEYS = ("features", "options", "seeds", "augment", "images", "n_train")
 OPTIONS = {"fourier": ("D", "gammas"), "scattering": ("J", "L")}
@@ -84,8 +84,8 @@ def run(
     """
     scored: dict[str, list[Scored]] = {}
     selection: dict[str, dict[str, float]] = {}
+    xp = arrays() if baselines else np  # backends are not probed for nothing
     for name, baseline in baselines.items():
-        xp = arrays()
         split = load(baseline["images"], baseline["n_train"])
         options = dict(baseline["options"])
         if baseline["features"] == "fourier":
@@ -146,9 +146,8 @@ class Classifier:
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         data = Training(self.made, X, y, None, self.size, self.copies)
-        self.readout_ = RidgeReadout(path(data.total), "classification", standardize=True)
-        with progress(data):
-            fit_readout(self.readout_, data, np.unique(y))
+        self.readout_ = default_readout("classification", data.total)
+        fit_readout(self.readout_, data, np.unique(y))
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:

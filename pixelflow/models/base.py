@@ -87,8 +87,7 @@ class ReservoirModel(Configured):
         if self.readout is None:
             readout.set_params(alpha=training.path(data.total))
         classes = np.unique(y) if self._task == "classification" else None
-        with training.progress(data):
-            training.fit_readout(readout, data, classes)
+        training.fit_readout(readout, data, classes)
         for name in ("n_samples_seen_", "weight_seen_", "_loaded"):  # of `partial_fit`, `load`
             self.__dict__.pop(name, None)
         see_columns(self, X, inputs, fitting=True)
@@ -135,7 +134,7 @@ class ReservoirModel(Configured):
     def _own_readout(self) -> Any:
         """The readout to be fitted: a copy."""
         if self.readout is None:
-            return RidgeReadout(training.ALPHAS, self._task, standardize=True)
+            return training.default_readout(self._task)
         readout = clone(self.readout)
         if isinstance(readout, RidgeReadout):
             readout.set_params(task=self._task)

@@ -19,6 +19,11 @@ ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the default readout, for each
 PATIENCE = 3  # seconds after which a progress bar is shown
 
 
+def default_readout(task: str, total: float = 1.0) -> RidgeReadout:
+    """What a model without a readout of its own fits, on samples that weigh so much."""
+    return RidgeReadout(path(total), task, standardize=True)
+
+
 def path(total: float) -> list[float]:
     """The default readout's alphas."""
     return [alpha * total for alpha in ALPHAS]
@@ -32,19 +37,20 @@ def several_alphas(readout: Any) -> bool:
 def fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
     """Fit it on all chunks: streamed if it can be, else on the whole matrix of features.
 
-    Where it chooses among alphas, images are held out with their copies.
+    Where it chooses among alphas, images are held out with their copies. A bar tells how far it is.
     """
     if training.copies.count > 1 and several_alphas(readout):
         if readout.selection != "holdout":
             raise ValueError("augment needs selection='holdout': 'loo' leaves copies in")
         training.held = held_out(len(training.X))
     ridge = isinstance(readout, RidgeReadout)
-    if ridge and not _few(training):
-        readout.fit_chunks(training.chunks, classes=classes, y=training.y)
-    elif hasattr(readout, "partial_fit") and not ridge:
-        partial_fit_readout(readout, training, classes)
-    else:
-        _fit_whole(readout, training)
+    with _progress(training):
+        if ridge and not _few(training):
+            readout.fit_chunks(training.chunks, classes=classes, y=training.y)
+        elif hasattr(readout, "partial_fit") and not ridge:
+            partial_fit_readout(readout, training, classes)
+        else:
+            _fit_whole(readout, training)
 
 
 def _few(training: Training) -> bool:
@@ -100,7 +106,7 @@ def _fit_whole(readout: Any, training: Training) -> None:
 
 
 @contextmanager
-def progress(training: Training) -> Iterator[None]:
+def _progress(training: Training) -> Iterator[None]:
     """A bar over samples, where a terminal or a notebook shows it and it takes seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without ipywidgets goes without a bar

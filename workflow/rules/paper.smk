@@ -68,11 +68,12 @@ rule tables:
 rule verify:
     input:
         RESULTS,
+        RECORDED,
         "config/paper.yaml",
         "config/smoke.yaml",
         "paper/expected.json",
         "workflow/scripts/macros.py",
-        package("results.py", "files.py"),
+        package("results.py", "files.py", "stats.py"),
         script="workflow/scripts/verify.py",
     output:
         report("results/verified.txt", caption="../report/verified.rst", category="Numbers"),
@@ -83,7 +84,8 @@ rule verify:
     benchmark:
         "results/benchmarks/verify.tsv"
     shell:
-        "{PYTHON:q} {input.script} {RESULTS} --config {params.config:q} --out {output} > {log} 2>&1"
+        "{PYTHON:q} {input.script} {RESULTS} --recorded {RECORDED} --config {params.config:q}"
+        " --out {output} > {log} 2>&1"
 
 
 rule pages:
