@@ -29,6 +29,7 @@ from pixelflow.models.copies import Copies
 PROBE = Probe(snapshots=(1, 2), rectify=True, pool=2)
 CONFIG = ReservoirConfig(8, 8, 4, 2, rule="wave", input_encoding="image", probe=PROBE)
 OTHER = ReservoirConfig(6, 7, 4, 1, rule="life_like", input_encoding="project", seed=3)
+RANDOM = ReservoirConfig(8, 8, 4, 1, rule="wave", input_encoding="random", members=2)
 RNG = np.random.default_rng(0)
 X = RNG.random((150, 64), dtype=np.float32)
 VALUES = X[:, :32].sum(axis=1) - X[:, 32:].sum(axis=1)
@@ -364,8 +365,9 @@ def test_bad_copies_are_refused(augment, error, message):
 @pytest.mark.parametrize("readout", [RidgeReadout(4.0), LogisticRegression(max_iter=1000)])
 def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
     mirrored = X.reshape(-1, 8, 8)[:, :, ::-1].reshape(-1, 64)
-    alone = classifier(readout=readout, augment={"flip": True}).fit(X, labels)
-    model = classifier(readout=readout, augment={"flip": True, "average": True}).fit(X, labels)
+    options = {"readout": readout, "augment": {"flip": True}}
+    alone = classifier(RANDOM, **options).fit(X, labels)
+    model = clone(alone).set_params(augment={"flip": True, "average": True}).fit(X, labels)
     both = [alone.decision_function(images) for images in (X, mirrored)]
     assert np.allclose(model.decision_function(X), np.mean(both, axis=0), atol=1e-5)
     assert np.allclose(model.decision_function(mirrored), model.decision_function(X), atol=1e-5)
@@ -378,7 +380,7 @@ def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
 
 
 def test_a_mean_decision_needs_a_readout_that_has_one():
-    with pytest.raises(ValueError, match="decision_function, not KNeighborsClassifier"):
+    with pytest.raises(ValueError, match="decision_function, which KNeighborsClassifier"):
         classifier(readout=KNeighborsClassifier(), augment={"flip": True, "average": True})
     model = classifier(augment={"flip": True, "average": True}).fit(X, np.zeros(150, int))
     assert not model.predict(X).any()  # one class
