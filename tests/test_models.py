@@ -380,7 +380,7 @@ def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
 
 
 def test_a_mean_decision_needs_a_readout_that_has_one():
-    with pytest.raises(ValueError, match="decision_function, which KNeighborsClassifier"):
+    with pytest.raises(ValueError, match="decision_function, not KNeighborsClassifier"):
         classifier(readout=KNeighborsClassifier(), augment={"flip": True, "average": True})
     model = classifier(augment={"flip": True, "average": True}).fit(X, np.zeros(150, int))
     assert not model.predict(X).any()  # one class
