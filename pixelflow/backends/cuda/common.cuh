@@ -1,5 +1,5 @@
 // What every kernel needs. Before this stand the constants of one plan (namespace `plan`: shape,
-// encoder, probe, layout), after it the plan's rule as a function of one cell; source.py writes both.
+// encoder, probe, layout), after it `squashed` and the rule as functions; source.py writes both.
 // The latent values of a local map come as PRODUCTS, and are squashed as they are read.
 //
 // An item is one member's texture for one sample. `K` channels are held: those that the rule reads
@@ -8,6 +8,7 @@
 using namespace plan;
 
 template <class Cell> __device__ __forceinline__ void rule(const Cell& at, float* next);
+__device__ __forceinline__ float squashed(float x);   // what becomes of a latent value
 
 constexpr long long PLANE = static_cast<long long>(H) * W;
 
@@ -93,6 +94,11 @@ __device__ __forceinline__ float most(float a, float b) {
     }
 #endif
     return b > a ? b : a;
+}
+// The square root, whose code for unusual numbers 0, the most usual one, would take too.
+__device__ __forceinline__ float root(float x) {
+    const float found = sqrtf(x == 0.0f ? 1.0f : x);
+    return x == 0.0f ? x : found;
 }
 // x * 1 + 0 is x, to the bit; it balances the pipelines better than a second selection.
 __device__ __forceinline__ float flushed(float x) {

@@ -53,10 +53,14 @@ __device__ __forceinline__ void list_margin(unsigned* margin) {
 __device__ __forceinline__ void refresh(float* planes, const unsigned* margin, unsigned done) {
     for (int n = threadIdx.x; n < MARGIN; n += THREADS) {
         const unsigned to = margin[n] & 0xffff, from = margin[n] >> 16;
+        float shown[K];
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+            if (neighboured(k)) shown[k] = BOUNDARY == ZERO ? 0.0f : planes[k * SIZE + from];
 #pragma unroll
         for (int k = 0; k < K; ++k)
             if (neighboured(k) && (done < 2 || (written(k) && BOUNDARY != ZERO)))
-                planes[k * SIZE + to] = BOUNDARY == ZERO ? 0.0f : planes[k * SIZE + from];
+                planes[k * SIZE + to] = shown[k];
     }
 }
 

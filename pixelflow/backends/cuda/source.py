@@ -41,7 +41,8 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
     if chosen.kind in convolved.KINDS:
         parts.append(convolved.convolutions(plan))
-    return "\n".join([constants, *parts, _rule(plan.program, short, chosen.kind)])
+    functions = _squash(plan.encoder.form), _rule(plan.program, short, chosen.kind)
+    return "\n".join([constants, *parts, *functions])
 
 
 def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
@@ -56,7 +57,6 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value:
         f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
         f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
         *_tables(plan, seen, short),
-        _squash(plan.encoder.form),
         "}",
     ]
     return "\n".join(lines)
@@ -107,7 +107,7 @@ def _squash(form: Form | None) -> str:
         low, high = (float(np.float32(limit)) for limit in LIMITS[form.squash])
         lines += [f"x = x < {low!r}f ? {low!r}f : x;"] * (low > -np.inf)
         lines += [f"x = x > {high!r}f ? {high!r}f : x;"] * (high < np.inf)
-        lines += ["x = sqrtf(x);"] * (form.squash == "root")
+        lines += ["x = root(x);"] * (form.squash == "root")
     body = " ".join([*lines, "return x;"])
     return f"__device__ __forceinline__ float squashed(float x) {{ {body} }}"
 
