@@ -22,6 +22,7 @@ from pixelflow.backends import get_backend
 from pixelflow.backends.cuda import convolved, device, launch, layouts, stream
 from pixelflow.core import clip, rule
 from pixelflow.core.boundaries import BOUNDARIES
+from pixelflow.core.encoders import Encoder
 from pixelflow.core.plan import compile_plan
 
 SHARED = 227 * 1024  # bytes that a block may have on an H100
@@ -38,6 +39,14 @@ def far(at, p):
 def aside(at, p):
     """Reads up and to the left alone, not even its own cell."""
     return {"a": at(-2, -2, "b")}
+
+
+@rule("test_apart", channels=("a", "b", "c"), sizes={"reach": 3}, params={"rate": 0.25})
+def apart(at, p):
+    """Rows far apart, a channel that is read around and stays, and one that is only written."""
+    r = p.reach
+    kept = at(-2 * r, r, "b") - at(2 * r, 0, "b")
+    return {"a": p.rate * (at(-r, 1, "a") + kept - at(r, -r, "a")), "c": at(0, 0, "a") * at.noise()}
 
 
 @rule("test_ahead", channels=("a", "b"))
@@ -142,6 +151,32 @@ def test_a_rule_may_read_on_one_side_only(kind, shape, rule_name, boundary, cuda
     check(config, textures(1, *shape, 4), "evolve")
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("reach", [2, 3, 5])
+@pytest.mark.parametrize("shape", [(32, 32), (21, 40), (7, 37), (1, 37), (2, 41)])
+def test_strips_take_rows_as_far_apart_as_a_rule_reads(shape, reach, boundary, cuda):
+    """Also where they reach beyond the last row, and a texture is smaller than the rule's reach."""
+    probe = Probe(snapshots=(0, 1, 3), channels=(2, 1, 3, 0), rectify=True)
+    options = {"boundary": boundary, "members": 2, "rule_params": {"reach": reach}}
+    config = config_of("test_apart", shape, probe=probe, **options)
+    found = layout(config)
+    assert (found.kind, found.apart) == ("shared", min(reach, shape[0]))
+    check(config, np.random.default_rng(0).random((2, 30)))
+    check(config_of("test_apart", shape, 5, **options), textures(1, 2, *shape, 5), "evolve")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("reach", "pool", "steps"), [(2, 4, 3), (3, 3, 3), (2, 4, 0)])
+def test_energy_of_a_local_map(reach, pool, steps, boundary, cuda):
+    options = {"k": 5, "contrast": 0.1, "threshold": 0.4, "squash": "root"}
+    config = config_of(
+        "energy", (32, 32), steps=steps, rule_params={"reach": reach}, boundary=boundary,
+        members=2, input_encoding="random", encoder_params=options, probe=Probe(pool=pool),
+    )  # fmt: skip
+    assert layout(config, input_shape=(28, 28)).kind == "shared"
+    check(config, np.random.default_rng(0).random((3, 28, 28)))
+
+
 @pytest.mark.parametrize("probe", [Probe(), Probe(pool=2), Probe(pool=3, pool_op="max")])
 def test_a_block_of_several_textures_may_not_be_full(probe, cuda):
     config = config_of("test_media", (4, 8), members=3, probe=probe)
@@ -155,6 +190,66 @@ def test_a_block_of_several_textures_may_not_be_full(probe, cuda):
 def test_any_number_of_channels(shape, channels, cuda):
     config = config_of("life_like", shape, channels, rule_params={"noise": 0.25})
     check(config, textures(5, *shape, channels), "evolve")
+
+
+BOTH = ("cpu", "cuda")
+LOCAL = [
+    ("registers", "wave", (8, 12), 4, SHARED),
+    ("registers", "test_swap", (5, 7), 3, SHARED),  # no whole vectors
+    ("registers", "life_like", (6, 8), 1, SHARED),
+    ("shared", "test_apart", (9, 11), 4, SHARED),
+    ("shared", "wave", (3, 37), 5, SHARED),
+    ("convolved", "coupled", (8, 9), 4, SHARED),
+    ("tiles", "wave", (20, 148), 4, 0),
+    ("convolved_tiles", "coupled", (34, 70), 4, 38000),
+    ("cells", "test_apart", (9, 41), 4, 0),
+]
+
+
+@pytest.mark.parametrize("squash", ["clip", "none", "rectify", "root"])
+@pytest.mark.parametrize(("kind", "rule_name", "shape", "channels", "limit"), LOCAL)
+def test_a_local_map_in_every_layout(
+    kind, rule_name, shape, channels, limit, squash, cuda, monkeypatch
+):
+    """Each value comes as a product, in planes, and is squashed where it is read."""
+    monkeypatch.setattr(launch, "shared_limit", lambda device: limit)
+    images = np.random.default_rng(0).random((3, 7, 9), dtype=np.float32)
+    options = {"k": 3, "bias": 0.5, "squash": squash}
+    for probe in (Probe(), Probe(snapshots=(0, 2), channels=tuple(range(channels))[::-1])):
+        config = config_of(
+            rule_name, shape, channels, members=2, input_encoding="random", encoder_params=options,
+            rule_params={"k": 3} if rule_name == "coupled" else {}, probe=probe,
+        )  # fmt: skip
+        assert layout(config, limit, images.shape[1:]).kind == kind
+        expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in BOTH)
+        assert np.allclose(got, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", ["registers", "shared"])
+def test_a_local_maps_values_may_go_anywhere(kind, cuda):
+    """An encoder's index, not the order in which the map makes its values, says where to."""
+    config = config_of(
+        "wave" if kind == "registers" else "test_apart", (6, 7), 3, members=2,
+        input_encoding="random", encoder_params={"k": 3, "squash": "clip"},
+    )  # fmt: skip
+    images = np.random.default_rng(0).random((4, 6, 7), dtype=np.float32)
+    form = compile_plan(config, images.shape[1:]).encoder.form
+    index = np.random.default_rng(0).integers(-1, form.length, (6, 7, 3)).astype(np.int32)
+    index[..., 1] = -1
+    plan = compile_plan(config, images.shape[1:], encoder=Encoder(index, form))
+    assert layouts.layout(plan, SHARED).kind == kind
+    expected, got = np.empty((2, 4, plan.feature_dim), np.float32)
+    X = images.reshape(4, -1)
+    for name, out in zip(BOTH, (expected, got), strict=True):
+        get_backend(name).features(plan, X, out, True, None)
+    assert np.allclose(got, expected, rtol=0, atol=1e-5)
+
+
+def test_a_local_map_of_bytes(cuda):
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+    config = config_of("wave", (8, 8), members=2, input_encoding="random")
+    expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in BOTH)
+    assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ GLSL = {
 # Before version 400, and where bits need not be the same, the compiler may contract.
 GLSL_LOOSE = {**GLSL, "f": "float", "b": "bool"}
 
-# Contraction is off where bits count; least, most, flushed and positive stand in cuda/common.cuh.
+# Contraction is off where bits count. Functions of other names than C's stand in cuda/common.cuh.
 CUDA = {
     **C_LIKE,
     "f": "const float",
@@ -96,7 +96,7 @@ CUDA = {
     "u": "const unsigned",
     "const": "{0!r}f",
     "abs": "fabsf({0})",
-    "sqrt": "sqrtf({0})",
+    "sqrt": "root({0})",
     "exp": "expf({0})",
     "log": "logf({0})",
     "tanh": "tanhf({0})",

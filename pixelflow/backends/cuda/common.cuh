@@ -1,5 +1,6 @@
 // What every kernel needs. Before this stand the constants of one plan (namespace `plan`: shape,
-// encoder, probe, layout), after it the plan's rule as a function of one cell; source.py writes both.
+// encoder, probe, layout), after it `squashed` and the rule as functions; source.py writes both.
+// The latent values of a local map come as PRODUCTS, and are squashed as they are read.
 //
 // An item is one member's texture for one sample. `K` channels are held: those that the rule reads
 // or writes. All others stay as the encoder left them.
@@ -7,13 +8,15 @@
 using namespace plan;
 
 template <class Cell> __device__ __forceinline__ void rule(const Cell& at, float* next);
+__device__ __forceinline__ float squashed(float x);   // what becomes of a latent value
 
 constexpr long long PLANE = static_cast<long long>(H) * W;
 
 struct Inputs {
-    const Value* latents;       // (n, 1 or M, D_in)
+    const Value* latents;       // (n, 1 or M, D_in); PRODUCTS: (M, DEPTH, n, cells)
     long long sample_stride;
     long long member_stride;    // 0 where members share the latents
+    long long plane_stride;     // PRODUCTS: from one channel to the next
     const int* index;           // (driven channels, H, W): which latent, or -1
     const float* params;        // (M, parameters)
     const float* media;         // (M, media, H, W)
@@ -21,9 +24,11 @@ struct Inputs {
 };
 
 #define INPUTS                                                                          \
-    const Value *latents, long long sample_stride, long long member_stride, const int *index, \
-        const float *params, const float *media, const unsigned *keys
-#define GIVEN Inputs { latents, sample_stride, member_stride, index, params, media, keys }
+    const Value *latents, long long sample_stride, long long member_stride,             \
+        long long plane_stride, const int *index, const float *params, const float *media, \
+        const unsigned *keys
+#define GIVEN                                                                           \
+    Inputs { latents, sample_stride, member_stride, plane_stride, index, params, media, keys }
 
 __device__ __forceinline__ float loaded(const float* p) { return __ldg(p); }
 __device__ __forceinline__ float loaded(const unsigned char* p) {
@@ -33,6 +38,7 @@ __device__ __forceinline__ float loaded(const unsigned char* p) {
 // What one item sees of the inputs.
 struct Item {
     const Value* latents;
+    long long plane_stride;
     const int* index;
     const float* params;
     const float* media;
@@ -41,18 +47,31 @@ struct Item {
     __device__ __forceinline__ Item(const Inputs& in, long long item) {
         const long long sample = item / MEMBERS, member = item % MEMBERS;
         latents = in.latents + sample * in.sample_stride + member * in.member_stride;
+        plane_stride = in.plane_stride;
         index = in.index;
         params = in.params + member * PARAMETERS;
         media = in.media + member * (MEDIA * H * W);
         key = __ldg(in.keys + member);
     }
 
-    // The encoded value of a channel's cell.
-    __device__ __forceinline__ float encoded(int channel, int cell) const {
-        if (IDENTITY) return loaded(latents + cell * C + channel);
+    // PRODUCTS: one channel of them.
+    __device__ __forceinline__ const float* products(int channel) const {
+        return reinterpret_cast<const float*>(latents) + channel * plane_stride;
+    }
+    // Value `place` of DEPTH that the latent values have of a cell.
+    __device__ __forceinline__ float latent(int place, int cell) const {
+        return PRODUCTS ? __ldg(products(place) + cell) : loaded(latents + cell * DEPTH + place);
+    }
+    // What a channel's cell gets, to be squashed; a 0 stays one.
+    __device__ __forceinline__ float given(int channel, int cell) const {
+        if (IDENTITY) return latent(channel, cell);
         if (driven(channel) < 0) return 0.0f;
         const int source = __ldg(index + driven(channel) * (H * W) + cell);
-        return source >= 0 ? loaded(latents + source) : 0.0f;
+        return source >= 0 ? latent(source % DEPTH, source / DEPTH) : 0.0f;
+    }
+    // The encoded value of a channel's cell.
+    __device__ __forceinline__ float encoded(int channel, int cell) const {
+        return squashed(given(channel, cell));
     }
 };
 
@@ -75,6 +94,11 @@ __device__ __forceinline__ float most(float a, float b) {
     }
 #endif
     return b > a ? b : a;
+}
+// The square root, whose code for unusual numbers 0, the most usual one, would take too.
+__device__ __forceinline__ float root(float x) {
+    const float found = sqrtf(x == 0.0f ? 1.0f : x);
+    return x == 0.0f ? x : found;
 }
 // x * 1 + 0 is x, to the bit; it balances the pipelines better than a second selection.
 __device__ __forceinline__ float flushed(float x) {
@@ -100,4 +124,15 @@ __device__ __forceinline__ int folded(int at, int length) {
     if (BOUNDARY == ZERO) return at < 0 || at >= length ? -1 : at;
     while (at < 0 || at >= length) at = at < 0 ? -1 - at : 2 * length - 1 - at;
     return at;
+}
+
+// The same, at most FAR cells away.
+template <int LENGTH, int FAR>
+__device__ __forceinline__ int within(int at) {
+    if constexpr (FAR == 0) return at;
+    else if constexpr (FAR > LENGTH) return folded(at, LENGTH);
+    else if constexpr (BOUNDARY == PERIODIC)
+        return at < 0 ? at + LENGTH : at >= LENGTH ? at - LENGTH : at;
+    else if constexpr (BOUNDARY == ZERO) return at < 0 || at >= LENGTH ? -1 : at;
+    else return at < 0 ? -1 - at : at >= LENGTH ? 2 * LENGTH - 1 - at : at;
 }

@@ -49,17 +49,6 @@ __device__ __forceinline__ void leave(float* to, const float* from) {
     }
 }
 
-// Where a cell beyond an edge is, at most REACH cells away.
-template <int LENGTH, int REACH>
-__device__ __forceinline__ int within(int at) {
-    if constexpr (REACH == 0) return at;
-    else if constexpr (REACH > LENGTH) return folded(at, LENGTH);
-    else if constexpr (BOUNDARY == PERIODIC)
-        return at < 0 ? at + LENGTH : at >= LENGTH ? at - LENGTH : at;
-    else if constexpr (BOUNDARY == ZERO) return at < 0 || at >= LENGTH ? -1 : at;
-    else return at < 0 ? -1 - at : at >= LENGTH ? 2 * LENGTH - 1 - at : at;
-}
-
 // A row of a texture, or zeros where there is none; tiles hold the rows around them too.
 __device__ __forceinline__ const float* row_of(const float* texture, int y) {
     if (TILES) return texture + (UP + y) * LINE;

@@ -28,7 +28,9 @@ __device__ __forceinline__ void load_textures(const Inputs& in, long long sample
             spread(__ldg(reinterpret_cast<const float4*>(item.latents) + place), cell);
         } else {
 #pragma unroll
-            for (int k = 0; k < K; ++k) cell[k] = item.encoded(held(k), place);
+            for (int k = 0; k < K; ++k) cell[k] = item.given(held(k), place);
+#pragma unroll
+            for (int k = 0; k < K; ++k) cell[k] = squashed(cell[k]);
         }
         leave<K, lanes_of(K)>(
             textures + slot * TEXTURE + place / W * LINE + (LEFT + place % W) * K, cell);

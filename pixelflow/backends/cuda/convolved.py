@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
+from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, is_texture, reach
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
@@ -129,7 +129,7 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     program, held = plan.program, len(plan.program.held)
     read = range(plan.shape[2]) if plan.probe.channels is None else plan.probe.channels
     found = groups(program)
-    float4_in = plan.encoder.identical and value == np.float32 and held == plan.shape[2] == 4
+    float4_in = is_texture(plan) and value == np.float32 and held == plan.shape[2] == 4
     blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
     return {
         "TILES": int(chosen.kind == "convolved_tiles"),

@@ -9,17 +9,18 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import compiled, on, shared_limit, the_cupy
+from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, on, shared_limit, the_cupy
 from pixelflow.backends.cuda.layouts import layout
-from pixelflow.backends.cuda.local import on_device
+from pixelflow.backends.cuda.local import Products
 from pixelflow.backends.cuda.source import source
+from pixelflow.core.encoders import Encoder
+from pixelflow.core.forms import Local
 from pixelflow.core.plan import Plan
 
 WIDE = 256  # threads of a block of the kernels for large textures
 MARGIN = 8  # cells of a tile that go stale in one launch
-MOST_ITEMS = 65535  # of a grid's second and third axis
 FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
-LATENT_BYTES = 2**30  # of latent values that a form makes at once
+LATENT_BYTES = 2**30  # of what a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
 
@@ -45,9 +46,9 @@ class Loaded:
 
     def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
         self.layout = layout(plan, shared_limit(device))
-        if self.layout.kind not in FUSED and plan.members > MOST_ITEMS:
+        if self.layout.kind not in FUSED and plan.members > MOST_BLOCKS:
             raise RuntimeError(
-                f"backend 'cuda' runs up to {MOST_ITEMS} members of textures this large, not "
+                f"backend 'cuda' runs up to {MOST_BLOCKS} members of textures this large, not "
                 f"{plan.members}: split them over several reservoirs"
             )
         text = source(plan, self.layout, dtype.type, exact)
@@ -62,39 +63,42 @@ class Loaded:
             arrays = (index, plan.params, plan.media, plan.keys)
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
             self.snapshots = cupy.asarray(np.array(plan.times, np.int32))
-            form = plan.encoder.form
-            self.encoder = replace(plan.encoder, form=form and on_device(form, device))
+            self.latents = _Latents(plan.encoder, self.members, device)
             cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
     def run(self, X: Any, out: Any) -> None:
         """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
-        form = self.encoder.form
-        if form is None:
-            self._run(X, out)
-            return
-        count = max(1, LATENT_BYTES // (4 * self.members * form.length))
-        for start in range(0, len(X), count):
-            self._run(self.encoder.latents(X[start : start + count]), out[start : start + count])
+        n = len(X)
+        parts = -(-n // self._most(n))
+        for part in range(parts):
+            some = slice(part * n // parts, (part + 1) * n // parts)
+            inputs = (*self.latents(X[some]), *self.fixed)
+            if self.layout.kind in FUSED:
+                self._fused(inputs, out[some])
+            else:
+                self._step_by_step(inputs, out[some])
 
-    def _run(self, latents: Any, out: Any) -> None:
-        per_member = latents.ndim == 3 and latents.shape[1] > 1
-        stride = latents.size // len(latents)
-        inputs = (stride, latents.shape[-1] if per_member else 0, *self.fixed)
-        if self.layout.kind in FUSED:
-            self._fused(latents, inputs, out)
-        else:
-            self._step_by_step(latents, inputs, out)
+    def _most(self, n: int) -> int:
+        """How many of n inputs at once memory and a grid hold."""
+        most = max(n, 1)
+        if self.latents.size:
+            most = min(most, LATENT_BYTES // (4 * self.latents.size))
+        if self.layout.kind not in FUSED:
+            height, width, _ = self.shape
+            planes = 2 * self.members * self.held * height * width * 4
+            most = min(most, MOST_BLOCKS // self.members, PLANES_BYTES // planes)
+        return max(1, most)
 
-    def _fused(self, latents: Any, inputs: tuple, out: Any) -> None:
-        items = len(latents) * self.members
+    def _fused(self, inputs: tuple, out: Any) -> None:
+        items = len(out) * self.members
         grid = (-(-items // self.layout.slots),)
         if self.layout.kind == "convolved":  # a block has one member's textures
-            items = len(latents)
+            items = len(out)
             grid = (-(-items // self.layout.slots) * self.members,)
         more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
         kernel = self._kernel(f"fused_{self.layout.kind}")
         memory = self.layout.shared_bytes
-        kernel(grid, (self.layout.threads,), (latents, *inputs, *more), shared_mem=memory)
+        kernel(grid, (self.layout.threads,), (*inputs, *more), shared_mem=memory)
 
     def _kernel(self, name: str) -> Any:
         kernel = self.module.get_function(name)
@@ -102,34 +106,26 @@ class Loaded:
             kernel.max_dynamic_shared_size_bytes = self.layout.shared_bytes
         return kernel
 
-    def _step_by_step(self, latents: Any, inputs: tuple, out: Any) -> None:
-        """Large textures, so many samples at once as memory and a grid hold."""
-        cupy = the_cupy()
+    def _step_by_step(self, inputs: tuple, out: Any) -> None:
+        """Large textures."""
         height, width, _ = self.shape
-        planes = 2 * self.members * self.held * height * width * 4
-        count = max(1, min(MOST_ITEMS // self.members, PLANES_BYTES // planes))
-        for start in range(0, len(latents), count):
-            some = latents[start : start + count]
-            items = len(some) * self.members
-            now, after = cupy.empty((2, items, self.held, height, width), np.float32)
-            grid = (-(-height * width // WIDE), items)
-            self.module.get_function("encode")(grid, (WIDE,), (some, *inputs, now))
-            done = 0
-            for snapshot, until in enumerate(self.times):
-                while done < until:
-                    steps = self._advance(some, inputs, now, after, done, until - done)
-                    now, after, done = after, now, done + steps
-                arguments = (now, np.int32(snapshot), np.int32(len(self.times)), self.threshold)
-                blocks = min(grid[0], 1024)
-                arguments = (some, *inputs, *arguments, out[start : start + count])
-                self.module.get_function("probe")((blocks, items), (WIDE,), arguments)
+        items = len(out) * self.members
+        now, after = the_cupy().empty((2, items, self.held, height, width), np.float32)
+        grid = (-(-height * width // WIDE), items)
+        self.module.get_function("encode")(grid, (WIDE,), (*inputs, now))
+        done = 0
+        for snapshot, until in enumerate(self.times):
+            while done < until:
+                steps = self._advance(inputs, now, after, done, until - done)
+                now, after, done = after, now, done + steps
+            arguments = (now, np.int32(snapshot), np.int32(len(self.times)), self.threshold, out)
+            blocks = min(grid[0], 1024)
+            self.module.get_function("probe")((blocks, items), (WIDE,), (*inputs, *arguments))
 
-    def _advance(
-        self, latents: Any, inputs: tuple, now: Any, after: Any, done: int, most: int
-    ) -> int:
+    def _advance(self, inputs: tuple, now: Any, after: Any, done: int, most: int) -> int:
         """One launch; how many steps it took."""
         items, (height, width, _) = len(now), self.shape
-        planes = (latents, *inputs, now, after, np.uint32(done))
+        planes = (*inputs, now, after, np.uint32(done))
         if self.layout.kind == "cells":
             grid = (-(-height * width // WIDE), items)
             self.module.get_function("advance_plain")(grid, (WIDE,), planes)
@@ -154,3 +150,26 @@ class Loaded:
             shared_mem=self.layout.shared_bytes,
         )
         return steps
+
+
+class _Latents:
+    """Latent values of inputs, and their strides from one sample, member and plane to the next."""
+
+    def __init__(self, encoder: Encoder, members: int, device: int | None) -> None:
+        self._form: Any = None  # without one the inputs are the latent values
+        self.size = 0  # how many values an input makes
+        form = encoder.form
+        if isinstance(form, Local):
+            self._form = Products.of(form, device)
+            self.size = self._form.size
+        elif form is not None:
+            self._form = replace(encoder, form=form.moved(the_cupy().asarray)).latents
+            self.size = members * form.length
+
+    def __call__(self, X: Any) -> tuple[Any, int, int, int]:
+        values = X if self._form is None else self._form(X)
+        if isinstance(self._form, Products):
+            _, channels, n, cells = values.shape
+            return values, cells, channels * n * cells, n * cells
+        shared = values.ndim == 2 or values.shape[1] == 1
+        return values, values.size // len(values), 0 if shared else values.shape[2], 0

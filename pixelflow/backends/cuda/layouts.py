@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from pixelflow.backends.cuda.convolved import KINDS as CONVOLVED
 from pixelflow.backends.cuda.convolved import convolved
-from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, reach
+from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, is_texture, reach
 from pixelflow.core.graph import OPERATIONS
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
 MOST_WINDOW = 128  # registers for a patch, its surroundings and the parameters
 MOST_PATCH = 16  # cells of a patch
+STRIP = 4  # cells of a strip of a column
+MOST_STRIPS = 512  # threads of a block that has strips
 MANY_CELLS = 4096  # of a texture: from here on larger patches still make enough threads
 FEW_OPERATIONS = 80  # on a cell, in all steps: below, memory is what limits
 FEWEST_THREADS = 64  # of a block
@@ -40,20 +42,37 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
         many = height * width >= MANY_CELLS
         most = MOST_PATCH // 2 if few else 2 * MOST_PATCH if many else MOST_PATCH
         return max(patches, key=lambda p: (min(p.rows * p.columns, most), p.columns % 4 == 0))
-    radius = plan.program.radius
-    cells = (height + 2 * radius) * (width + 2 * radius)
-    shared = 4 * (2 * len(plan.program.held) * cells + plan.params.shape[1])
-    if shared <= shared_limit:
-        strips = -(-height // 4) * width
-        threads = min(256, -(-strips // WARP) * WARP)
-        return Layout("shared", tile=(height, width), threads=threads, shared_bytes=shared)
+    shared = _shared(plan)
+    if shared.shared_bytes <= shared_limit:
+        return shared
     rows = TILE[0] if height > TILE[0] else height
     columns = TILE[1] if width > TILE[1] else width
     tiles = [p for p in _patches(plan, rows, columns, 0) if columns == width or p.columns == 4]
-    if radius <= MOST_RADIUS and tiles:
+    if plan.program.radius <= MOST_RADIUS and tiles:
         best = max(tiles, key=lambda p: min(p.rows * p.columns, 2 * MOST_PATCH))
         return replace(best, kind="tiles")
     return Layout("cells", tile=(height, width))
+
+
+def _shared(plan: Plan) -> Layout:
+    """All cells in shared memory, twice."""
+    height, width, _ = plan.shape
+    apart, pitch = min(reach(plan.program).apart, height), width + 2 * plan.program.radius
+    bands = -(-height // (STRIP * apart))
+    strips = bands * apart * width
+    turns = -(-strips // MOST_STRIPS)
+    threads = -(-strips // turns // WARP) * WARP
+    cells = (height + 2 * plan.program.radius) * pitch
+    below = (bands * STRIP * apart - height) * pitch  # what strips may read beyond the last plane
+    behind = max(below, plan.params.shape[1] + cells - height * width)
+    return Layout(
+        "shared",
+        rows=STRIP,
+        apart=apart,
+        tile=(height, width),
+        threads=threads,
+        shared_bytes=4 * (2 * len(plan.program.held) * cells + behind),
+    )
 
 
 def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Layout]:
@@ -83,10 +102,10 @@ def _patches(plan: Plan, height: int, width: int, channels: int) -> Iterator[Lay
 
 def staged_rows(plan: Plan, rows: int) -> int:
     """How many rows of its patch a thread moves through shared memory at once."""
-    return rows if plan.encoder.identical else 1
+    return rows if is_texture(plan) else 1
 
 
 def is_kept(plan: Plan) -> bool:
     """Whether the texture as it came stays in shared memory, for the channels not held."""
     some = len(plan.program.held) < plan.shape[2]
-    return plan.encoder.identical and plan.probe == Probe() and some
+    return is_texture(plan) and plan.probe == Probe() and some

@@ -1,79 +1,73 @@
-"""An encoder's local map on a GPU: a matrix product, and a kernel before and after it."""
+"""An encoder's local map on a GPU, up to its squash: a kernel and one matrix product."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import compiled, the_cupy
-from pixelflow.core.forms import LIMITS, Form, Local
+from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, the_cupy
+from pixelflow.core.encoders import PIXEL
+from pixelflow.core.forms import Local
 
 THREADS = 256
-MOST_BLOCKS = 65535  # along a grid's second and third axis
-BLOCK_BYTES = 2**30  # of windows and products held at once
-SOURCE = Path(__file__).with_name("local.cuh")
-
-
-def on_device(form: Form, device: int | None) -> Form:
-    """The form with its arrays on the current device, which has that number."""
-    if isinstance(form, Local):
-        values = {f.name: getattr(form, f.name) for f in fields(form)}
-        values["window"] = np.ascontiguousarray(form.window.T)
-        form = DeviceLocal(**values, device=device)
-    return form.moved(the_cupy().asarray)
+ALIGNED = 4  # taps: rows of the matrix are whole vectors
+SOURCE = f"constexpr int THREADS = {THREADS};\n{Path(__file__).with_name('local.cuh').read_text()}"
 
 
 @dataclass(frozen=True, eq=False)
-class DeviceLocal(Local):
-    """A local map that passes over its values twice: as products, then squashed into place.
+class Products:
+    """K w / d + b of a local map, whose kernels squash it as they read it.
 
     Attributes
     ----------
     window : int32 array (T, H W)
-        Which input values each cell sees.
+        Which input values each cell sees; -1 is 0.
+    weight : float32 array (M C, at least T + 1)
+        Kernels, then their bias, then 0.
+    channels : int
+        C.
+    contrast : float
+        As `pixelflow.core.forms.Local` has it.
     device : int or None
         The GPU that has its arrays.
     """
 
-    device: int | None = None
+    window: Any
+    weight: Any
+    channels: int
+    contrast: float
+    device: int | None
+
+    @classmethod
+    def of(cls, form: Local, device: int | None) -> Products:
+        """Those of a map, with arrays on the current device, which has that number."""
+        members, channels, taps = form.kernel.shape
+        weight = np.zeros((members * channels, -(-(taps + 1) // ALIGNED) * ALIGNED), np.float32)
+        weight[:, :taps] = form.kernel.reshape(-1, taps)
+        weight[:, taps] = form.bias.ravel()
+        moved = (the_cupy().asarray(np.ascontiguousarray(a)) for a in (form.window.T, weight))
+        return cls(*moved, channels, form.contrast, device)
 
     @property
-    def length(self) -> int:
-        return self.window.shape[1] * self.kernel.shape[1]
+    def size(self) -> int:
+        """How many values an input makes, windows and products."""
+        return sum(self.weight.shape) * self.window.shape[1]
 
     def __call__(self, X: Any) -> Any:
-        members, channels, taps = self.kernel.shape
-        cells = self.window.shape[1]
-        X = X.reshape(len(X), -1)
-        out = the_cupy().empty((len(X), members, cells * channels), np.float32)
-        block = max(1, BLOCK_BYTES // (4 * cells * (taps + members * channels)))
-        for start in range(0, len(X), block):
-            seen = self.windows(X[start : start + block])
-            products = self.kernel.reshape(members * channels, taps) @ seen
-            self._squash(products, out[start : start + block])
-        return out
+        """The products (M, C, n, H W) of inputs (n, D_in), float32 or uint8."""
+        seen = self._windows(X * PIXEL if X.dtype == np.uint8 else X)
+        products = self.weight @ seen.reshape(len(seen), -1)
+        return products.reshape(-1, self.channels, *seen.shape[1:])
 
-    def windows(self, X: Any) -> Any:
-        taps, cells = self.window.shape
-        seen = the_cupy().empty((len(X), taps, cells), np.float32)
-        sizes = (len(X), X.shape[1], taps, cells)
-        self._run("windows", (X, self.window, seen), sizes, np.float32(self.contrast))
+    def _windows(self, X: Any) -> Any:
+        """What each cell sees of inputs, as the weight's columns have it."""
+        (taps, cells), rows = self.window.shape, self.weight.shape[1]
+        seen = the_cupy().empty((rows, len(X), cells), np.float32)
+        sizes = map(np.int32, (len(X), X.size // len(X), taps, rows, cells))
+        grid = (-(-cells // THREADS), min(len(X), MOST_BLOCKS))
+        kernel = compiled(SOURCE, ("-fmad=false",), self.device).get_function("windows")
+        kernel(grid, (THREADS,), (X, self.window, seen, *sizes, np.float32(self.contrast)))
         return seen
-
-    def _squash(self, products: Any, out: Any) -> None:
-        """Latent values (n, M, H W C) of products (n, M C, H W)."""
-        low, high = (np.float32(limit) for limit in LIMITS[self.squash])
-        sizes = (len(out), *self.bias.shape, self.window.shape[1])
-        rooted = np.int32(self.squash == "root")
-        self._run("squash", (products, self.bias, out), sizes, low, high, rooted)
-
-    def _run(self, name: str, arrays: tuple[Any, ...], sizes: tuple[int, ...], *more: Any) -> None:
-        """Launch a kernel over cells, inputs and, for `squash`, members."""
-        text = f"constexpr int THREADS = {THREADS};\n{SOURCE.read_text()}"
-        kernel = compiled(text, ("-fmad=false",), self.device).get_function(name)
-        depth = min(sizes[1], MOST_BLOCKS) if name == "squash" else 1
-        grid = (-(-self.window.shape[1] // THREADS), min(sizes[0], MOST_BLOCKS), depth)
-        kernel(grid, (THREADS,), (*arrays, *map(np.int32, sizes), *more))

@@ -15,14 +15,17 @@ __device__ __forceinline__ void join(float& total, float value) {
     else if (!(total >= value)) total = value;   // NaN wins
 }
 
-// Means or maxima of one channel's plane (row pitch W) over a POOL x POOL grid, by the threads of a
-// team of 8 for each cell of the grid; features of one sign follow those of the other.
-template <class Plane>
-__device__ __forceinline__ void pooled(Plane plane, float* out, int team, int teams, int mate,
-                                       float threshold) {
-    for (int o = team; o - team < GRID * GRID; o += teams) {
-        const bool inside = o < GRID * GRID;
-        const int a = inside ? o / GRID : 0, b = inside ? o % GRID : 0;
+// Means or maxima of planes over a POOL x POOL grid, by a team of 8 threads for each cell of the grid
+// of each plane; `value(plane, y, x)` is a cell. Features of one sign follow those of the other.
+template <int PLANES, class Value>
+__device__ __forceinline__ void pooled(Value value, float* features, float threshold, int thread,
+                                       int threads) {
+    constexpr int CELLS = GRID * GRID;
+    const int team = thread / 8, mate = thread % 8;
+    for (int o = team; o - team < PLANES * CELLS; o += threads / 8) {
+        const bool inside = o < PLANES * CELLS;
+        const int plane = inside ? o / CELLS : 0, cell = inside ? o % CELLS : 0;
+        const int a = cell / GRID, b = cell % GRID;
         const int top = a * H / GRID, bottom = ((a + 1) * H + GRID - 1) / GRID;
         const int first = b * W / GRID, last = ((b + 1) * W + GRID - 1) / GRID;
         float total[SIGNS];
@@ -31,10 +34,10 @@ __device__ __forceinline__ void pooled(Plane plane, float* out, int team, int te
             total[sign] = MEAN ? 0.0f : -__int_as_float(0x7f800000);
         for (int y = top; y < bottom; ++y)
             for (int x = first + mate; x < last; x += 8) {
-                const float value = plane(y, x);
+                const float seen = value(plane, y, x);
 #pragma unroll
                 for (int sign = 0; sign < SIGNS; ++sign)
-                    join(total[sign], rectified(value, sign, threshold));
+                    join(total[sign], rectified(seen, sign, threshold));
             }
 #pragma unroll
         for (int sign = 0; sign < SIGNS; ++sign) {
@@ -42,7 +45,7 @@ __device__ __forceinline__ void pooled(Plane plane, float* out, int team, int te
             for (int hop = 4; hop > 0; hop /= 2)
                 join(total[sign], __shfl_xor_sync(~0u, total[sign], hop));
             if (mate == 0 && inside)
-                out[sign * GRID * GRID + o] =
+                features[plane * CHANNEL_FEATURES + sign * CELLS + cell] =
                     MEAN ? total[sign] * __frcp_rn((bottom - top) * (last - first)) : total[sign];
         }
     }
@@ -65,14 +68,14 @@ __device__ __forceinline__ void features_of(Values value, float* features, float
         }
         return;
     }
+    if (POOL > 0) {
+        pooled<READ>([&](int r, int y, int x) { return value(read_channel(r), y, x); }, features,
+                     threshold, thread, threads);
+        return;
+    }
     for (int r = 0; r < READ; ++r) {
         const int c = read_channel(r);
         float* out = features + static_cast<long long>(r) * CHANNEL_FEATURES;
-        if (POOL > 0) {
-            pooled([&](int y, int x) { return value(c, y, x); }, out, thread / 8, threads / 8,
-                   thread % 8, threshold);
-            continue;
-        }
         for (int cell = thread; cell < H * W; cell += threads) {
             const float seen = value(c, cell / W, cell % W);
             for (int sign = 0; sign < SIGNS; ++sign)

@@ -45,10 +45,19 @@ __device__ __forceinline__ void load_encoded(Patch& p, const Item& item) {
 #pragma unroll
     for (int k = 0; k < K; ++k)
 #pragma unroll
-        for (int i = 0; i < R; ++i)
+        for (int i = 0; i < R; ++i) {
+            if (PRODUCTS && IDENTITY) {
+                get(p.s[k][i], item.products(held(k)) + p.ys[i] * W, p.xs);
+                continue;
+            }
 #pragma unroll
             for (int j = 0; j < P; ++j)
-                p.s[k][i][j] = item.encoded(held(k), p.ys[i] * W + p.xs[j]);
+                p.s[k][i][j] = item.given(held(k), p.ys[i] * W + p.xs[j]);
+        }
+#pragma unroll
+    for (int k = 0; k < K; ++k)
+#pragma unroll
+        for (int n = 0; n < R * P; ++n) p.s[k][n / P][n % P] = squashed(p.s[k][n / P][n % P]);
 }
 
 __device__ __forceinline__ float value_of(const Patch& p, const Item& item, int c, int i, int j) {
@@ -164,8 +173,8 @@ __device__ __forceinline__ void store_pooled(const Patch& p, const Item& item, c
         float* features = work.features(slot);
         if (features == nullptr) break;
         const float* plane = memory + slot * (H * W);
-        pooled([&](int y, int x) { return plane[y * W + x]; }, features + offset, threadIdx.x / 8,
-               THREADS / 8, threadIdx.x % 8, threshold);
+        pooled<1>([&](int, int y, int x) { return plane[y * W + x]; }, features + offset, threshold,
+                  threadIdx.x, THREADS);
     }
 }
 

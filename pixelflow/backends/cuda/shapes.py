@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import gcd
 
+from pixelflow.core.forms import Local
 from pixelflow.core.graph import Program
+from pixelflow.core.plan import Plan
 
 WARP, MOST_THREADS = 32, 1024
 
@@ -29,6 +32,8 @@ class Layout:
         Threads of a block.
     shared_bytes : int
         Shared memory of a block.
+    apart : int
+        From one row of a patch to the next; 1 but for "shared".
     """
 
     kind: str
@@ -38,6 +43,7 @@ class Layout:
     slots: int = 1
     threads: int = 256
     shared_bytes: int = 0
+    apart: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,20 @@ class Reach:
     down: int
     left: int
     right: int
+    apart: int  # all rows read are a multiple of so many away
     vertical: tuple[int, ...]  # channels of which other rows are read
     horizontal: tuple[int, ...]
     diagonal: tuple[int, ...]
+
+
+def is_local(plan: Plan) -> bool:
+    """Whether kernels get the products of a local map, which they squash."""
+    return isinstance(plan.encoder.form, Local)
+
+
+def is_texture(plan: Plan) -> bool:
+    """Whether the latent values are the texture, as it lies in memory."""
+    return plan.encoder.identical and not is_local(plan)
 
 
 @lru_cache(maxsize=256)
@@ -63,6 +80,7 @@ def reach(program: Program) -> Reach:
         down=max(rows),
         left=-min(columns),
         right=max(columns),
+        apart=gcd(*rows) or 1,
         vertical=tuple(sorted({c for dy, _, c in reads if dy})),
         horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
         diagonal=tuple(sorted({c for dy, dx, c in reads if dx and dy})),

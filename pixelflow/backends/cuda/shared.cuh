@@ -1,9 +1,14 @@
 // Everything in one launch, all cells in shared memory: for rules that look far. Each held channel
-// has a padded plane, twice: a step reads one and writes the other. A thread takes strips of ROWS
-// cells of one column, so that neighbours in a warp read neighbours in memory.
+// has a padded plane, twice: a step reads one and writes the other. A thread takes strips of R
+// cells of one column, so that neighbours in a warp read neighbours in memory, and as far apart as
+// the rule's reads, so that what one of its cells reads another has read already.
 
-constexpr int PITCH = W + 2 * REACH, SIZE = (H + 2 * REACH) * PITCH, ROWS = 4;
-constexpr int STRIPS = (H + ROWS - 1) / ROWS * W;
+constexpr int PITCH = W + 2 * REACH, SIZE = (H + 2 * REACH) * PITCH;
+constexpr int BAND = R * APART;   // rows that APART strips cover
+constexpr int BANDS = (H + BAND - 1) / BAND;
+constexpr int STRIPS = BANDS * APART * W;
+constexpr bool WHOLE = BANDS * BAND == H;   // else some strips reach beyond the texture's last row
+constexpr int MARGIN = SIZE - H * W;        // cells beyond the edge
 
 struct SharedCell : Exact {
     const float* planes;   // at the cell itself
@@ -24,25 +29,86 @@ struct SharedCell : Exact {
     __device__ __forceinline__ unsigned key() const { return item.key; }
 };
 
-__device__ __forceinline__ void refresh(float* plane) {   // the cells beyond the edge
-    constexpr int BESIDE = 2 * REACH * H, BEYOND = 2 * REACH * PITCH;
-    for (int n = threadIdx.x; n < BESIDE + BEYOND; n += THREADS) {
+// Where a cell of the texture is in its plane.
+__device__ __forceinline__ int placed(int y, int x) { return (y + REACH) * PITCH + x + REACH; }
+
+// Lists the cells beyond the edge: where each is in its plane, and above 16 bits, which one it shows.
+__device__ __forceinline__ void list_margin(unsigned* margin) {
+    constexpr int BESIDE = 2 * REACH > 0 ? 2 * REACH : 1, BEYOND = 2 * REACH * PITCH;
+    for (int n = threadIdx.x; n < MARGIN; n += THREADS) {
         int y, x;
         if (n < BEYOND) {
-            y = n / PITCH, x = n % PITCH;
-            if (y >= REACH) y += H;
+            y = n / PITCH - REACH, x = n % PITCH - REACH;
+            if (y >= 0) y += H;
         } else {
-            y = REACH + (n - BEYOND) / (2 * REACH + !REACH), x = (n - BEYOND) % (2 * REACH + !REACH);
-            if (x >= REACH) x += W;
+            y = (n - BEYOND) / BESIDE, x = (n - BEYOND) % BESIDE - REACH;
+            if (x >= 0) x += W;
         }
-        const int from_y = folded(y - REACH, H), from_x = folded(x - REACH, W);
-        plane[y * PITCH + x] = from_y < 0 || from_x < 0
-                                   ? 0.0f
-                                   : plane[(from_y + REACH) * PITCH + from_x + REACH];
+        const int from_y = within<H, REACH>(y), from_x = within<W, REACH>(x);
+        margin[n] = placed(y, x) | static_cast<unsigned>(placed(from_y, from_x)) << 16;
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+// Before a step: what no step writes need be shown once, in each of the two copies.
+__device__ __forceinline__ void refresh(float* planes, const unsigned* margin, unsigned done) {
+    for (int n = threadIdx.x; n < MARGIN; n += THREADS) {
+        const unsigned to = margin[n] & 0xffff, from = margin[n] >> 16;
+        float shown[K];
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+            if (neighboured(k)) shown[k] = BOUNDARY == ZERO ? 0.0f : planes[k * SIZE + from];
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+            if (neighboured(k) && (done < 2 || (written(k) && BOUNDARY != ZERO)))
+                planes[k * SIZE + to] = shown[k];
+    }
+}
+
+// One step of a strip's cells; what lies beyond the last row is computed of whatever is there.
+__device__ __forceinline__ void step_strip(const float* now, float* after, const float* parameters,
+                                           const Item& item, int strip, unsigned done) {
+    const int x = strip % W, top = strip / W / APART * BAND + strip / W % APART;
+    float next[R][K];
+#pragma unroll
+    for (int i = 0; i < R; ++i) {
+        const int y = top + i * APART, cell = (WHOLE ? y : min(y, H - 1)) * W + x;
+        rule(SharedCell{{}, now + placed(top, x) + i * APART * PITCH, parameters, item, cell, done},
+             next[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < R; ++i)
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+            if (written(k) && (WHOLE || top + i * APART < H))
+                after[k * SIZE + placed(top, x) + i * APART * PITCH] = next[i][k];
+}
+
+// The encoded texture, read many values at once. Only what no step writes is needed in both copies.
+__device__ __forceinline__ void load_planes(const Item& item, float* now, float* after) {
+    constexpr int CELLS = K < 16 ? 16 / K : 1;
+    for (int first = threadIdx.x; first < H * W; first += CELLS * THREADS) {
+        float values[CELLS][K];
+#pragma unroll
+        for (int i = 0; i < CELLS; ++i)
+#pragma unroll
+            for (int k = 0; k < K; ++k)
+                values[i][k] = item.given(held(k), min(first + i * THREADS, H * W - 1));
+#pragma unroll
+        for (int i = 0; i < CELLS; ++i) {
+            const int cell = first + i * THREADS;
+            if (cell >= H * W) break;
+            const int place = placed(cell / W, cell % W);
+#pragma unroll
+            for (int k = 0; k < K; ++k) {
+                const float value = squashed(values[i][k]);
+                now[k * SIZE + place] = value;
+                if (!written(k)) after[k * SIZE + place] = value;
+            }
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* out,
              long long items) {
     const Inputs in = GIVEN;
@@ -50,52 +116,32 @@ fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* ou
     float* now = reinterpret_cast<float*>(shared);
     float* after = now + K * SIZE;
     float* parameters = after + K * SIZE;
+    unsigned* margin = reinterpret_cast<unsigned*>(parameters + PARAMETERS);
     const Item item(in, blockIdx.x);
-    for (int n = threadIdx.x; n < PARAMETERS; n += THREADS) parameters[n] = item.params[n];
-    for (int cell = threadIdx.x; cell < H * W; cell += THREADS)
-        for (int k = 0; k < K; ++k) {
-            const int place = k * SIZE + (cell / W + REACH) * PITCH + cell % W + REACH;
-            now[place] = after[place] = item.encoded(held(k), cell);
-        }
-    __syncthreads();
-    for (int k = 0; k < K; ++k)
-        if (neighboured(k)) refresh(now + k * SIZE), refresh(after + k * SIZE);
+    load_planes(item, now, after);
+    if (__ldg(times + snapshots - 1) > 0) {
+        for (int n = threadIdx.x; n < PARAMETERS; n += THREADS) parameters[n] = item.params[n];
+        list_margin(margin);
+    }
     __syncthreads();
 
     unsigned done = 0;
     for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
         for (const unsigned until = __ldg(times + snapshot); done < until; ++done) {
-            for (int strip = threadIdx.x; strip < STRIPS; strip += THREADS) {
-                const int top = strip / W * ROWS, x = strip % W;
-                const float* planes = now + (top + REACH) * PITCH + x + REACH;
-                float next[ROWS][K];
-#pragma unroll
-                for (int i = 0; i < ROWS; ++i)
-                    if (H % ROWS == 0 || top + i < H)
-                        rule(SharedCell{{}, planes + i * PITCH, parameters, item, (top + i) * W + x,
-                                        done},
-                             next[i]);
-#pragma unroll
-                for (int i = 0; i < ROWS; ++i)
-#pragma unroll
-                    for (int k = 0; k < K; ++k)
-                        if (written(k) && (H % ROWS == 0 || top + i < H))
-                            after[k * SIZE + (top + i + REACH) * PITCH + x + REACH] = next[i][k];
-            }
-            __syncthreads();
             if (REACH > 0) {
-                for (int k = 0; k < K; ++k)
-                    if (neighboured(k) && written(k)) refresh(after + k * SIZE);
+                refresh(now, margin, done);
                 __syncthreads();
             }
+            for (int strip = threadIdx.x; strip < STRIPS; strip += THREADS)
+                step_strip(now, after, parameters, item, strip, done);
+            __syncthreads();
             float* swap = now;
             now = after, after = swap;
         }
         features_of(
             [&](int c, int y, int x) {
-                return held_as(c) >= 0
-                           ? now[held_as(c) * SIZE + (y + REACH) * PITCH + x + REACH]
-                           : item.encoded(c, y * W + x);
+                return held_as(c) >= 0 ? now[held_as(c) * SIZE + placed(y, x)]
+                                       : item.encoded(c, y * W + x);
             },
             out + (blockIdx.x * static_cast<long long>(snapshots) + snapshot) * SNAPSHOT_FEATURES,
             threshold, threadIdx.x, THREADS);

@@ -9,11 +9,12 @@ import numpy as np
 
 from pixelflow.backends.cuda import convolved
 from pixelflow.backends.cuda.layouts import MOST_PATCH, REGISTERS, is_kept, staged_rows
-from pixelflow.backends.cuda.shapes import Layout, Reach, reach
+from pixelflow.backends.cuda.shapes import Layout, Reach, is_local, is_texture, reach
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.boundaries import BOUNDARIES
-from pixelflow.core.encoders import PIXEL
+from pixelflow.core.encoders import PIXEL, Encoder
+from pixelflow.core.forms import LIMITS, Form, Local
 from pixelflow.core.graph import SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
@@ -40,7 +41,8 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
     if chosen.kind in convolved.KINDS:
         parts.append(convolved.convolutions(plan))
-    return "\n".join([constants, *parts, _rule(plan.program, short, chosen.kind)])
+    functions = _squash(plan.encoder.form), _rule(plan.program, short, chosen.kind)
+    return "\n".join([constants, *parts, *functions])
 
 
 def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value: type) -> str:
@@ -80,6 +82,8 @@ def _of_plan(plan: Plan, seen: Reach) -> dict[str, int]:
         "MEDIA": plan.media.shape[1],
         "BOUNDARY": BOUNDARIES.index(plan.boundary),
         "IDENTITY": int(plan.encoder.identical),
+        "PRODUCTS": int(is_local(plan)),
+        "DEPTH": _depth(plan.encoder),
         "PLAIN": int(probe == Probe()),
         "READ": channels if probe.channels is None else len(probe.channels),
         "SIGNS": 1 + probe.rectify,
@@ -89,15 +93,35 @@ def _of_plan(plan: Plan, seen: Reach) -> dict[str, int]:
     }
 
 
+def _depth(encoder: Encoder) -> int:
+    """How many latent values lie, in the encoder's order, between one cell's and the next one's."""
+    if isinstance(encoder.form, Local):
+        return encoder.form.kernel.shape[1]
+    return encoder.index.shape[2] if encoder.identical else 1
+
+
+def _squash(form: Form | None) -> str:
+    """What becomes of a local map's product, as a function; NaN stays."""
+    lines = []
+    if isinstance(form, Local):
+        low, high = (float(np.float32(limit)) for limit in LIMITS[form.squash])
+        lines += [f"x = x < {low!r}f ? {low!r}f : x;"] * (low > -np.inf)
+        lines += [f"x = x > {high!r}f ? {high!r}f : x;"] * (high < np.inf)
+        lines += ["x = root(x);"] * (form.squash == "root")
+    body = " ".join([*lines, "return x;"])
+    return f"__device__ __forceinline__ float squashed(float x) {{ {body} }}"
+
+
 def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     height, width, _ = plan.shape
     registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
     return {
         "STAGED": staged_rows(plan, chosen.rows),
-        "STAGED_IN": int(plan.encoder.identical and value == np.float32),
+        "STAGED_IN": int(is_texture(plan) and value == np.float32),
         "KEPT": int(is_kept(plan) and value == np.float32),
         "P": chosen.columns,
         "R": chosen.rows,
+        "APART": chosen.apart,
         "BH": chosen.tile[0],
         "BW": chosen.tile[1],
         "TILED_Y": int(chosen.tile[0] < height),
