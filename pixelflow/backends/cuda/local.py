@@ -19,7 +19,7 @@ SOURCE = f"constexpr int THREADS = {THREADS};\n{Path(__file__).with_name('local.
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """K w / d + b of a local map, whose kernels squash it as they read it.
+    """K w / d + b of a local map; the plan's kernels squash it as they read it.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class Products:
         weight = np.zeros((members * channels, -(-(taps + 1) // ALIGNED) * ALIGNED), np.float32)
         weight[:, :taps] = form.kernel.reshape(-1, taps)
         weight[:, taps] = form.bias.ravel()
-        moved = (the_cupy().asarray(np.ascontiguousarray(a)) for a in (form.window.T, weight))
-        return cls(*moved, channels, form.contrast, device)
+        window = the_cupy().asarray(np.ascontiguousarray(form.window.T))
+        return cls(window, the_cupy().asarray(weight), channels, form.contrast, device)
 
     @property
     def size(self) -> int:
