@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.metrics import confusion_matrix
 
 from pixelflow import ReservoirClassifier
 from pixelflow.core import ReservoirConfig
+from pixelflow.experiments import _gpus
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 
@@ -103,23 +105,56 @@ def run(
         Of each bank's first seed: the "confusion" matrix (true, predicted) and some of the "wrong"
         test images, as (number, label, prediction).
     """
-    scored: dict[str, list[Scored]] = {}
-    pairs: list[tuple[str, str]] = []
-    errors: dict[str, Any] = {}
+    jobs, pairs = [], []
     for name, bank in banks.items():
-        split = load(bank["images"], bank["n_train"])
-        labels = [name, f"{name}{ZERO_STEPS}"] if bank["zero_steps"] else [name]
-        for label in labels:
-            scored[label] = []
-            for seed in bank["seeds"]:
-                configs = reservoirs(bank, seed)
-                if label != name:
-                    configs = [without_steps(config) for config in configs]
-                one, predicted = fit(split, configs, bank, dataset, label, seed)
-                scored[label].append(one)
-                errors.setdefault(label, _errors(split.y_test, predicted))
-        pairs += [(name, other) for other in (*labels[1:], *bank["against"])]
+        made = {seed: reservoirs(bank, seed) for seed in bank["seeds"]}
+        jobs += [(bank, name, seed, configs) for seed, configs in made.items()]
+        if bank["zero_steps"]:
+            twin = f"{name}{ZERO_STEPS}"
+            jobs += [
+                (bank, twin, seed, [without_steps(config) for config in configs])
+                for seed, configs in made.items()
+            ]
+            pairs.append((name, twin))
+        pairs += [(name, other) for other in bank["against"]]
+    scored: dict[str, list[Scored]] = {}
+    errors: dict[str, Any] = {}
+    found = _gpus.done(partial(Trainer, dataset, load), jobs)
+    for (_, label, *_), (one, wrong) in zip(jobs, found, strict=True):
+        told(one.row)
+        scored.setdefault(label, []).append(one)
+        errors.setdefault(label, wrong)
     return scored, pairs, errors
+
+
+class Trainer:
+    """Trains banks, and keeps the images that the last one saw, for the next.
+
+    Parameters
+    ----------
+    dataset, load
+        As for `run`.
+    """
+
+    def __init__(self, dataset: str, load: Load) -> None:
+        self.dataset, self._load = dataset, load
+        self._of: tuple[Any, ...] = ()
+
+    def __call__(
+        self, bank: Mapping[str, Any], label: str, seed: int, configs: Sequence[ReservoirConfig]
+    ) -> tuple[Scored, dict[str, Any]]:
+        """One bank of one seed, and what it gets wrong."""
+        split = self._split(bank["images"], bank["n_train"])
+        one, predicted = fit(split, configs, bank, self.dataset, label, seed)
+        one.row["load_s"] = self._load_s
+        return one, _errors(split.y_test, predicted)
+
+    def _split(self, *of: Any) -> Split:
+        if of != self._of:
+            start = time.perf_counter()
+            self._images, self._of = self._load(*of), of
+            self._load_s = round(time.perf_counter() - start, 3)
+        return self._images
 
 
 def fit(
@@ -166,12 +201,16 @@ def trained(model: Any, split: Split, fields: Mapping[str, Any]) -> tuple[Scored
         "readout": "ridge",
         "alpha": readout.alpha_,
     }
+    return Scored(row, right), predicted
+
+
+def told(row: Mapping[str, Any]) -> None:
+    """Log a row of `trained`."""
     logger.info(
         "%(model)s, seed %(seed)d, D %(D)d: held out %(held_out).4f, accuracy %(accuracy).4f, "
         "fit %(fit_s).1f s",
         row,
     )
-    return Scored(row, right), predicted
 
 
 def _errors(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
