@@ -118,7 +118,7 @@ def provenance(
     blas = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
     return {
         "git": _git(PACKAGE.parent),
-        "sources_sha256": _sources_sha256(),
+        "sources_sha256": sources_sha256(),
         "seeds": _seeds(config),
         "data": _plain(data or {}, "data"),
         "python": platform.python_version(),
@@ -167,7 +167,7 @@ def _seeds(config: Mapping[str, Any]) -> list[int]:
     return found
 
 
-def _sources_sha256() -> str:
+def sources_sha256() -> str:
     """One hash over the names and bytes of the package's sources, Python's and CUDA's."""
     total = hashlib.sha256()
     paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cuh"))

@@ -28,7 +28,7 @@ def test_a_recorded_result_is_of_its_devices_config(path):
     assert result["config"] == {**config[path.stem], "seed": config["seed"]}
     provenance = result["provenance"]
     assert provenance["cpu"]["model"] and provenance["sources_sha256"]
-    assert bool(provenance["gpu"]) == (path.parent.name == "h100")
+    assert bool(provenance["gpu"]) == (path.parent.name != "epyc")
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from pixelflow import experiments, results
+from pixelflow.experiments._kept import FOLDER
 from pixelflow.tasks.fetch import FetchError
 
 DEFAULT = Path("config/paper.yaml")
@@ -46,8 +48,12 @@ def main() -> None:
         "--config", metavar="FILE", type=Path, default=default, required=not default
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
+    keep = "a folder for finished banks: a run that was cut short goes on with them"
+    parser.add_argument("--keep", metavar="DIR", type=Path, help=keep)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if arguments.keep:
+        os.environ[FOLDER] = str(arguments.keep.resolve())
     try:
         config = section(arguments.config, arguments.name)
     except (OSError, ValueError) as error:

@@ -18,6 +18,7 @@ from sklearn.metrics import confusion_matrix
 from pixelflow import ReservoirClassifier
 from pixelflow.core import ReservoirConfig
 from pixelflow.experiments import _gpus
+from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 
@@ -144,17 +145,22 @@ class Trainer:
         self, bank: Mapping[str, Any], label: str, seed: int, configs: Sequence[ReservoirConfig]
     ) -> tuple[Scored, dict[str, Any]]:
         """One bank of one seed, and what it gets wrong."""
-        split = self._split(bank["images"], bank["n_train"])
-        one, predicted = fit(split, configs, bank, self.dataset, label, seed)
-        one.row["load_s"] = self._load_s
-        return one, _errors(split.y_test, predicted)
+        self._see(bank["images"], bank["n_train"])
+        return kept(self._fit, (bank, label, seed, configs), self._digest)
 
-    def _split(self, *of: Any) -> Split:
+    def _fit(
+        self, bank: Mapping[str, Any], label: str, seed: int, configs: Sequence[ReservoirConfig]
+    ) -> tuple[Scored, dict[str, Any]]:
+        one, predicted = fit(self._split, configs, bank, self.dataset, label, seed)
+        one.row["load_s"] = self._load_s
+        return one, _errors(self._split.y_test, predicted)
+
+    def _see(self, *of: Any) -> None:
         if of != self._of:
             start = time.perf_counter()
-            self._images, self._of = self._load(*of), of
+            self._split, self._of = self._load(*of), of
             self._load_s = round(time.perf_counter() - start, 3)
-        return self._images
+            self._digest = digest(self.dataset, self._split)
 
 
 def fit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from pixelflow import available_backends
 from pixelflow.core.inputs import is_count
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments._features import Streamed, fourier, kymatio_module, scattering
+from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 from pixelflow.models.stream import Training, features, rows_at_once
@@ -95,10 +97,11 @@ def run(
                 selection[name] = widths(name, options["D"], gammas, seed, split, xp)
                 gammas = sorted(gammas, key=lambda gamma: -selection[name][str(gamma)])
             options["gamma"] = gammas[0]
-        scored[name] = [
-            _fit(split, source(options, seed, split.X_train, xp), baseline, dataset, name, seed)
-            for seed in baseline["seeds"]
-        ]
+        work, seen = partial(_fit, split, xp), digest(split)
+        jobs = [(baseline, options, dataset, name, seed) for seed in baseline["seeds"]]
+        scored[name] = [kept(work, job, seen) for job in jobs]
+        for one in scored[name]:
+            banks.told(one.row)
     return scored, selection
 
 
@@ -157,15 +160,15 @@ class Classifier:
 
 def _fit(
     split: Split,
-    made: Streamed,
+    xp: Any,
     baseline: Mapping[str, Any],
+    options: Mapping[str, Any],
     dataset: str,
     name: str,
     seed: int,
 ) -> Scored:
+    made = source(options, seed, split.X_train, xp)
     tier = TIERS[baseline["features"]]
     fields = {"dataset": dataset, "model": name, "tier": tier, "steps": 0, "seed": seed}
     next(made.iter_features(split.X_train, banks.WARM))  # compiles, which is not what is timed
-    one, _ = banks.trained(Classifier(made, baseline["augment"]), split, fields)
-    banks.told(one.row)
-    return one
+    return banks.trained(Classifier(made, baseline["augment"]), split, fields)[0]

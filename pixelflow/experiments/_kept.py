@@ -1,0 +1,39 @@
+"""Finished jobs kept in a folder, so that a run that was cut short goes on where it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+
+from pixelflow.results import sources_sha256
+
+FOLDER = "PIXELFLOW_KEEP"  # the environment variable that names it, for other processes too
+
+
+def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
+    """`work(*job)`, or what came of it before: of the same job, data and code.
+
+    Parameters
+    ----------
+    work : callable
+    job : tuple
+    seen : str
+        A hash of what else it depends on, as `digest` gives it.
+    """
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return work(*job)
+    remember = joblib.Memory(folder, verbose=0).cache(_done, ignore=["work"])
+    return remember(work, job, (seen, sources_sha256()))
+
+
+def digest(*data: Any) -> str:
+    """A hash of arrays and the like; none where nothing is kept."""
+    return str(joblib.hash(data)) if os.environ.get(FOLDER) else ""
+
+
+def _done(work: Callable[..., Any], job: tuple[Any, ...], of: tuple[str, str]) -> Any:
+    return work(*job)
