@@ -353,7 +353,7 @@ def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
         ({"flip": "yes"}, TypeError, "flip"),
         ({"seed": None}, ValueError, "seed"),
         ({"flip": True, "average": 1}, TypeError, "average"),
-        ({"average": True}, ValueError, "needs flip=True"),
+        ({"average": True}, ValueError, "add flip or shifts"),
     ],
 )
 def test_bad_copies_are_refused(augment, error, message):
@@ -377,6 +377,21 @@ def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
     assert not np.allclose(model.decision_function(X), both[0], atol=1e-3)
     if hasattr(model, "predict_proba"):
         assert np.allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+def test_views_of_shifted_copies_are_all_that_an_image_is_when_moved():
+    images = X[:3].reshape(3, 8, 8)
+    views = list(Copies(shifts=1, max_shift=1, flip=True, average=True).views(images))
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    expected = {
+        moved[:, :, ::way].tobytes()
+        for y in range(3)
+        for x in range(3)
+        for moved in [padded[:, y : y + 8, x : x + 8]]
+        for way in (1, -1)
+    }
+    assert np.array_equal(views[0], images)
+    assert len(views) == 18 and {view.tobytes() for view in views} == expected
 
 
 def test_a_mean_decision_needs_a_readout_that_has_one():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class Copies:
     seed : int
         What the offsets are drawn from, together with the image's number in the training set.
     average : bool
-        Whether what is decided of an image is the mean over it and its mirror image.
+        Whether what is decided of an image is the mean over its views: it and its mirror image,
+        and each of them moved by every offset up to `max_shift`, where there are such copies.
     """
 
     shifts: int = 0
@@ -59,8 +60,8 @@ class Copies:
             if not isinstance(getattr(copies, name), bool | np.bool_):
                 value = getattr(copies, name)
                 raise TypeError(f"augment's {name} must be True or False, got {value!r}")
-        if copies.average and not copies.flip:
-            raise ValueError("augment's average is over mirror images: it needs flip=True")
+        if copies.average and copies.count == 1:
+            raise ValueError("augment's average is over what copies look like: add flip or shifts")
         return copies
 
     @property
@@ -85,10 +86,15 @@ class Copies:
         return found
 
     def views(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        """The inputs, and again as mirror images where these count in what is decided."""
+        """The inputs as they are, and all else of which the mean counts in what is decided."""
         yield X
-        if self.average:
-            yield from Copies(flip=True).of(X, self.offsets(0, 0))
+        if not self.average:
+            return
+        side = 2 * self.max_shift + 1 if self.shifts else 1
+        offsets = np.stack(np.divmod(np.arange(side * side), side), axis=1) - side // 2
+        moves = offsets[offsets.any(axis=1)].astype(np.int16)
+        every = np.broadcast_to(moves[:, None], (len(moves), len(X), 2))
+        yield from replace(self, shifts=len(moves)).of(X, every)
 
     def of(self, X: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
         """Every copy of inputs in turn, each of the shape and type of `X`; not `X` itself."""

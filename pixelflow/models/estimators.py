@@ -52,8 +52,9 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         to 2 pixels in both directions (zeros enter), and then the mirror image of each of the 5;
         these are 10 images for one. While alpha is chosen, no copy of an image that is held out
         is trained on or scored. What is not named is 0, 2, False and 0. With
-        ``"average": True`` beside `flip`, the readout's values for an image are their mean over it
-        and its mirror image (test-time augmentation).
+        ``"average": True`` as well, the readout's values for an image are their mean over it, its
+        mirror image if these are trained on and, if shifted copies are, all that it is when moved
+        by up to `max_shift` (test-time augmentation).
 
     Attributes
     ----------
@@ -150,7 +151,7 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         return self._averaged("predict_proba", X)
 
     def _averaged(self, method: str, X) -> np.ndarray:
-        """The mean over all views of each image; there is one, but for `augment`'s average."""
+        """The mean over all views of each image; there is one without `augment`'s average."""
         views = Copies.checked(self.augment).views(self._inputs(X))
         return np.mean([self._by_readout(method, view) for view in views], axis=0)
 
