@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -113,12 +112,25 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
 
 def _windows(form: Local, X: np.ndarray) -> np.ndarray:
     """What cells see of inputs, in blocks of cells encoded at once: (n, blocks, T lanes)."""
+    from pixelflow.backends.numba.windows import see
+
+    window = _blocks(form, X.shape[1])
+    values = np.zeros((len(X), X.shape[1] + 1), np.float32)
+    np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, :-1])
+    out = np.empty((len(X), len(window), window[0].size), np.float32)
+    block = max(1, -(-len(X) // n_threads()))
+    in_blocks(partial(see, values, window, np.float32(form.contrast), out), out, block)
+    return out
+
+
+@lru_cache(maxsize=16)
+def _blocks(form: Local, zero: int) -> np.ndarray:
+    """The map's window by blocks of cells (blocks, T, lanes), and a place for what it can't see."""
     lanes = encoded_at_once(form.kernel.shape[1])
     room = -len(form.window) % lanes
     window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
-    seen = replace(form, window=window).windows(X * PIXEL if X.dtype == np.uint8 else X)
-    blocks = seen.reshape(*seen.shape[:2], -1, lanes).swapaxes(1, 2)
-    return np.ascontiguousarray(blocks).reshape(len(X), blocks.shape[1], -1)
+    window = np.where(window < 0, zero, window).astype(np.int32)
+    return np.ascontiguousarray(window.reshape(-1, lanes, window.shape[1]).swapaxes(1, 2))
 
 
 def _local(plan: Plan) -> tuple[Any, ...]:
