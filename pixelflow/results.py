@@ -24,6 +24,7 @@ SCHEMA = 1
 KEYS = ("schema", "experiment", "config", "metrics", "provenance")
 PACKAGE = Path(__file__).resolve().parent
 DISTRIBUTIONS = ("numpy", "scipy", "scikit-learn", "numba", "pixelflow")
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # the distributions that it comes in
 
 
 def wrap(
@@ -118,11 +119,11 @@ def provenance(
     blas = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
     return {
         "git": _git(PACKAGE.parent),
-        "sources_sha256": sources_sha256(),
+        "sources_sha256": _sources_sha256(),
         "seeds": _seeds(config),
         "data": _plain(data or {}, "data"),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in DISTRIBUTIONS},
+        "versions": _versions(),
         "platform": platform.platform(),
         "cpu": {"model": _cpu_model(), "cores": _cores()},
         "blas": [{key: pool.get(key) for key in blas} for pool in threadpool_info()],
@@ -167,7 +168,7 @@ def _seeds(config: Mapping[str, Any]) -> list[int]:
     return found
 
 
-def sources_sha256() -> str:
+def _sources_sha256() -> str:
     """One hash over the names and bytes of the package's sources, Python's and CUDA's."""
     total = hashlib.sha256()
     paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cuh"))
@@ -175,6 +176,11 @@ def sources_sha256() -> str:
         content = path.read_bytes()
         total.update(f"{path.relative_to(PACKAGE).as_posix()} {len(content)}\n".encode() + content)
     return total.hexdigest()
+
+
+def _versions() -> dict[str, str | None]:
+    found = {name: _version(name) for name in DISTRIBUTIONS}
+    return found | {"cupy": next(filter(None, map(_version, CUPY)), None)}
 
 
 def _version(distribution: str) -> str | None:
@@ -224,7 +230,9 @@ def _cores() -> int | None:
 
 def _gpu() -> list[dict[str, str]] | None:
     query = "--query-gpu=name,driver_version"
-    lines = _output("nvidia-smi", query, "--format=csv,noheader")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # what others have is no part of a result
+    some = ("-i", visible) if visible else ()
+    lines = _output("nvidia-smi", *some, query, "--format=csv,noheader")
     if not lines:
         return None
     pairs = (line.rpartition(",") for line in lines.splitlines())

@@ -264,6 +264,7 @@ def test_a_bank_is_compared_with_its_baselines(digits):
     ("name", "change", "error", "message"),
     [
         ("fourier", {"colour": 1}, ValueError, r"'fourier': missing or unknown \['colour'\]"),
+        ("fourier", {"augment": {"flip": True, "average": True}}, ValueError, "can't average"),
         ("fourier", {"features": "fouier"}, ValueError, r"features 'fouier', of \['fourier'"),
         ("random_12", {}, ValueError, "'random_12' must have a name that begins with"),
         ("scattering", {}, ValueError, "'scattering' must have a name that begins with"),

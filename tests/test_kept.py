@@ -1,5 +1,6 @@
 """What was finished is kept, for the same job, data and code alone."""
 
+import os
 import subprocess
 import sys
 
@@ -7,8 +8,12 @@ import numpy as np
 import pytest
 
 from pixelflow.core import ReservoirConfig
+from pixelflow.experiments import __main__ as command
+from pixelflow.experiments import _banks as banks
+from pixelflow.experiments import _baselines as baselines
 from pixelflow.experiments import _kept
 
+N_TRAIN, N_TEST = 200, 50  # of `digits`
 CONFIG = ReservoirConfig(8, 8, rule="wave", members=2, medium={})
 DATA = np.arange(12.0)
 
@@ -39,9 +44,53 @@ def test_other_data_jobs_or_code_are_done_again(times, monkeypatch):
     other = CONFIG.with_params(steps=3)
     for config, data in ((CONFIG, DATA), (other, DATA), (CONFIG, DATA + 1)):
         _kept.kept(work, ("a", 0, [config]), _kept.digest("mnist", data))
-    monkeypatch.setattr(_kept, "sources_sha256", lambda: "edited")
-    _kept.kept(work, ("a", 0, [CONFIG]), _kept.digest("mnist", DATA))
-    assert len(times) == 4
+    machine = _kept.provenance({})
+    for change in ({"sources_sha256": "edited"}, {"gpu": [{"name": "another"}]}):
+        monkeypatch.setattr(_kept, "provenance", lambda config, new=change: {**machine, **new})
+        _kept.kept(work, ("a", 0, [CONFIG]), _kept.digest("mnist", DATA))
+    assert len(times) == 5
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_that_was_cut_short_goes_on(times, digits, monkeypatch):
+    """Banks that were finished, and baselines, are not trained again."""
+    section = {"tier": "random", "augment": None, "images": "grey", "n_train": None}
+    section |= {"zero_steps": True, "against": [], "shown": []}
+    reservoir = {"width": 8, "height": 8, "steps": 1, "rule": "wave", "input_encoding": "random"}
+    made = {"small": {**section, "reservoirs": [reservoir], "seeds": [0, 1]}}
+    fourier = {"features": "fourier", "options": {"D": 20, "gammas": [0.1]}, "seeds": [0]}
+    fourier |= {"augment": None, "images": "grey", "n_train": None}
+
+    def run():
+        found, _, errors = banks.run(made, "digits", lambda *_: digits)
+        others, _ = baselines.run({"fourier_20": fourier}, "digits", lambda *_: digits)
+        return [one.row for several in (found | others).values() for one in several], errors
+
+    trained = banks.trained
+
+    def cut(model, split, fields):
+        if len(times) == 3:
+            raise KeyboardInterrupt
+        times.append(fields["model"])
+        return trained(model, split, fields)
+
+    monkeypatch.setattr(banks, "trained", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert times == ["small", "small", "small_zero_steps"]
+    monkeypatch.setattr(banks, "trained", lambda *job: times.append(job) or trained(*job))
+    rows, errors = run()
+    assert len(times) == 5 and len(rows) == 5
+    assert run() == (rows, errors) and len(times) == 5
+
+
+def test_the_command_names_the_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv(_kept.FOLDER, raising=False)
+    monkeypatch.setattr(sys, "argv", ["x", "eikonal", "--config", "none.json", "--out", "x.json"])
+    sys.argv += ["--keep", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        command.main()
+    assert os.environ.pop(_kept.FOLDER) == str(tmp_path)
 
 
 def test_without_a_folder_nothing_is_kept(times, monkeypatch):

@@ -362,7 +362,7 @@ def test_bad_copies_are_refused(augment, error, message):
 
 
 @pytest.mark.parametrize("labels", [LABELS, LABELS > 0], ids=["three classes", "two"])
-@pytest.mark.parametrize("readout", [RidgeReadout(4.0), LogisticRegression(max_iter=1000)])
+@pytest.mark.parametrize("readout", [RidgeReadout(4.0), LogisticReadout()])
 def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
     mirrored = X.reshape(-1, 8, 8)[:, :, ::-1].reshape(-1, 64)
     options = {"readout": readout, "augment": {"flip": True}}

@@ -28,7 +28,9 @@ def test_a_recorded_result_is_of_its_devices_config(path):
     assert result["config"] == {**config[path.stem], "seed": config["seed"]}
     provenance = result["provenance"]
     assert provenance["cpu"]["model"] and provenance["sources_sha256"]
-    assert bool(provenance["gpu"]) == (path.parent.name != "epyc")
+    names = [gpu["name"] for gpu in provenance["gpu"] or ()]
+    device = path.parent.name
+    assert all(device.upper() in name for name in names) and bool(names) == (device != "epyc")
 
 
 @pytest.mark.parametrize("whole", [True, False])

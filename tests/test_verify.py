@@ -126,15 +126,15 @@ SEEDS = [0.983, 0.99, 0.985, 0.981, 0.986]
 RECORDED = Path("results/recorded/h100/mnist.json")
 
 
-def save_banked(path, name, accuracies, bank=None, config=None, data=None):
+def save_banked(path, name, accuracies, bank=None, config=None, data=None, first=0):
     """A result of one bank, a seed each, and of the same without steps, .01 below."""
     made = {"reservoirs": [{"members": 2}], "augment": None, "images": "grey", "n_train": None}
-    made |= {"tier": "random", "seeds": list(range(len(accuracies)))}
+    made |= {"tier": "random", "seeds": list(range(first, first + len(accuracies)))}
     made |= bank or {}
     rows = [
         {"model": f"{name}{end}", "seed": seed, "accuracy": accuracy - below}
         for end, below in (("", 0), ("_zero_steps", 0.01))
-        for seed, accuracy in enumerate(accuracies)
+        for seed, accuracy in enumerate(accuracies, first)
     ]
     config = {"seed": 0, "subset": None, "banks": {name: made}, **(config or {})}
     results.save(path, results.wrap("mnist", config, {"rows": rows}, data=data))
@@ -145,12 +145,22 @@ def save_banked(path, name, accuracies, bank=None, config=None, data=None):
 def test_a_bank_is_where_one_more_seed_would_be(run, beyond, passes, side):
     half = stats.t.ppf(0.975, 4) * np.std(SEEDS, ddof=1) * np.sqrt(1 + 1 / 5)
     save_banked("mnist.json", "energy", [np.mean(SEEDS) + side * (half + beyond)])
-    save_banked(RECORDED, "energy_96", SEEDS)
+    save_banked(RECORDED, "energy_96", SEEDS, first=1)
     status, said = run({}, "--recorded", str(RECORDED))
     assert (status is None) == passes == Path("out.txt").exists()
     assert said.count(" ok\n" if passes else " DIFFERS\n") == 2
     assert "mnist.energy, seed 0, among h100's seeds " in said
     assert "mnist.energy_zero_steps, seed 0, among h100's seeds " in said
+
+
+@pytest.mark.parametrize(("off", "passes"), [(0.0009, True), (0.0011, False)])
+def test_a_seed_that_was_recorded_is_the_same_again(run, off, passes):
+    """However far apart the seeds are."""
+    save_banked("mnist.json", "energy", [SEEDS[2] + off], first=2)
+    save_banked(RECORDED, "energy_96", SEEDS)
+    status, said = run({}, "--recorded", str(RECORDED))
+    assert (status is None) == passes
+    assert "mnist.energy, seed 2, as on h100 " in said
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def check(baselines: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> 
     for name, baseline in baselines.items():
         said = f"baseline {name!r}"
         banks.check_entry(said, baseline, KEYS, images)
+        if Copies.checked(baseline["augment"]).average:
+            raise ValueError(f"{said} can't average decisions: leave average out of augment")
         kind, options = baseline["features"], baseline["options"]
         if kind not in OPTIONS:
             raise ValueError(f"{said} asks for features {kind!r}, of {list(OPTIONS)}")

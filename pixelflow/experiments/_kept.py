@@ -8,13 +8,13 @@ from typing import Any
 
 import joblib
 
-from pixelflow.results import sources_sha256
+from pixelflow.results import provenance
 
 FOLDER = "PIXELFLOW_KEEP"  # the environment variable that names it, for other processes too
 
 
 def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
-    """`work(*job)`, or what came of it before: of the same job, data and code.
+    """`work(*job)`, or what came of it before: of the same job, data, code and machine.
 
     Parameters
     ----------
@@ -27,7 +27,9 @@ def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
     if not folder:
         return work(*job)
     remember = joblib.Memory(folder, verbose=0).cache(_done, ignore=["work"])
-    return remember(work, job, (seen, sources_sha256()))
+    machine = provenance({})
+    of = {key: machine[key] for key in ("sources_sha256", "versions", "cpu", "gpu")}
+    return remember(work, job, {"seen": seen, **of})
 
 
 def digest(*data: Any) -> str:
@@ -35,5 +37,5 @@ def digest(*data: Any) -> str:
     return str(joblib.hash(data)) if os.environ.get(FOLDER) else ""
 
 
-def _done(work: Callable[..., Any], job: tuple[Any, ...], of: tuple[str, str]) -> Any:
+def _done(work: Callable[..., Any], job: tuple[Any, ...], of: dict[str, Any]) -> Any:
     return work(*job)

@@ -54,7 +54,8 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         is trained on or scored. What is not named is 0, 2, False and 0. With
         ``"average": True`` as well, the readout's values for an image are their mean over it, its
         mirror image if these are trained on and, if shifted copies are, all that it is when moved
-        by up to `max_shift` (test-time augmentation).
+        by up to `max_shift` (test-time augmentation): 50 views at most here, each of which takes a
+        prediction's time.
 
     Attributes
     ----------

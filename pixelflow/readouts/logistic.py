@@ -63,6 +63,11 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
             self.n_iter_ = self.model_.n_iter_
         return self
 
+    def decision_function(self, X) -> np.ndarray:
+        """What is compared to decide: (N,) of two classes, else (N, K); of one, zeros (N,)."""
+        model, X = self._fitted(), self._features(X)
+        return np.zeros(len(X)) if len(self.classes_) == 1 else model.decision_function(X)
+
     @classmethod
     def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> LogisticReadout:
         """A fitted readout from its parameters and fitted attributes, as a file keeps them."""

@@ -65,7 +65,9 @@ def _baselines(result: Result) -> Iterator[list[str]]:
 
 
 def _images(model: Mapping[str, Any]) -> str:
-    return model["images"] + (", copies" if model["augment"] else "")
+    augment = model["augment"] or {}
+    said = {"copies": bool(augment), "averaged": augment.get("average", False)}
+    return ", ".join([model["images"], *(word for word, holds in said.items() if holds)])
 
 
 def _row(result: Result, name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-// What each cell of an input sees, (rows, n, cells): TAPS values, divided by their deviation, then a
+// What each cell of an input sees, (rows, n, cells): as many values as taps, divided by their deviation, then a
 // row of ones, to which a matrix product adds its bias, then rows of zeros. A thread for each cell.
 
 extern "C" __global__ void windows(const float* inputs, const int* window, float* seen, int samples,
