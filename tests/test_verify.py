@@ -153,7 +153,7 @@ def test_a_bank_is_where_one_more_seed_would_be(run, beyond, passes, side):
     assert "mnist.energy_zero_steps, seed 0, among h100's seeds " in said
 
 
-@pytest.mark.parametrize(("off", "passes"), [(0.0009, True), (0.0011, False)])
+@pytest.mark.parametrize(("off", "passes"), [(0.0019, True), (0.0021, False)])
 def test_a_seed_that_was_recorded_is_the_same_again(run, off, passes):
     """However far apart the seeds are."""
     save_banked("mnist.json", "energy", [SEEDS[2] + off], first=2)
