@@ -44,9 +44,9 @@ def test_other_data_jobs_or_code_are_done_again(times, monkeypatch):
     other = CONFIG.with_params(steps=3)
     for config, data in ((CONFIG, DATA), (other, DATA), (CONFIG, DATA + 1)):
         _kept.kept(work, ("a", 0, [config]), _kept.digest("mnist", data))
-    machine = _kept.provenance({})
+    here = _kept._here()
     for change in ({"sources_sha256": "edited"}, {"gpu": [{"name": "another"}]}):
-        monkeypatch.setattr(_kept, "provenance", lambda config, new=change: {**machine, **new})
+        monkeypatch.setattr(_kept, "_here", lambda new=change: {**here, **new})
         _kept.kept(work, ("a", 0, [CONFIG]), _kept.digest("mnist", DATA))
     assert len(times) == 5
 

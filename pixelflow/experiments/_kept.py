@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import joblib
@@ -27,14 +28,19 @@ def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
     if not folder:
         return work(*job)
     remember = joblib.Memory(folder, verbose=0).cache(_done, ignore=["work"])
-    machine = provenance({})
-    of = {key: machine[key] for key in ("sources_sha256", "versions", "cpu", "gpu")}
-    return remember(work, job, {"seen": seen, **of})
+    return remember(work, job, {"seen": seen, **_here()})
 
 
 def digest(*data: Any) -> str:
     """A hash of arrays and the like; none where nothing is kept."""
     return str(joblib.hash(data)) if os.environ.get(FOLDER) else ""
+
+
+@cache
+def _here() -> dict[str, Any]:
+    """The code and the machine: asked once, for it takes a look at every source and driver."""
+    found = provenance({})
+    return {key: found[key] for key in ("sources_sha256", "versions", "cpu", "gpu")}
 
 
 def _done(work: Callable[..., Any], job: tuple[Any, ...], of: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -100,9 +100,12 @@ def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     form = plan.encoder.form
     size = plan.members * form.length if form is not None else X[:1].size
     count = max(1, CHUNK_BYTES // max(1, size * np.float32().itemsize))
+    encode = plan.encoder.latents
+    if _fused(form):
+        encode = partial(_windows, _blocks(form, X.shape[1]), np.float32(form.contrast))
     for start in range(0, len(X), count):
         rows = slice(start, start + count)
-        yield rows, _windows(form, X[rows]) if _fused(form) else plan.encoder.latents(X[rows])
+        yield rows, encode(X[rows])
 
 
 def _fused(form: Form | None) -> TypeGuard[Local]:
@@ -110,20 +113,18 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
     return isinstance(form, Local) and form.squash in LIMITS
 
 
-def _windows(form: Local, X: np.ndarray) -> np.ndarray:
+def _windows(window: np.ndarray, contrast: np.float32, X: np.ndarray) -> np.ndarray:
     """What cells see of inputs, in blocks of cells encoded at once: (n, blocks, T lanes)."""
     from pixelflow.backends.numba.windows import see
 
-    window = _blocks(form, X.shape[1])
     values = np.zeros((len(X), X.shape[1] + 1), np.float32)
     np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, :-1])
     out = np.empty((len(X), len(window), window[0].size), np.float32)
     block = max(1, -(-len(X) // n_threads()))
-    in_blocks(partial(see, values, window, np.float32(form.contrast), out), out, block)
+    in_blocks(partial(see, values, window, contrast, out), out, block)
     return out
 
 
-@lru_cache(maxsize=16)
 def _blocks(form: Local, zero: int) -> np.ndarray:
     """The map's window by blocks of cells (blocks, T, lanes), and a place for what it can't see."""
     lanes = encoded_at_once(form.kernel.shape[1])
