@@ -46,7 +46,7 @@ def done(make: Callable[[], Callable[..., Any]], jobs: Sequence[tuple[Any, ...]]
             for one in waiting:
                 yield one.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after an error, nothing more begins
+            pool.shutdown(cancel_futures=True)  # after an error nothing more begins, nor stays
 
 
 def _begin(free: Any, make: Callable[[], Callable[..., Any]]) -> None:
