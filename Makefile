@@ -21,8 +21,12 @@ report: all
 	@$(BIN)/python -m snakemake $(ARGS) --report results/.report.html
 	@mv -f results/.report.html results/report.html && echo "results/report.html is made"
 
+# A file's tests share what is slow to make, so one process runs them all; more than six would wait
+# for the longest file. OpenBLAS's threads, told to sleep as soon as they have nothing to do (after
+# 2^4 cycles), leave their cores to the tests beside.
 test: lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@OPENBLAS_THREAD_TIMEOUT=4 $(BIN)/python -m pytest -n $(CORES) --maxprocesses 6 \
+	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """Rules of the tests' own, which use every part of the rule language; backends; small images."""
 
+import os
 import sys
 
 import numpy as np
@@ -13,6 +14,17 @@ from pixelflow.backends.registry import _fastest, _probe
 from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
 from pixelflow.experiments._scores import Split
+
+# Files of 20 seconds and more, the longest first.
+LONGEST = ("workflow", "parity", "cuda", "moderngl", "documentation", "models", "banks", "speed")
+LONGEST += ("encoders", "tour", "run_notebook")
+
+
+def pytest_collection_modifyitems(items):
+    """Where processes share the files, they begin with the longest, to end at the same time."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = {f"test_{name}": i for i, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 @rule("test_media", channels=("a", "b"), params={"rate": 0.1}, medium=("speed", "source"))
