@@ -7,9 +7,9 @@ import contextlib
 import sys
 import types
 
+import fake_cuda_libraries
 import numpy as np
 from scipy import fft as scipy_fft
-from scipy.linalg import solve_triangular
 
 COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
 BINARY = ("add", "sub", "mul", "truediv", "pow", "matmul")
@@ -40,6 +40,10 @@ class ndarray:
         found = getattr(self.held, name)
         return _wrapped_function(found) if callable(found) else _wrapped(found)
 
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.held.ctypes.data)
+
     def get(self):
         return np.array(self.held)
 
@@ -51,6 +55,9 @@ class ndarray:
 
     def __float__(self):
         return float(self.held)
+
+    def __int__(self):
+        return int(self.held)
 
     def __neg__(self):
         return _wrapped(-self.held)
@@ -118,13 +125,9 @@ def installed(monkeypatch):
     cupy.__getattr__ = lambda name: _named(np, name)
     cupy.ndarray = ndarray
     cupy.asarray = lambda a: a if isinstance(a, ndarray) else ndarray(np.array(a))
-    cupy.linalg = types.SimpleNamespace(
-        eigh=lambda a: tuple(map(_wrapped, np.linalg.eigh(a.held))),
-        cholesky=_wrapped_function(np.linalg.cholesky),
-    )
-    cupyx.errstate = lambda linalg: contextlib.nullcontext()
+    cupy.linalg = types.SimpleNamespace(eigh=lambda a: tuple(map(_wrapped, np.linalg.eigh(a.held))))
+    fake_cuda_libraries.installed(cupy)
     scipy = types.ModuleType("cupyx.scipy")
-    scipy.linalg = types.SimpleNamespace(solve_triangular=_wrapped_function(solve_triangular))
     fft = types.ModuleType("cupyx.scipy.fft")
     fft.__getattr__ = lambda name: _named(scipy_fft, name)
     cupyx.scipy, scipy.fft = scipy, fft

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import RidgeReadout
-from pixelflow.readouts import factor, feed, holdout, loo, path, ridge, sums
+from pixelflow.readouts import blocks, factor, feed, holdout, loo, path, ridge, sums
 
 RNG = np.random.default_rng(3)
 N, D = 300, 12
@@ -26,6 +26,8 @@ def small_steps(monkeypatch):
     """What is for large systems, on small ones."""
     for module, name, value in (
         (factor, "TILE", 5),
+        (blocks.Steps, "size", 5),
+        (blocks.DeviceSteps, "size", 5),
         (path, "EIGEN", 0),
         (loo, "EIGEN", 0),
         (ridge, "EIGEN", 0),

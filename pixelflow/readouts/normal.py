@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.factor import product, tiles
+from pixelflow.readouts.factor import mirror, product, tiles
 from pixelflow.readouts.sums import Moments, Rows, Sums, weighed
 
 
@@ -71,6 +71,7 @@ class Normal:
     ) -> None:
         sums.flush()
         xp = self.xp = sums.xp
+        mirror(xp, sums.gram)
         self.size, self.dtype, self._gram, self._extra = sums.size, sums.dtype, sums.gram, None
         moments, shift = sums.moments, sums.shift
         if held is not None:

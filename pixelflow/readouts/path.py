@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.factor import factorize, solve
+from pixelflow.readouts.factor import factorize, mirror, restore, solve
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
 EIGEN_MOST = 8192  # up to which it serves where Cholesky can't
@@ -17,7 +17,7 @@ ENOUGH = 1e-6  # at which it still counts as one
 
 
 def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, Any]]:
-    """Each penalty and its solution (n, T), in float64.
+    """Each penalty and its solution (n, T), in float64; the largest first.
 
     Systems of up to `EIGEN` equations are decomposed once, in float64; directions without
     variance get no weight, as least squares of the smallest norm has it. Larger ones get a
@@ -30,19 +30,44 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
     if system.size <= EIGEN:
         yield from _by_eigenvectors(system, alphas)
         return
-    matrix = system.xp.empty((system.size, system.size), system.dtype)
-    for alpha in alphas:
-        found = None if alpha == 0 else _by_cholesky(system, alpha, matrix)
-        if found is None and alpha > 0 and matrix.dtype == np.float32 and system.double:
-            del matrix
-            matrix = system.xp.empty((system.size, system.size), np.float64)
-            found = _by_cholesky(system, alpha, matrix)
+    factors, lost = Factors(system), False
+    for alpha in sorted(alphas, reverse=True):
+        found = None if lost or alpha == 0 else _by_cholesky(factors, alpha)
+        single = factors.matrix.dtype == np.float32 and system.double
+        if found is None and single and not lost and alpha > 0:
+            del factors  # before there is another
+            factors = Factors(system, np.float64)
+            found = _by_cholesky(factors, alpha)
         if found is None and system.size <= EIGEN_MOST:
             found = next(_by_eigenvectors(system, [alpha]))
         if found is None and alpha < max(alphas):
+            lost = True  # and so are all that are smaller
             _warn(system, alpha, "it is left out")
         else:
-            yield _with_more(system, alpha, matrix) if found is None else found
+            yield _with_more(factors, alpha) if found is None else found
+
+
+class Factors:
+    """Cholesky factors of a system with any penalty, one at a time in one matrix's memory.
+
+    The system itself stays in the upper triangle, and its diagonal beside it.
+    """
+
+    def __init__(self, system: Any, dtype: Any = None) -> None:
+        self.system = system
+        self.matrix = system.xp.empty((system.size, system.size), dtype or system.dtype)
+        system.fill(self.matrix)
+        mirror(system.xp, self.matrix)
+        self.diagonal = self.matrix.diagonal().copy()
+
+    def of(self, alpha: float) -> Any:
+        """The factor in the lower triangle, until the next is asked for; None if there is none."""
+        restore(self.system.xp, self.matrix, self.diagonal + self.matrix.dtype.type(alpha))
+        try:
+            factorize(self.matrix)
+        except np.linalg.LinAlgError:
+            return None
+        return self.matrix
 
 
 def decomposed(system: Any) -> tuple[Any, Any, float]:
@@ -64,17 +89,18 @@ def _by_eigenvectors(system: Any, alphas: Sequence[float]) -> Iterator[tuple[flo
         yield alpha, vectors @ (rotated / shrunk)
 
 
-def _by_cholesky(system: Any, alpha: float, matrix: Any) -> tuple[float, Any] | None:
-    """The solution, unless rounding has made it impossible; the matrix is overwritten."""
-    xp = system.xp
-    if not penalized(system, alpha, matrix):
+def _by_cholesky(factors: Factors, alpha: float) -> tuple[float, Any] | None:
+    """The solution, unless rounding has made it impossible."""
+    system = factors.system
+    xp, factor = system.xp, factors.of(alpha)
+    if factor is None:
         return None
     solution = xp.zeros(system.rhs.shape)
     residual, error, size = system.rhs, 1.0, float(xp.abs(system.rhs).max())
     if size == 0:
         return alpha, solution
     for _ in range(20):
-        step = solve(xp, matrix, residual / (size * error)).astype(np.float64) * (size * error)
+        step = solve(factor, residual / (size * error)).astype(np.float64) * (size * error)
         further = solution + step
         left = system.rhs - system.product(further) - alpha * further
         now = float(xp.abs(left).max()) / size
@@ -87,29 +113,17 @@ def _by_cholesky(system: Any, alpha: float, matrix: Any) -> tuple[float, Any] | 
     return (alpha, solution) if error < ENOUGH else None
 
 
-def penalized(system: Any, alpha: float, matrix: Any) -> bool:
-    """Write the Cholesky factor of the system with a penalty; whether there is one."""
-    system.fill(matrix)
-    matrix.reshape(-1)[:: system.size + 1] += alpha
-    try:
-        factorize(system.xp, matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
-def _with_more(system: Any, alpha: float, matrix: Any) -> tuple[float, Any]:
+def _with_more(factors: Factors, alpha: float) -> tuple[float, Any]:
     """The solution for the next larger penalty that rounding leaves possible."""
-    system.fill(matrix)
-    largest = float(matrix.reshape(-1)[:: system.size + 1].max())
-    more = max(alpha, largest * float(np.finfo(matrix.dtype).eps))
+    rounding = float(np.finfo(factors.matrix.dtype).eps)
+    more = max(alpha, float(factors.diagonal.max()) * rounding)
     found = None
     while found is None and more < np.inf:
         more *= 4
-        found = _by_cholesky(system, more, matrix)
+        found = _by_cholesky(factors, more)
     if found is None:
         raise ValueError("the features are too large or too small to be solved for: scale them")
-    _warn(system, alpha, f"{more:g} is used instead")
+    _warn(factors.system, alpha, f"{more:g} is used instead")
     return found
 
 

@@ -94,7 +94,7 @@ class Sums:
     """Sums over rows, of features relative to about their means.
 
     Without that shift, float32 products of features with large means would drown their
-    deviations. Of `gram` (D, D) only the lower triangle is filled.
+    deviations. Of `gram` (D, D) only the lower triangle is added to.
     """
 
     def __init__(self, xp: Any, size: int, dtype: Any) -> None:
