@@ -6,6 +6,7 @@ Arrays of the device and of the host don't mix, and the host gets at the former 
 import contextlib
 import sys
 import types
+from types import MappingProxyType
 
 import fake_cuda_libraries
 import numpy as np
@@ -16,6 +17,11 @@ BINARY = ("add", "sub", "mul", "truediv", "pow", "matmul")
 
 
 class Device(contextlib.AbstractContextManager):
+    """A desktop's GPU."""
+
+    mem_info = (8e9, 8e9)
+    attributes = MappingProxyType({"SingleToDoublePrecisionPerfRatio": 64})
+
     def __exit__(self, *error):
         return None
 
@@ -125,8 +131,11 @@ def installed(monkeypatch):
     cupy.__getattr__ = lambda name: _named(np, name)
     cupy.ndarray = ndarray
     cupy.asarray = lambda a: a if isinstance(a, ndarray) else ndarray(np.array(a))
-    cupy.linalg = types.SimpleNamespace(eigh=lambda a: tuple(map(_wrapped, np.linalg.eigh(a.held))))
+    cupy.linalg = types.SimpleNamespace(
+        eigh=lambda a, UPLO: tuple(map(_wrapped, np.linalg.eigh(a.held, UPLO)))
+    )
     fake_cuda_libraries.installed(cupy)
+    cupy.cuda.Device = Device
     scipy = types.ModuleType("cupyx.scipy")
     fft = types.ModuleType("cupyx.scipy.fft")
     fft.__getattr__ = lambda name: _named(scipy_fft, name)

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import RidgeReadout
-from pixelflow.readouts import blocks, factor, feed, holdout, loo, path, ridge, sums
+from pixelflow.readouts import blocks, feed, holdout, loo, path, precision, ridge, sums, symmetric
 
 RNG = np.random.default_rng(3)
 N, D = 300, 12
@@ -25,14 +25,14 @@ WEIGHTS = RNG.uniform(0.2, 3, N)
 def small_steps(monkeypatch):
     """What is for large systems, on small ones."""
     for module, name, value in (
-        (factor, "TILE", 5),
+        (symmetric, "TILE", 5),
         (blocks.Steps, "size", 5),
         (blocks.DeviceSteps, "size", 5),
         (path, "EIGEN", 0),
         (loo, "EIGEN", 0),
         (ridge, "EIGEN", 0),
         (sums, "ROWS", 64),
-        (sums, "DOUBLE_PRODUCTS", 0),
+        (precision, "PRODUCTS", 0),
         (feed, "SLICE", 50),
     ):
         monkeypatch.setattr(module, name, value)

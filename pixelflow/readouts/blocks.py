@@ -1,9 +1,9 @@
-"""Steps of a Cholesky factorisation in place, on blocks of a larger matrix.
+"""Arithmetic in place on blocks of a large matrix; of a symmetric one on its upper triangle.
 
-By SciPy's BLAS and LAPACK or, for arrays of CuPy, which offers them for whole arrays alone, by
-cuBLAS's and cuSOLVER's own functions. Both read and write just the lower triangle of a block on
-the diagonal. Blocks are of a matrix in row-major order, in float32 or float64; the libraries count
-in columns, so that to them a lower triangle is an upper one.
+By SciPy's BLAS and LAPACK or, for arrays of CuPy, which offers such functions for whole arrays
+alone, by cuBLAS and cuSOLVER themselves. Blocks are of matrices in row-major order, in float32 or
+float64. The libraries count by columns: to them a block is transposed, and an upper triangle a
+lower one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_DEFINITE = "the matrix is not positive definite"
 
 
 def steps_on(matrix: Any) -> Steps | DeviceSteps:
-    """The steps for blocks of this matrix."""
+    """The arithmetic for blocks of this matrix."""
     return Steps() if namespace(matrix) is np else DeviceSteps(matrix)
 
 
@@ -29,91 +29,90 @@ class Steps:
     size = 1024  # rows and columns of a block
 
     def factor(self, block: np.ndarray) -> None:
-        """Write the Cholesky factor over the lower triangle; LinAlgError where there is none."""
+        """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
         potrf: Any = get_lapack_funcs("potrf", (block,))
-        found, failed = potrf(block.T, lower=False, clean=False)
+        found, failed = potrf(block.T, lower=True, clean=False)
         if failed or not np.isfinite(found.diagonal()).all():
             raise np.linalg.LinAlgError(NOT_DEFINITE)
         block[...] = found.T
 
     def divide(self, block: np.ndarray, factor: np.ndarray) -> None:
-        """Multiply (m, n) by the inverse of the transposed factor (n, n) from the right."""
-        block[...] = solve_triangular(factor, block.T, lower=True, check_finite=False).T
+        """Make inv(U).T @ block of a block (n, m), for a factor U (n, n)."""
+        block[...] = solve_triangular(factor, block, trans=1, check_finite=False)
 
-    def solve(self, factor: np.ndarray, right: np.ndarray, transposed: bool = False) -> None:
-        """Multiply (n, T) by the inverse of the factor, or of its transpose, from the left."""
-        right[...] = solve_triangular(
-            factor, right, trans=int(transposed), lower=True, check_finite=False
-        )
+    def solve(self, rows: np.ndarray, factor: np.ndarray, transposed: bool = False) -> None:
+        """Make rows @ inv(U) of rows (m, n), or rows @ inv(U).T, for a factor U (n, n)."""
+        found = solve_triangular(factor, rows.T, trans=int(not transposed), check_finite=False)
+        rows[...] = found.T
 
-    def subtract(self, block: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-        """Subtract a (m, k) times b (n, k) transposed from (m, n)."""
-        block -= a @ b.T
+    def add(self, block: np.ndarray, a: np.ndarray, b: np.ndarray, times: float = 1) -> None:
+        """Add a.T @ b of a (k, m) and b (k, n), so many times, to a block (m, n)."""
+        block += times * (a.T @ b)
 
-    def subtract_square(self, block: np.ndarray, a: np.ndarray) -> None:
-        """Subtract a (n, k) times its own transpose from the lower triangle of (n, n)."""
+    def add_square(self, block: np.ndarray, a: np.ndarray, times: float = 1) -> None:
+        """Add a.T @ a of a (k, n), so many times, to the upper triangle of a block (n, n)."""
         syrk: Any = get_blas_funcs("syrk", (block,))
-        block[...] = syrk(-1.0, a.T, 1.0, block.T, trans=True, lower=False).T
+        block[...] = syrk(times, a.T, 1.0, block.T, lower=True).T
 
 
 class DeviceSteps:
-    """By cuSOLVER and cuBLAS; each step as in `Steps`."""
+    """By cuSOLVER and cuBLAS; each function as in `Steps`."""
 
-    # As large as leaves all that a call looks at below 2**31 numbers, up to 131072 columns.
+    # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
     size = 16384
 
     def __init__(self, matrix: Any) -> None:
         import cupy  # pyright: ignore[reportMissingImports]
 
-        self.xp, self.dtype = cupy, np.dtype(matrix.dtype)
-        self._blas = cupy.cuda.device.get_cublas_handle()
-        self._solver = cupy.cuda.device.get_cusolver_handle()
-        self._one, self._minus_one = np.array(1, self.dtype), np.array(-1, self.dtype)
+        self.xp, self.blas, self.dtype = cupy, cupy.cuda.cublas, np.dtype(matrix.dtype)
+        self.handle = cupy.cuda.device.get_cublas_handle()
+        self.lower = self.blas.CUBLAS_FILL_MODE_LOWER
+        self.one = np.array(1, self.dtype)
 
     def factor(self, block: Any) -> None:
-        solver, n = self.xp.cuda.cusolver, len(block)
-        upper = self.xp.cuda.cublas.CUBLAS_FILL_MODE_UPPER
-        kind = "s" if self.dtype == np.float32 else "d"
-        where = (upper, n, *_place(block))
-        size = getattr(solver, f"{kind}potrf_bufferSize")(self._solver, *where)
+        handle, where = self.xp.cuda.device.get_cusolver_handle(), (len(block), *_place(block))
+        size = self._solver("potrf_bufferSize")(handle, self.lower, *where)
         room, failed = self.xp.empty(size, self.dtype), self.xp.empty(1, np.int32)
-        potrf = getattr(solver, f"{kind}potrf")
-        potrf(self._solver, *where, room.data.ptr, size, failed.data.ptr)
+        potrf = self._solver("potrf")
+        potrf(handle, self.lower, *where, room.data.ptr, size, failed.data.ptr)
         if int(failed[0]) or not bool(self.xp.isfinite(block.diagonal()).all()):
             raise np.linalg.LinAlgError(NOT_DEFINITE)
 
     def divide(self, block: Any, factor: Any) -> None:
-        side = self.xp.cuda.cublas.CUBLAS_SIDE_LEFT
-        self._trsm(side, True, len(factor), len(block), factor, block)
+        self._trsm(self.blas.CUBLAS_SIDE_RIGHT, True, block, factor)
 
-    def solve(self, factor: Any, right: Any, transposed: bool = False) -> None:
-        side = self.xp.cuda.cublas.CUBLAS_SIDE_RIGHT
-        self._trsm(side, transposed, right.shape[1], len(factor), factor, right)
+    def solve(self, rows: Any, factor: Any, transposed: bool = False) -> None:
+        self._trsm(self.blas.CUBLAS_SIDE_LEFT, transposed, rows, factor)
 
-    def subtract(self, block: Any, a: Any, b: Any) -> None:
-        sizes = len(b), len(a), a.shape[1]
-        operands = *_place(b), *_place(a), self._one.ctypes.data, *_place(block)
-        options = self._option(True), self._option(False)
-        self._call("gemm")(self._blas, *options, *sizes, self._minus_one.ctypes.data, *operands)
+    def add(self, block: Any, a: Any, b: Any, times: float = 1) -> None:
+        m, n = block.shape
+        options, times_ = (self._operation(False), self._operation(True)), self._number(times)
+        operands = *_place(b), *_place(a), self.one.ctypes.data, *_place(block)
+        self._blas("gemm")(self.handle, *options, n, m, len(a), times_.ctypes.data, *operands)
 
-    def subtract_square(self, block: Any, a: Any) -> None:
-        options = self.xp.cuda.cublas.CUBLAS_FILL_MODE_UPPER, self._option(True)
-        operands = *_place(a), self._one.ctypes.data, *_place(block)
-        self._call("syrk")(self._blas, *options, *a.shape, self._minus_one.ctypes.data, *operands)
+    def add_square(self, block: Any, a: Any, times: float = 1) -> None:
+        options, times_ = (self.lower, self._operation(False)), self._number(times)
+        operands = *_place(a), self.one.ctypes.data, *_place(block)
+        sizes = len(block), len(a)
+        self._blas("syrk")(self.handle, *options, *sizes, times_.ctypes.data, *operands)
 
-    def _trsm(self, side: int, transposed: bool, m: int, n: int, factor: Any, into: Any) -> None:
-        blas = self.xp.cuda.cublas
-        options = blas.CUBLAS_FILL_MODE_UPPER, self._option(transposed), blas.CUBLAS_DIAG_NON_UNIT
-        operands = self._one.ctypes.data, *_place(factor), *_place(into)
-        self._call("trsm")(self._blas, side, *options, m, n, *operands)
+    def _trsm(self, side: int, transposed: bool, into: Any, factor: Any) -> None:
+        options = self.lower, self._operation(transposed), self.blas.CUBLAS_DIAG_NON_UNIT
+        sizes, operands = into.shape[::-1], (*_place(factor), *_place(into))
+        self._blas("trsm")(self.handle, side, *options, *sizes, self.one.ctypes.data, *operands)
 
-    def _call(self, name: str) -> Any:
+    def _operation(self, transposed: bool) -> int:
+        return self.blas.CUBLAS_OP_T if transposed else self.blas.CUBLAS_OP_N
+
+    def _number(self, value: float) -> np.ndarray:
+        return np.array(value, self.dtype)
+
+    def _blas(self, name: str) -> Any:
+        return getattr(self.blas, ("s" if self.dtype == np.float32 else "d") + name)
+
+    def _solver(self, name: str) -> Any:
         kind = "s" if self.dtype == np.float32 else "d"
-        return getattr(self.xp.cuda.cublas, kind + name)
-
-    def _option(self, transposed: bool) -> int:
-        blas = self.xp.cuda.cublas
-        return blas.CUBLAS_OP_T if transposed else blas.CUBLAS_OP_N
+        return getattr(self.xp.cuda.cusolver, kind + name)
 
 
 def _place(block: Any) -> tuple[int, int]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.factor import forward
 from pixelflow.readouts.normal import Kernel, Normal
 from pixelflow.readouts.path import Factors, decomposed, ridge_path
 from pixelflow.readouts.sums import Rows
+from pixelflow.readouts.symmetric import forward
 
 EIGEN = 4096  # equations up to which one pass over the samples serves all penalties
 ONE = 1e-12  # what is left of a sample that no other one says anything about
@@ -49,7 +49,9 @@ def leave_one_out(
 
 def _by_factor(factor: Any, Z: Any) -> list[Any]:
     """What the features Z (n, D) add to the hat matrix's diagonal, by a Cholesky factor."""
-    return [(forward(factor, Z.T.copy()) ** 2).sum(axis=0)]
+    rows = Z.copy()
+    forward(factor, rows)
+    return [(rows**2).sum(axis=1)]
 
 
 def _by_eigenvectors(

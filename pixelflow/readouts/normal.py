@@ -1,7 +1,8 @@
 """The systems of equations that ridge regression solves, for any penalty.
 
 A system is symmetric and has a size n, a right side `rhs` (n, T), `fill` and `product` for its
-matrix without penalty, and `lift`, which makes coefficients of its solution.
+matrix without penalty, a `dtype` in which factors are tried first, and `lift`, which makes
+coefficients of its solution.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.factor import mirror, product, tiles
+from pixelflow.readouts.precision import of_factors
 from pixelflow.readouts.sums import Moments, Rows, Sums, weighed
+from pixelflow.readouts.symmetric import mirror, product, tiles
 
 
 class Scaling:
@@ -72,7 +74,8 @@ class Normal:
         sums.flush()
         xp = self.xp = sums.xp
         mirror(xp, sums.gram)
-        self.size, self.dtype, self._gram, self._extra = sums.size, sums.dtype, sums.gram, None
+        self.size, self._gram, self._extra = sums.size, sums.gram, None
+        self.dtype = of_factors(xp, sums.size, sums.features)
         moments, shift = sums.moments, sums.shift
         if held is not None:
             if shift is None:
@@ -89,14 +92,16 @@ class Normal:
         self.double = self._gram.dtype == np.float64
 
     def fill(self, matrix: Any) -> None:
-        """Write the lower triangle."""
+        """Write the upper triangle."""
         mean, scale, weight = self.scaling.mean, self.scaling.scale, self.scaling.weight
         for a, b in tiles(self.size):
-            tile = self._gram[a:, a:b].astype(np.float64)
+            tile = self._gram[a:b, a:].astype(np.float64)
             if self._extra is not None:
-                tile += self._extra[:, a:].T @ self._extra[:, a:b]
-            tile -= weight * mean[a:, None] * mean[a:b]
-            matrix[a:, a:b] = tile * scale[a:, None] * scale[a:b]
+                tile += self._extra[:, a:b].T @ self._extra[:, a:]
+            tile -= (weight * mean[a:b, None]) * mean[a:]
+            tile *= scale[a:b, None]
+            tile *= scale[a:]
+            matrix[a:b, a:] = tile
 
     def product(self, x: Any) -> Any:
         """The matrix times x (D, T)."""

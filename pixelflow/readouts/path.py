@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.factor import factorize, mirror, restore, solve
+from pixelflow.readouts.symmetric import factorize, mirror, restore, solve
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
 EIGEN_MOST = 8192  # up to which it serves where Cholesky can't
@@ -50,7 +50,7 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
 class Factors:
     """Cholesky factors of a system with any penalty, one at a time in one matrix's memory.
 
-    The system itself stays in the upper triangle, and its diagonal beside it.
+    The system itself stays in the lower triangle, and its diagonal beside it.
     """
 
     def __init__(self, system: Any, dtype: Any = None) -> None:
@@ -61,7 +61,7 @@ class Factors:
         self.diagonal = self.matrix.diagonal().copy()
 
     def of(self, alpha: float) -> Any:
-        """The factor in the lower triangle, until the next is asked for; None if there is none."""
+        """The factor in the upper triangle, until the next is asked for; None if there is none."""
         restore(self.system.xp, self.matrix, self.diagonal + self.matrix.dtype.type(alpha))
         try:
             factorize(self.matrix)
@@ -74,7 +74,7 @@ def decomposed(system: Any) -> tuple[Any, Any, float]:
     """Eigenvalues, eigenvectors and the eigenvalue up to which a direction has no variance."""
     matrix = system.xp.empty((system.size, system.size), np.float64)
     system.fill(matrix)
-    values, vectors = system.xp.linalg.eigh(matrix)
+    values, vectors = system.xp.linalg.eigh(matrix, UPLO="U")
     double = system.dtype == np.float64
     rounding = len(values) * np.finfo(np.float64).eps if double else 1e-6
     return values, vectors, max(float(values[-1]), 0.0) * rounding
