@@ -268,6 +268,8 @@ EXPERIMENTS = pytest.mark.parametrize(
         ({"seeds": [1, 1]}, ValueError, "seeds that differ"),
         ({"augment": {"turn": 3}}, ValueError, r"unknown \['turn'\]"),
         ({"augment": {"flip": 3}}, TypeError, "flip"),
+        ({"augment": {"degrees": 10}}, ValueError, "add shifts"),
+        ({"augment": {"shifts": 2, "scale": "big"}}, TypeError, "scale"),
         ({"reservoirs": [{**RANDOM, "rule": "conway"}]}, ValueError, "unknown rule 'conway'"),
         ({"reservoirs": [{**RANDOM, "wdith": 8}]}, ValueError, r"unknown \['wdith'\]"),
         ({"reservoirs": [{**RANDOM, "steps": 1}]}, ValueError, "of 1 steps"),
