@@ -80,8 +80,9 @@ class Normal:
         if held is not None:
             if shift is None:
                 shift = held.X[0].astype(sums.dtype)
-            self._extra = held.X.astype(sums.dtype) - shift
-            moments = moments.plus(xp, weighed(xp, held._replace(X=self._extra)))
+            extra = held.X.astype(sums.dtype) - shift
+            moments = moments.plus(xp, weighed(xp, held._replace(X=extra)))
+            self._extra = xp.ascontiguousarray(extra.T)  # so that tiles of it need no copies
         combine = combine[: len(moments.targets)]  # the last labels may all be held out
         self.scaling = Scaling(xp, moments, shift, combine, standardize)
         means = xp.asarray(self.scaling.targets)
@@ -97,7 +98,7 @@ class Normal:
         for a, b in tiles(self.size):
             tile = self._gram[a:b, a:].astype(np.float64)
             if self._extra is not None:
-                tile += self._extra[:, a:b].T @ self._extra[:, a:]
+                tile += self._extra[a:b] @ self._extra[a:].T
             tile -= (weight * mean[a:b, None]) * mean[a:]
             tile *= scale[a:b, None]
             tile *= scale[a:]
@@ -108,9 +109,9 @@ class Normal:
         scaled = x * self.scaling.scale[:, None]
         found = product(self.xp, self._gram, scaled)
         if self._extra is not None:
-            for a, b in tiles(len(self._extra)):
-                rows = self._extra[a:b].astype(np.float64)
-                found += rows.T @ (rows @ scaled)
+            seen = sum(self._extra[a:b].T @ scaled[a:b] for a, b in tiles(self.size))
+            for a, b in tiles(self.size):
+                found[a:b] += self._extra[a:b] @ seen
         mean = self.scaling.mean[:, None]
         found -= self.scaling.weight * mean * (mean.T @ scaled)
         return found * self.scaling.scale[:, None]

@@ -71,8 +71,8 @@ def solve(factor: Any, right: Any) -> Any:
     steps, rows = steps_on(factor), right.T.astype(factor.dtype, order="C")
     forward(factor, rows)
     for block in reversed(_blocks(factor, steps)):
-        if block.stop < len(factor):
-            rows[:, block] -= rows[:, block.stop :] @ factor[block, block.stop :].T
+        for columns in _beyond(factor, block):
+            rows[:, block] -= rows[:, columns] @ factor[block, columns].T
         steps.solve(rows[:, block], factor[block, block], transposed=True)
     return rows.T
 
@@ -82,8 +82,8 @@ def forward(factor: Any, rows: Any) -> None:
     steps = steps_on(factor)
     for block in _blocks(factor, steps):
         steps.solve(rows[:, block], factor[block, block])
-        if block.stop < len(factor):
-            rows[:, block.stop :] -= rows[:, block] @ factor[block, block.stop :]
+        for columns in _beyond(factor, block):
+            rows[:, columns] -= rows[:, block] @ factor[block, columns]
 
 
 def product(xp: Any, matrix: Any, x: Any) -> Any:
@@ -94,3 +94,9 @@ def product(xp: Any, matrix: Any, x: Any) -> Any:
 
 def _blocks(matrix: Any, steps: Any) -> list[slice]:
     return [slice(*block) for block in tiles(len(matrix), steps.size)]
+
+
+def _beyond(matrix: Any, block: slice) -> list[slice]:
+    """Tiles of the columns right of a block."""
+    rest = tiles(len(matrix) - block.stop)
+    return [slice(block.stop + a, block.stop + b) for a, b in rest]
