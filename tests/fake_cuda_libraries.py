@@ -10,11 +10,16 @@ LEFT, RIGHT = 0, 1
 LOWER, UPPER = 0, 1
 AS_IS, TRANSPOSED = 0, 1
 NON_UNIT = 0
-HANDLE = 4711
+BLAS, SOLVER = 4711, 4712  # handles
 
 
 def installed(cupy):
-    """The libraries as cupy.cuda has them."""
+    """The libraries as cupy.cuda has them, on the device whose context one is in."""
+
+    def on_a_device(handle):
+        assert cupy.ndarray.device.depth, "a handle is of the current device: use its context"
+        return handle
+
     cublas = types.SimpleNamespace(
         CUBLAS_SIDE_LEFT=LEFT,
         CUBLAS_SIDE_RIGHT=RIGHT,
@@ -27,11 +32,12 @@ def installed(cupy):
     cusolver = types.SimpleNamespace()
     for kind, dtype in (("s", np.float32), ("d", np.float64)):
         for function in (gemm, syrk, trsm):
-            setattr(cublas, kind + function.__name__, _of(function, dtype))
-        setattr(cusolver, f"{kind}potrf_bufferSize", lambda handle, uplo, n, a, lda: 3 * n)
-        setattr(cusolver, f"{kind}potrf", _of(potrf, dtype))
+            setattr(cublas, kind + function.__name__, _of(function, dtype, BLAS))
+        for function in (potrf, potrf_bufferSize):
+            setattr(cusolver, kind + function.__name__, _of(function, dtype, SOLVER))
     device = types.SimpleNamespace(
-        get_cublas_handle=lambda: HANDLE, get_cusolver_handle=lambda: HANDLE
+        get_cublas_handle=lambda: on_a_device(BLAS),
+        get_cusolver_handle=lambda: on_a_device(SOLVER),
     )
     cupy.cuda = types.SimpleNamespace(cublas=cublas, cusolver=cusolver, device=device)
 
@@ -59,6 +65,10 @@ def trsm(dtype, side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb):
     into[...] = found if side == LEFT else found.T
 
 
+def potrf_bufferSize(dtype, uplo, n, a, lda):
+    return 3 * n
+
+
 def potrf(dtype, uplo, n, a, lda, workspace, size, info):
     assert workspace
     assert size == 3 * n
@@ -73,10 +83,10 @@ def potrf(dtype, uplo, n, a, lda, workspace, size, info):
     into[_triangle(uplo, n)] = (factor.T if uplo == UPPER else factor)[_triangle(uplo, n)]
 
 
-def _of(function, dtype):
+def _of(function, dtype, expected):
     def call(handle, *arguments):
-        assert handle == HANDLE
-        function(np.dtype(dtype), *arguments)
+        assert handle == expected
+        return function(np.dtype(dtype), *arguments)
 
     return call
 

@@ -13,10 +13,14 @@ TOLERANCE = {np.float32: 1e-4, np.float64: 1e-12}
 @pytest.fixture(params=["numpy", "cupy"])
 def xp(request, monkeypatch):
     """NumPy, or its stand-in for CuPy, with blocks and tiles of few columns."""
-    monkeypatch.setattr(blocks.Steps, "size", 5)
-    monkeypatch.setattr(blocks.DeviceSteps, "size", 5)
+    monkeypatch.setattr(blocks.HostBlocks, "size", 5)
+    monkeypatch.setattr(blocks.DeviceBlocks, "size", 5)
     monkeypatch.setattr(symmetric, "TILE", 3)
-    return np if request.param == "numpy" else fake_cupy.installed(monkeypatch)
+    if request.param == "numpy":
+        yield np
+    else:
+        with fake_cupy.ndarray.device:
+            yield fake_cupy.installed(monkeypatch)
 
 
 def on_host(array):
@@ -66,11 +70,11 @@ def test_squares_are_added_to_the_upper_triangle(size, dtype, xp):
 def test_a_matrix_comes_back_from_its_lower_triangle(size, xp):
     system = definite(size, np.float32)
     matrix = xp.asarray(np.triu(system))
-    symmetric.mirror(xp, matrix)
+    symmetric.mirror(matrix)
     assert np.array_equal(on_host(matrix), system)
-    assert np.allclose(on_host(symmetric.product(xp, matrix, xp.asarray(np.eye(size)))), system)
+    assert np.allclose(on_host(symmetric.product(matrix, xp.asarray(np.eye(size)))), system)
     symmetric.factorize(matrix)
-    symmetric.restore(xp, matrix, xp.asarray(system.diagonal() + 2))
+    symmetric.restore(matrix, xp.asarray(system.diagonal() + 2))
     assert np.array_equal(on_host(matrix), system + 2 * np.eye(size, dtype=np.float32))
 
 
@@ -86,5 +90,5 @@ def test_what_has_no_factor_is_an_error(place, bad, xp):
 def test_blocks_of_columns_are_refused(monkeypatch):
     cupy = fake_cupy.installed(monkeypatch)
     matrix = cupy.asarray(np.asfortranarray(definite(4, np.float64)))
-    with pytest.raises(ValueError, match="rows must be contiguous"):
+    with matrix.device, pytest.raises(ValueError, match="rows must be contiguous"):
         symmetric.factorize(matrix)

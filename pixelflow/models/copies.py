@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,8 +12,6 @@ import numpy as np
 from pixelflow.core.encoders import image_shape
 from pixelflow.core.inputs import is_count
 from pixelflow.readouts.holdout import hashed
-
-REAL = int | float | np.integer | np.floating
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ class Copies:
                 raise ValueError(f"augment's {name} must be an integer from 0, got {value!r}")
         for name, end in (("degrees", 180), ("scale", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, REAL):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise TypeError(f"augment's {name} must be a number, got {value!r}")
-            if not 0 <= value < end:
+            if not 0 <= float(value) < end:
                 raise ValueError(f"augment's {name} must be from 0 to below {end}, got {value!r}")
         for name in ("flip", "average"):
             value = getattr(self, name)

@@ -18,12 +18,12 @@ from pixelflow.readouts.arrays import namespace
 NOT_DEFINITE = "the matrix is not positive definite"
 
 
-def steps_on(matrix: Any) -> Steps | DeviceSteps:
+def blocks_of(matrix: Any) -> HostBlocks | DeviceBlocks:
     """The arithmetic for blocks of this matrix."""
-    return Steps() if namespace(matrix) is np else DeviceSteps(matrix)
+    return HostBlocks() if namespace(matrix) is np else DeviceBlocks(matrix)
 
 
-class Steps:
+class HostBlocks:
     """By SciPy."""
 
     size = 1024  # rows and columns of a block
@@ -36,11 +36,11 @@ class Steps:
             raise np.linalg.LinAlgError(NOT_DEFINITE)
         block[...] = found.T
 
-    def divide(self, block: np.ndarray, factor: np.ndarray) -> None:
+    def solve_left(self, block: np.ndarray, factor: np.ndarray) -> None:
         """Make inv(U).T @ block of a block (n, m), for a factor U (n, n)."""
         block[...] = solve_triangular(factor, block, trans=1, check_finite=False)
 
-    def solve(self, rows: np.ndarray, factor: np.ndarray, transposed: bool = False) -> None:
+    def solve_right(self, rows: np.ndarray, factor: np.ndarray, transposed: bool = False) -> None:
         """Make rows @ inv(U) of rows (m, n), or rows @ inv(U).T, for a factor U (n, n)."""
         found = solve_triangular(factor, rows.T, trans=int(not transposed), check_finite=False)
         rows[...] = found.T
@@ -55,8 +55,8 @@ class Steps:
         block[...] = syrk(times, a.T, 1.0, block.T, lower=True).T
 
 
-class DeviceSteps:
-    """By cuSOLVER and cuBLAS; each function as in `Steps`."""
+class DeviceBlocks:
+    """By cuSOLVER and cuBLAS; each function as in `HostBlocks`."""
 
     # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
     size = 16384
@@ -78,10 +78,10 @@ class DeviceSteps:
         if int(failed[0]) or not bool(self.xp.isfinite(block.diagonal()).all()):
             raise np.linalg.LinAlgError(NOT_DEFINITE)
 
-    def divide(self, block: Any, factor: Any) -> None:
+    def solve_left(self, block: Any, factor: Any) -> None:
         self._trsm(self.blas.CUBLAS_SIDE_RIGHT, True, block, factor)
 
-    def solve(self, rows: Any, factor: Any, transposed: bool = False) -> None:
+    def solve_right(self, rows: Any, factor: Any, transposed: bool = False) -> None:
         self._trsm(self.blas.CUBLAS_SIDE_LEFT, transposed, rows, factor)
 
     def add(self, block: Any, a: Any, b: Any, times: float = 1) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.normal import Kernel, Normal
-from pixelflow.readouts.path import Factors, decomposed, ridge_path
+from pixelflow.readouts.path import Factors, decomposed
 from pixelflow.readouts.sums import Rows
 from pixelflow.readouts.symmetric import forward
 
@@ -33,17 +33,15 @@ def leave_one_out(
     """
     if system.size <= EIGEN:
         return _best(alphas, _by_eigenvectors(system, alphas, rows, combine))
-    errors = []
+    errors, factors = [], Factors(system, np.float64)
     for alpha in alphas:
-        kept, solution = next(ridge_path(system, [alpha]))
-        factor = Factors(system, np.float64).of(alpha) if kept == alpha else None
-        if factor is None:
+        solution = factors.solution(alpha)
+        if solution is None:
             raise ValueError(
                 f"alpha = {alpha:g} is too small for leave-one-out: rounding is larger"
             )
-        hats = partial(_by_factor, factor)
+        hats = partial(_by_factor, factors.matrix)
         errors += _errors(system, [solution], hats, rows(), combine)
-        del factor, hats  # before the next
     return _best(alphas, errors)
 
 

@@ -1,8 +1,8 @@
 """The systems of equations that ridge regression solves, for any penalty.
 
 A system is symmetric and has a size n, a right side `rhs` (n, T), `fill` and `product` for its
-matrix without penalty, a `dtype` in which factors are tried first, and `lift`, which makes
-coefficients of its solution.
+matrix without penalty, and `lift`, which makes coefficients of its solution. Its matrix is known
+to a relative `rounding`; factors are tried in `dtype` first, and in float64 if it is `double`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.readouts import precision
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.precision import of_factors
 from pixelflow.readouts.sums import Moments, Rows, Sums, weighed
 from pixelflow.readouts.symmetric import mirror, product, tiles
 
@@ -73,9 +73,10 @@ class Normal:
     ) -> None:
         sums.flush()
         xp = self.xp = sums.xp
-        mirror(xp, sums.gram)
+        mirror(sums.gram)
         self.size, self._gram, self._extra = sums.size, sums.gram, None
-        self.dtype = of_factors(xp, sums.size, sums.features)
+        self.dtype = precision.of_factors(xp, sums.size, sums.feature_dtype)
+        self.rounding = float(np.finfo(sums.dtype).eps)
         moments, shift = sums.moments, sums.shift
         if held is not None:
             if shift is None:
@@ -89,8 +90,7 @@ class Normal:
         centred = moments.cross @ xp.asarray(combine)
         centred -= self.scaling.weight * self.scaling.mean[:, None] * means
         self.rhs = centred * self.scaling.scale[:, None]
-        # float32 sums are not worth a solution in float64
-        self.double = self._gram.dtype == np.float64
+        self.double = sums.gram.dtype == np.float64 and precision.double_factors_fit(xp, sums.size)
 
     def fill(self, matrix: Any) -> None:
         """Write the upper triangle."""
@@ -107,7 +107,7 @@ class Normal:
     def product(self, x: Any) -> Any:
         """The matrix times x (D, T)."""
         scaled = x * self.scaling.scale[:, None]
-        found = product(self.xp, self._gram, scaled)
+        found = product(self._gram, scaled)
         if self._extra is not None:
             seen = sum(self._extra[a:b].T @ scaled[a:b] for a, b in tiles(self.size))
             for a, b in tiles(self.size):
@@ -123,7 +123,7 @@ class Normal:
 class Kernel:
     """The dual equations (N, N) of N samples in memory, for fewer samples than features."""
 
-    double = True
+    double, rounding = True, float(np.finfo(np.float64).eps)
 
     def __init__(self, xp: Any, rows: Rows, combine: np.ndarray, standardize: bool) -> None:
         self.xp, self.size = xp, len(rows.own)

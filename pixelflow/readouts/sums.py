@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pixelflow.readouts import precision
 from pixelflow.readouts.arrays import namespace
-from pixelflow.readouts.precision import of_products, of_sums
 from pixelflow.readouts.symmetric import add_square, tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
@@ -93,13 +93,14 @@ class Sums:
     """Sums over rows, of features relative to about their means.
 
     Without that shift, float32 products of features with large means would drown their
-    deviations. Of `gram` (D, D) only the upper triangle is added to.
+    deviations. They are multiplied in `dtype`; of `gram` (D, D) only the upper triangle is added
+    to.
     """
 
-    def __init__(self, xp: Any, size: int, dtype: Any) -> None:
-        self.size, self.features = size, np.dtype(dtype)
-        self.dtype = of_products(xp, size, dtype)
-        self.gram = xp.zeros((size, size), of_sums(xp, size))
+    def __init__(self, xp: Any, size: int, feature_dtype: Any) -> None:
+        self.size, self.feature_dtype = size, np.dtype(feature_dtype)
+        self.dtype = precision.of_products(xp, size, feature_dtype)
+        self.gram = xp.zeros((size, size), precision.of_sums(xp, size))
         none = np.zeros(0)
         zeros = xp.zeros(size)
         self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, 0.0, zeros, zeros)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.blocks import steps_on
+from pixelflow.readouts.arrays import namespace
+from pixelflow.readouts.blocks import blocks_of
 
 TILE = 1024  # columns
 
@@ -22,15 +23,17 @@ def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
     return [(start, min(start + tile, size)) for start in range(0, size, tile)]
 
 
-def mirror(xp: Any, matrix: Any) -> None:
+def mirror(matrix: Any) -> None:
     """Copy the upper triangle into the lower one."""
+    xp = namespace(matrix)
     for a, b in tiles(len(matrix)):
         matrix[a:b, a:b] = _both(xp.triu(matrix[a:b, a:b]), xp.triu(matrix[a:b, a:b], 1))
         matrix[b:, a:b] = matrix[a:b, b:].T
 
 
-def restore(xp: Any, matrix: Any, diagonal: Any) -> None:
+def restore(matrix: Any, diagonal: Any) -> None:
     """Copy the lower triangle into the upper one, and write a diagonal."""
+    xp = namespace(matrix)
     for a, b in tiles(len(matrix)):
         matrix[a:b, a:b] = _both(xp.tril(matrix[a:b, a:b]), xp.tril(matrix[a:b, a:b], -1))
         matrix[a:b, b:] = matrix[b:, a:b].T
@@ -43,57 +46,57 @@ def _both(triangle: Any, strict: Any) -> Any:
 
 def add_square(matrix: Any, rows: Any) -> None:
     """Add rows.T @ rows, of rows (n, D), to the upper triangle."""
-    steps = steps_on(matrix)
-    blocks = _blocks(matrix, steps)
+    on = blocks_of(matrix)
+    blocks = _blocks(matrix, on)
     for i, block in enumerate(blocks):
-        steps.add_square(matrix[block, block], rows[:, block])
+        on.add_square(matrix[block, block], rows[:, block])
         for right in blocks[i + 1 :]:
-            steps.add(matrix[block, right], rows[:, block], rows[:, right])
+            on.add(matrix[block, right], rows[:, block], rows[:, right])
 
 
 def factorize(matrix: Any) -> None:
     """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
-    steps = steps_on(matrix)
-    blocks = _blocks(matrix, steps)
+    on = blocks_of(matrix)
+    blocks = _blocks(matrix, on)
     for i, block in enumerate(blocks):
-        steps.factor(matrix[block, block])
+        on.factor(matrix[block, block])
         rest = blocks[i + 1 :]
         for right in rest:
-            steps.divide(matrix[block, right], matrix[block, block])
+            on.solve_left(matrix[block, right], matrix[block, block])
         for j, below in enumerate(rest):
-            steps.add_square(matrix[below, below], matrix[block, below], -1)
+            on.add_square(matrix[below, below], matrix[block, below], -1)
             for right in rest[j + 1 :]:
-                steps.add(matrix[below, right], matrix[block, below], matrix[block, right], -1)
+                on.add(matrix[below, right], matrix[block, below], matrix[block, right], -1)
 
 
 def solve(factor: Any, right: Any) -> Any:
     """The solution of the system whose Cholesky factor that is, for right sides (n, T)."""
-    steps, rows = steps_on(factor), right.T.astype(factor.dtype, order="C")
+    on, rows = blocks_of(factor), right.T.astype(factor.dtype, order="C")
     forward(factor, rows)
-    for block in reversed(_blocks(factor, steps)):
+    for block in reversed(_blocks(factor, on)):
         for columns in _beyond(factor, block):
             rows[:, block] -= rows[:, columns] @ factor[block, columns].T
-        steps.solve(rows[:, block], factor[block, block], transposed=True)
+        on.solve_right(rows[:, block], factor[block, block], transposed=True)
     return rows.T
 
 
 def forward(factor: Any, rows: Any) -> None:
     """Make rows @ inv(U) of rows (n, D), for a factor U."""
-    steps = steps_on(factor)
-    for block in _blocks(factor, steps):
-        steps.solve(rows[:, block], factor[block, block])
+    on = blocks_of(factor)
+    for block in _blocks(factor, on):
+        on.solve_right(rows[:, block], factor[block, block])
         for columns in _beyond(factor, block):
             rows[:, columns] -= rows[:, block] @ factor[block, columns]
 
 
-def product(xp: Any, matrix: Any, x: Any) -> Any:
+def product(matrix: Any, x: Any) -> Any:
     """The matrix times x (n, T), in float64."""
     rows = (matrix[a:b].astype(np.float64, copy=False) @ x for a, b in tiles(len(matrix)))
-    return xp.concatenate(list(rows))
+    return namespace(matrix).concatenate(list(rows))
 
 
-def _blocks(matrix: Any, steps: Any) -> list[slice]:
-    return [slice(*block) for block in tiles(len(matrix), steps.size)]
+def _blocks(matrix: Any, on: Any) -> list[slice]:
+    return [slice(*block) for block in tiles(len(matrix), on.size)]
 
 
 def _beyond(matrix: Any, block: slice) -> list[slice]:
