@@ -27,6 +27,7 @@ class HostBlocks:
     """By SciPy."""
 
     size = 1024  # rows and columns of a block
+    strip = 2**31  # columns of a block that rows are multiplied by at once: all
 
     def factor(self, block: np.ndarray) -> None:
         """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
@@ -59,7 +60,7 @@ class DeviceBlocks:
     """By cuSOLVER and cuBLAS; each function as in `HostBlocks`."""
 
     # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
-    size = 16384
+    size, strip = 16384, 1024  # CuPy copies a strip before it multiplies
 
     def __init__(self, matrix: Any) -> None:
         import cupy  # pyright: ignore[reportMissingImports]

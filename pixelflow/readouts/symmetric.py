@@ -74,7 +74,7 @@ def solve(factor: Any, right: Any) -> Any:
     on, rows = blocks_of(factor), right.T.astype(factor.dtype, order="C")
     forward(factor, rows)
     for block in reversed(_blocks(factor, on)):
-        for columns in _beyond(factor, block):
+        for columns in _beyond(factor, block, on):
             rows[:, block] -= rows[:, columns] @ factor[block, columns].T
         on.solve_right(rows[:, block], factor[block, block], transposed=True)
     return rows.T
@@ -85,7 +85,7 @@ def forward(factor: Any, rows: Any) -> None:
     on = blocks_of(factor)
     for block in _blocks(factor, on):
         on.solve_right(rows[:, block], factor[block, block])
-        for columns in _beyond(factor, block):
+        for columns in _beyond(factor, block, on):
             rows[:, columns] -= rows[:, block] @ factor[block, columns]
 
 
@@ -99,7 +99,7 @@ def _blocks(matrix: Any, on: Any) -> list[slice]:
     return [slice(*block) for block in tiles(len(matrix), on.size)]
 
 
-def _beyond(matrix: Any, block: slice) -> list[slice]:
-    """Tiles of the columns right of a block."""
-    rest = tiles(len(matrix) - block.stop)
+def _beyond(matrix: Any, block: slice, on: Any) -> list[slice]:
+    """Strips of the columns right of a block."""
+    rest = tiles(len(matrix) - block.stop, on.strip)
     return [slice(block.stop + a, block.stop + b) for a, b in rest]
