@@ -1,5 +1,6 @@
 """Rules of the tests' own, which use every part of the rule language; backends; small images."""
 
+import os
 import sys
 
 import numpy as np
@@ -13,6 +14,15 @@ from pixelflow.backends.registry import _fastest, _probe
 from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
 from pixelflow.experiments._scores import Split
+
+LONGEST = ("test_workflow", "test_parity", "test_cuda", "test_moderngl", "test_documentation")
+
+
+def pytest_collection_modifyitems(items):
+    """Where processes share the files, the longest first, so that all have work to the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 @rule("test_media", channels=("a", "b"), params={"rate": 0.1}, medium=("speed", "source"))
