@@ -7,14 +7,13 @@ import subprocess
 import tempfile
 import threading
 import weakref
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-HEADER, RUNNER = (Path(__file__).with_name(name) for name in ("device.h", "device.cpp"))
+HEADER = Path(__file__).parent / "device.h"
 KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^()]*\)\s*)?(\w+)\(")
-FLAGS = ("-O1", "-std=c++17", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-w")
+FLAGS = ("-O1", "-std=c++17", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
 FLAGS += ("-fvisibility=hidden",)  # a kernel may be called as a function of the C library is
 FLAGS += ("-U_FORTIFY_SOURCE",)  # its longjmp takes a change of stacks for an attack
 FOLDER = tempfile.TemporaryDirectory(prefix="pixelflow-cuda-on-cpu-")
@@ -41,17 +40,8 @@ def _compile(code):
     launches = "\n".join(f"LAUNCHED({name})" for name in KERNEL.findall(plain))
     path = Path(FOLDER.name, hashlib.sha256(code.encode()).hexdigest()[:16] + ".so")
     text = f'#include "{HEADER}"\n{plain}\n{launches}\n'
-    source = ["-x", "c++", "-", "-x", "none"]
-    _run(["c++", *FLAGS, "-shared", "-o", str(path), *source, _runner()], text)
+    _run(["c++", *FLAGS, "-x", "c++", "-o", str(path), "-"], text)
     return str(path)
-
-
-@cache
-def _runner():
-    """What runs a kernel's threads, as each library has its own; compiled once."""
-    path = str(Path(FOLDER.name, "device.o"))
-    _run(["c++", *FLAGS, "-c", "-o", path, str(RUNNER)], "")
-    return path
 
 
 def _run(command, text):

@@ -5,8 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-# jsonschema takes it for formats, which the schema has none of, and it takes seconds to import.
-sys.modules["rfc3987_syntax"] = None
 import jsonschema
 import yaml
 from snakemake.exceptions import WorkflowError
