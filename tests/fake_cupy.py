@@ -6,18 +6,30 @@ Arrays of the device and of the host don't mix, and the host gets at the former 
 import contextlib
 import sys
 import types
+from types import MappingProxyType
 
+import fake_cuda_libraries
 import numpy as np
 from scipy import fft as scipy_fft
-from scipy.linalg import solve_triangular
 
 COMPARED = ("eq", "ne", "lt", "le", "gt", "ge")
 BINARY = ("add", "sub", "mul", "truediv", "pow", "matmul")
 
 
 class Device(contextlib.AbstractContextManager):
+    """A desktop's GPU."""
+
+    mem_info = (8e9, 8e9)
+    attributes = MappingProxyType({"SingleToDoublePrecisionPerfRatio": 64})
+
+    depth = 0  # of contexts
+
+    def __enter__(self):
+        self.depth += 1
+        return self
+
     def __exit__(self, *error):
-        return None
+        self.depth -= 1
 
 
 class ndarray:
@@ -40,6 +52,10 @@ class ndarray:
         found = getattr(self.held, name)
         return _wrapped_function(found) if callable(found) else _wrapped(found)
 
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.held.ctypes.data)
+
     def get(self):
         return np.array(self.held)
 
@@ -51,6 +67,9 @@ class ndarray:
 
     def __float__(self):
         return float(self.held)
+
+    def __int__(self):
+        return int(self.held)
 
     def __neg__(self):
         return _wrapped(-self.held)
@@ -119,12 +138,11 @@ def installed(monkeypatch):
     cupy.ndarray = ndarray
     cupy.asarray = lambda a: a if isinstance(a, ndarray) else ndarray(np.array(a))
     cupy.linalg = types.SimpleNamespace(
-        eigh=lambda a: tuple(map(_wrapped, np.linalg.eigh(a.held))),
-        cholesky=_wrapped_function(np.linalg.cholesky),
+        eigh=lambda a, UPLO: tuple(map(_wrapped, np.linalg.eigh(a.held, UPLO)))
     )
-    cupyx.errstate = lambda linalg: contextlib.nullcontext()
+    fake_cuda_libraries.installed(cupy)
+    cupy.cuda.Device = Device
     scipy = types.ModuleType("cupyx.scipy")
-    scipy.linalg = types.SimpleNamespace(solve_triangular=_wrapped_function(solve_triangular))
     fft = types.ModuleType("cupyx.scipy.fft")
     fft.__getattr__ = lambda name: _named(scipy_fft, name)
     cupyx.scipy, scipy.fft = scipy, fft

@@ -70,8 +70,8 @@ def found(digits):
     asked, predictions = [], {}
     fit = banks.fit
 
-    def told(split, configs, bank, dataset, label, seed):
-        one, predicted = fit(split, configs, bank, dataset, label, seed)
+    def told(split, configs, tier, augment, dataset, label, seed):
+        one, predicted = fit(split, configs, tier, augment, dataset, label, seed)
         predictions[label, seed] = predicted
         return one, predicted
 
@@ -268,6 +268,8 @@ EXPERIMENTS = pytest.mark.parametrize(
         ({"seeds": [1, 1]}, ValueError, "seeds that differ"),
         ({"augment": {"turn": 3}}, ValueError, r"unknown \['turn'\]"),
         ({"augment": {"flip": 3}}, TypeError, "flip"),
+        ({"augment": {"degrees": 10}}, ValueError, "add shifts"),
+        ({"augment": {"shifts": 2, "scale": "big"}}, TypeError, "scale"),
         ({"reservoirs": [{**RANDOM, "rule": "conway"}]}, ValueError, "unknown rule 'conway'"),
         ({"reservoirs": [{**RANDOM, "wdith": 8}]}, ValueError, r"unknown \['wdith'\]"),
         ({"reservoirs": [{**RANDOM, "steps": 1}]}, ValueError, "of 1 steps"),
@@ -323,7 +325,7 @@ def test_an_experiment_runs_its_banks_on_the_images_they_ask_for(
         found = experiments.run(name, config)["metrics"]
     grey = name == "cifar10"
     asked_of = [(500, 3, grey), (300, 3, grey), (500, 3, grey)]
-    assert asked == (asked_of if name != "cifar10" else [*asked_of, (500, 3, False)])
+    assert asked == (asked_of if name != "cifar10" else [(500, 3, False), *asked_of])
     models = ["raw_ridge", "fewer", "more", "more_zero_steps"]
     models[1:1] = ["raw_rgb_ridge"] if name == "cifar10" else []
     assert [row["model"] for row in found["rows"]] == models

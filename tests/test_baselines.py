@@ -284,6 +284,8 @@ def test_a_bank_is_compared_with_its_baselines(digits):
         ("fourier", {"seeds": []}, ValueError, "seeds that differ"),
         ("fourier", {"augment": {"turn": 3}}, ValueError, r"unknown \['turn'\]"),
         ("fourier", {"augment": {"flip": 3}}, TypeError, "flip"),
+        ("fourier", {"augment": {"degrees": 10}}, ValueError, "add shifts"),
+        ("fourier", {"augment": {"shifts": 2, "scale": "big"}}, TypeError, "scale"),
         (
             "scattering",
             {**SCATTERING, "seeds": [0, 1]},

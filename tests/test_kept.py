@@ -82,6 +82,10 @@ def test_a_run_that_was_cut_short_goes_on(times, digits, monkeypatch):
     rows, errors = run()
     assert len(times) == 5 and len(rows) == 5
     assert run() == (rows, errors) and len(times) == 5
+    made["small"] |= {"shown": ["table"], "against": ["fourier_20"]}
+    assert run() == (rows, errors) and len(times) == 5  # what is said of a bank doesn't train it
+    made["small"]["augment"] = {"flip": True}
+    assert run()[0] != rows and len(times) == 9
 
 
 def test_the_command_names_the_folder(tmp_path, monkeypatch):

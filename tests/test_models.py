@@ -3,9 +3,11 @@
 import math
 import pickle
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
@@ -247,8 +249,9 @@ def test_labels_of_another_kind_are_wrong():
         model.score(X, LABELS[:-1])
 
 
-def test_copies_in_chunks_are_the_same_as_fit_with_one_alpha():
-    options = {"readout": RidgeReadout(5.0), "augment": {"flip": True}}
+@pytest.mark.parametrize("augment", [{"flip": True}, {"shifts": 2, "degrees": 9, "scale": 0.1}])
+def test_copies_in_chunks_are_the_same_as_fit_with_one_alpha(augment):
+    options = {"readout": RidgeReadout(5.0), "augment": augment}
     parts = classifier(**options)
     for rows in (slice(0, 90), slice(90, 150)):
         parts.partial_fit(X[rows], LABELS[rows])
@@ -264,13 +267,13 @@ def test_copies_in_chunks_are_the_same_as_fit_with_one_alpha():
 def test_copies_are_moved_by_known_offsets_and_mirrored(dtype, depth):
     images = RNG.integers(1, 255, (9, 6, 6, depth)).astype(dtype)
     copies = Copies(shifts=3, max_shift=2, flip=True, seed=5)
-    offsets = copies.offsets(9, first=0)
-    found = list(copies.of(images.reshape(9, -1), offsets))
+    motions = copies.motions(9, first=0)
+    found = list(copies.of(images.reshape(9, -1), motions))
     assert len(found) == copies.count - 1 == 7
     expected = [images[:, :, ::-1]]
     for k in range(3):
         moved = np.zeros_like(images)
-        for i, (dy, dx) in enumerate(offsets[k]):
+        for i, (dy, dx) in enumerate(motions[k, :, :2].astype(int)):
             for y in range(6):
                 for x in range(6):
                     if 0 <= y - dy < 6 and 0 <= x - dx < 6:
@@ -280,30 +283,130 @@ def test_copies_are_moved_by_known_offsets_and_mirrored(dtype, depth):
         assert one.dtype == dtype and np.array_equal(one, other.reshape(9, -1))
 
 
-def test_offsets_are_of_an_images_number_alone():
-    copies = Copies(shifts=3, seed=5)
-    whole = copies.offsets(40, first=0)
-    assert np.array_equal(whole[:, 25:], copies.offsets(15, first=25))
-    assert not np.array_equal(whole[0], whole[1])
-    assert not np.array_equal(whole, Copies(shifts=3, seed=6).offsets(40, first=0))
+@pytest.mark.parametrize("more", [{}, {"degrees": 30}, {"scale": 0.2, "degrees": 5.5}])
+def test_motions_are_of_an_images_number_alone(more):
+    copies = Copies(shifts=3, seed=5, **more)
+    whole = copies.motions(40, first=0)
+    assert np.array_equal(whole[:, 25:], copies.motions(15, first=25))
+    used = np.array([True, True, "degrees" in more, "scale" in more, "scale" in more])
+    for other in (whole[0], Copies(shifts=3, seed=6, **more).motions(40, first=0)[1]):
+        assert np.array_equal((whole[1] != other).any(axis=0), used)
 
 
 def test_offsets_are_every_one_but_none_and_the_same_each_time():
     copies = Copies(shifts=2, max_shift=1, seed=1)
-    offsets = copies.offsets(2000, first=0)
-    counts = Counter(map(tuple, offsets.reshape(-1, 2)))
+    offsets = copies.motions(2000, first=0)[:, :, :2]
+    counts = Counter(map(tuple, offsets.reshape(-1, 2).astype(int)))
     assert len(counts) == 8 and (0, 0) not in counts and min(counts.values()) > 400
-    assert np.array_equal(offsets, copies.offsets(2000, first=0))
-    for other in (Copies(2, 1, seed=2).offsets(2000, 0), copies.offsets(2000, 7), offsets[::-1]):
-        assert not np.array_equal(offsets, other)
+    for more in ({}, {"degrees": 30, "scale": 0.2}):
+        same = replace(copies, **more).motions(2000, first=0)
+        assert np.array_equal(offsets, same[:, :, :2])
+        assert same[:, :, 2:].any() == bool(more)
+    for other in (Copies(2, 1, seed=2).motions(2000, 0), copies.motions(2000, 7), offsets[::-1]):
+        assert not np.array_equal(offsets, other[:, :, :2])
+    recorded = [[-1, 1], [-1, -1], [0, -1], [1, 1], [1, -1], [-1, 0], [0, 1]]
+    assert np.array_equal(offsets[0, :7], recorded)  # else published numbers would change
+
+
+def test_angles_and_stretches_are_uniform_and_independent():
+    motions = Copies(shifts=4, max_shift=0, degrees=30, scale=0.2).motions(5000, 0)
+    assert motions.dtype == np.float32 and not motions[..., :2].any()
+    drawn = motions[..., 2:] / [np.radians(30), 0.2, 0.2]
+    columns = np.moveaxis(drawn, 1, 2).reshape(12, 5000)
+    for column in columns:
+        assert np.abs(np.histogram(column, 5, (-1, 1))[0] - 1000).max() < 150
+    assert np.abs(np.corrcoef(columns) - np.eye(12)).max() < 0.07
+
+
+def resampled_by_scipy(image, motion):
+    """One channel, stretched, turned and moved."""
+    *offset, angle, down, right = motion.astype(float)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    undone = np.linalg.inv(turn @ np.diag(np.exp([down, right])))
+    middle = (np.array(image.shape) - 1) / 2
+    start = middle - undone @ (middle + offset)
+    return affine_transform(image.astype(float), undone, start, order=1, mode="grid-constant")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "tolerance"),
+    [
+        ((7, 7), np.float32, 1e-4),
+        ((7, 10), np.float64, 1e-9),
+        ((8, 8, 3), np.uint8, 0.5 + 1e-6),
+        ((5, 9, 3), np.float32, 1e-4),
+        ((1, 6), np.float32, 1e-4),
+    ],
+)
+def test_copies_are_stretched_turned_and_moved_as_scipy_does_it(shape, dtype, tolerance):
+    copies = Copies(shifts=2, max_shift=3, degrees=170, scale=0.9, flip=True, seed=2)
+    images = RNG.integers(0, 256, (30, *shape)).astype(dtype)
+    motions = copies.motions(30, first=4)
+    mirrored, *found = copies.of(images, motions)
+    assert np.array_equal(mirrored, images[:, :, ::-1])
+    for k in range(2):
+        moved, mirrored = found[2 * k : 2 * k + 2]
+        assert moved.dtype == dtype and np.array_equal(mirrored, moved[:, :, ::-1])
+        channels = images.reshape(30, *shape[:2], -1)
+        expected = [
+            np.stack([resampled_by_scipy(one, motion) for one in np.moveaxis(image, 2, 0)], axis=2)
+            for image, motion in zip(channels, motions[k], strict=True)
+        ]
+        assert np.abs(moved - np.reshape(expected, images.shape)).max() <= tolerance
+
+
+def test_a_copy_is_turned_counter_clockwise_and_stretched_by_exact_factors():
+    images = RNG.random((4, 9, 9), dtype=np.float32)
+    motions = np.zeros((1, 4, 5), np.float32)
+    motions[0, :, 2] = np.radians([90, -90, 180, 1e-6])
+    turned = next(Copies(shifts=1, degrees=1).of(images, motions))
+    for one, image, quarters in zip(turned, images, (1, -1, 2, 0), strict=True):
+        assert np.allclose(one, np.rot90(image, quarters), atol=1e-5)
+    motions[0, :, 2:] = 0, np.log(2), np.log(1 / 2)
+    stretched = next(Copies(shifts=1, scale=0.9).of(images, motions))
+    assert np.allclose(stretched[:, ::2, 2:7], images[:, 2:7, ::2], atol=1e-6)
+    assert not stretched[:, :, [0, 1, 7, 8]].any()
+
+
+def test_a_turned_copy_has_the_mass_of_its_image_and_a_stretched_one_its_factors():
+    y, x = np.mgrid[:28, :28] - 13.5
+    image = np.exp(-(y**2 + x**2 / 2) / 20).astype(np.float32)
+    images = np.repeat(image[None], 50, axis=0)
+    for more in ({"degrees": 10}, {"degrees": 45, "scale": 0.1}):
+        copies = Copies(shifts=3, max_shift=2, **more)
+        motions = copies.motions(50, 0)
+        for copy, motion in zip(copies.of(images, motions), motions, strict=True):
+            mass = copy.sum(axis=(1, 2)) / image.sum()
+            assert np.allclose(mass, np.exp(motion[:, 3:].sum(axis=1)), rtol=0.01)
+            assert copy.min() >= 0 and copy.max() <= 1
+
+
+def test_copies_are_the_same_bits_in_whichever_chunks_they_are_made():
+    copies = Copies(shifts=2, max_shift=1, degrees=20, scale=0.1, flip=True)
+    motions = copies.motions(len(X), 0)
+    whole = list(copies.of(X, motions))
+    parts = [
+        list(copies.of(X[start : start + 7], motions[:, start : start + 7]))
+        for start in range(0, len(X), 7)
+    ]
+    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
+        assert np.array_equal(one, np.concatenate(several))
+
+
+def test_constant_bytes_stay_what_they_are_inside():
+    images = np.full((40, 12, 12), 255, np.uint8)
+    copies = Copies(shifts=1, max_shift=1, degrees=20, scale=0.1)
+    moved = next(copies.of(images, copies.motions(40, 0)))
+    assert (moved[:, 5:7, 5:7] == 255).all() and (moved < 255).any()
 
 
 @pytest.mark.parametrize("size", [None, 11])
 @pytest.mark.parametrize("alpha", [4.0, [0.4, 40.0]])
-def test_a_model_with_copies_is_fitted_on_all_of_them(size, alpha, mapped):
-    augment = {"shifts": 2, "max_shift": 1, "flip": True, "seed": 3}
+@pytest.mark.parametrize("more", [{}, {"degrees": 15, "scale": 0.1}])
+def test_a_model_with_copies_is_fitted_on_all_of_them(size, alpha, more, mapped):
+    augment = {"shifts": 2, "max_shift": 1, "flip": True, "seed": 3, **more}
     copies = Copies(**augment)
-    every = np.concatenate([X, *copies.of(X, copies.offsets(len(X), 0))])
+    every = np.concatenate([X, *copies.of(X, copies.motions(len(X), 0))])
     features = Reservoir(CONFIG, backend="cpu").transform(every)
     model = classifier(readout=RidgeReadout(alpha), augment=augment, batch_size=size)
     model.fit(X, LABELS, sample_weight=np.linspace(1, 2, 150))
@@ -318,12 +421,12 @@ def test_a_model_with_copies_is_fitted_on_all_of_them(size, alpha, mapped):
 @pytest.mark.parametrize("size", [None, 11])
 def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
     """The alpha is that chosen by hand, and each role comes when `fit_chunks` can take it."""
-    augment = {"shifts": 3, "max_shift": 2, "flip": False, "seed": 3}
+    augment = {"shifts": 3, "max_shift": 2, "degrees": 5, "flip": False, "seed": 3}
     copies = Copies(**augment)
     noisy = np.where(RNG.random(150) < 0.4, RNG.integers(0, 3, 150), LABELS)
     held = stream.held_out(150)
     assert 20 <= held.sum() <= 30
-    sets = [X, *copies.of(X, copies.offsets(150, 0))]
+    sets = [X, *copies.of(X, copies.motions(150, 0))]
     F = [Reservoir(CONFIG, backend="cpu").transform(one) for one in sets]
     alphas = [1e-3, 1.0, 30.0, 1000.0, 1e5]
     train = np.concatenate([one[~held] for one in F]).astype(np.float64)
@@ -352,6 +455,25 @@ def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
         ({"shifts": 1, "max_shift": 0}, ValueError, "at least 1"),
         ({"flip": "yes"}, TypeError, "flip"),
         ({"seed": None}, ValueError, "seed"),
+        ({"shifts": 1, "degrees": "10"}, TypeError, "degrees must be a number, got '10'"),
+        ({"shifts": 1, "degrees": True}, TypeError, "degrees"),
+        ({"shifts": 1, "degrees": None}, TypeError, "degrees"),
+        ({"shifts": 1, "degrees": (-10, 10)}, TypeError, "degrees"),
+        ({"shifts": 1, "degrees": -1}, ValueError, "degrees must be from 0 to below 180, got -1"),
+        ({"shifts": 1, "degrees": 180}, ValueError, "below 180"),
+        ({"shifts": 1, "degrees": math.nan}, ValueError, "degrees"),
+        ({"shifts": 1, "scale": [0.9, 1.1]}, TypeError, "scale must be a number"),
+        ({"shifts": 1, "scale": np.True_}, TypeError, "scale"),
+        ({"shifts": 1, "scale": -0.1}, ValueError, "scale must be from 0 to below 1, got -0.1"),
+        ({"shifts": 1, "scale": 1.0}, ValueError, "scale"),
+        ({"shifts": 1, "scale": math.inf}, ValueError, "scale"),
+        ({"degrees": 10}, ValueError, "add shifts"),
+        ({"flip": True, "scale": 0.1}, ValueError, "add shifts"),
+        (
+            {"shifts": 1, "max_shift": 0, "scale": 0.1, "average": True},
+            ValueError,
+            "add flip or shifts",
+        ),
         ({"flip": True, "average": 1}, TypeError, "average"),
         ({"average": True}, ValueError, "add flip or shifts"),
     ],
@@ -392,6 +514,16 @@ def test_views_of_shifted_copies_are_all_that_an_image_is_when_moved():
     }
     assert np.array_equal(views[0], images)
     assert len(views) == 18 and {view.tobytes() for view in views} == expected
+
+
+def test_no_view_is_turned_or_stretched():
+    options = {"shifts": 3, "max_shift": 1, "average": True}
+    plain, turned = (
+        list(Copies(**options, **more).views(X[:5])) for more in ({}, {"degrees": 20, "scale": 0.1})
+    )
+    assert len(plain) == 9 and np.array_equal(plain, turned)
+    still = Copies(shifts=2, max_shift=0, degrees=20, flip=True, average=True)
+    assert len(list(still.views(X[:5]))) == 2
 
 
 def test_a_mean_decision_needs_a_readout_that_has_one():

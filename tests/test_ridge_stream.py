@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import fake_cupy
 import numpy as np
 import pytest
 from fake_cupy import installed
@@ -11,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import RidgeReadout
-from pixelflow.readouts import factor, feed, holdout, loo, path, ridge, sums
+from pixelflow.readouts import blocks, feed, holdout, loo, path, precision, ridge, sums, symmetric
 
 RNG = np.random.default_rng(3)
 N, D = 300, 12
@@ -19,18 +20,21 @@ X = RNG.normal(size=(N, D)) * RNG.uniform(0.1, 10, D) + RNG.normal(size=D) * 20
 VALUES = X @ RNG.normal(size=(D, 2)) + RNG.normal(size=(N, 2))
 LABELS = np.digitize(VALUES[:, 0], np.quantile(VALUES[:, 0], [0.2, 0.6]))
 WEIGHTS = RNG.uniform(0.2, 3, N)
+GPUS = {"desktop": (64, 0.45), "computing": (2, 0.45), "short of memory": (2, 0.0)}
 
 
 @pytest.fixture
 def small_steps(monkeypatch):
     """What is for large systems, on small ones."""
     for module, name, value in (
-        (factor, "TILE", 5),
+        (symmetric, "TILE", 5),
+        (blocks.HostBlocks, "size", 5),
+        (blocks.DeviceBlocks, "size", 5),
         (path, "EIGEN", 0),
         (loo, "EIGEN", 0),
         (ridge, "EIGEN", 0),
         (sums, "ROWS", 64),
-        (sums, "DOUBLE_PRODUCTS", 0),
+        (precision, "PRODUCTS", 0),
         (feed, "SLICE", 50),
     ):
         monkeypatch.setattr(module, name, value)
@@ -320,6 +324,33 @@ def test_a_penalty_below_rounding_is_left_out_of_several(small_steps, monkeypatc
     assert readout.alpha_ == 1e3
 
 
+def test_penalties_below_one_that_is_lost_are_not_tried(small_steps, monkeypatch):
+    tried = []
+    factorize = path.factorize
+    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    monkeypatch.setattr(path, "factorize", lambda matrix: tried.append(0) or factorize(matrix))
+    features = np.concatenate([X, X], axis=1)
+    with pytest.warns(RuntimeWarning, match="is left out") as told:
+        readout = RidgeReadout([1e-30, 1e-40, 1e3, 1e-50]).fit(features, VALUES)
+    assert readout.alpha_ == 1e3 and len(told) == 3
+    assert len(tried) == 3  # the largest, the first that is lost, and the largest on all samples
+
+
+def test_constant_features_have_no_weight_whatever_the_penalty(small_steps, monkeypatch):
+    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    features = np.full((N, 6), 3.0)
+    with pytest.warns(RuntimeWarning, match="is used instead"):
+        readout = RidgeReadout(0.0).fit(features, VALUES)
+    assert not readout.coef_.any() and np.allclose(readout.intercept_, VALUES.mean(axis=0))
+
+
+def test_a_penalty_beyond_float32_is_one(small_steps):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        readout = RidgeReadout(1e39).fit(X.astype(np.float32), VALUES)
+    assert np.allclose(readout.coef_, 0, atol=1e-30) and readout.alpha_ == 1e39
+
+
 def test_float32_factors_decide_as_float64_ones_do(small_steps):
     features = np.tanh(X @ RNG.normal(size=(D, 60)) / 20).astype(np.float32)
     alphas = [1e-4, 1e-2, 1.0, 100.0]
@@ -354,9 +385,14 @@ def test_a_readout_is_restored_from_its_fitted_attributes():
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("y", [LABELS, VALUES], ids=["labels", "values"])
-def test_features_on_a_device_are_fitted_there(y, standardize, small_steps, monkeypatch):
+@pytest.mark.parametrize("gpu", GPUS)
+def test_features_on_a_device_are_fitted_there(gpu, y, standardize, small_steps, monkeypatch):
     """By the same lines: the stand-in refuses what mixes device and host."""
     cupy = installed(monkeypatch)
+    ratio, part = GPUS[gpu]
+    attributes = {"SingleToDoublePrecisionPerfRatio": ratio}
+    monkeypatch.setattr(fake_cupy.Device, "attributes", attributes)
+    monkeypatch.setattr(precision, "SUMS_PART", part)
     device = cupy.asarray(X.astype(np.float32))
     for selection in ("holdout", "loo"):
         options = {"alpha": [0.1, 1.0, 100.0], "selection": selection, "standardize": standardize}

@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from pixelflow import ReservoirClassifier
+from pixelflow import ReservoirClassifier, RidgeReadout
 from pixelflow.core import ReservoirConfig
 from pixelflow.experiments import _gpus
 from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
+from pixelflow.readouts.arrays import namespace
+from pixelflow.readouts.path import EIGEN
 
 KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
 KEYS += ("shown",)
@@ -146,12 +148,11 @@ class Trainer:
     ) -> tuple[Scored, dict[str, Any]]:
         """One bank of one seed, and what it gets wrong."""
         self._see(bank["images"], bank["n_train"])
-        return kept(self._fit, (bank, label, seed, configs), self._digest)
+        job = (configs, bank["tier"], bank["augment"], self.dataset, label, seed)
+        return kept(self._fit, job, self._digest)
 
-    def _fit(
-        self, bank: Mapping[str, Any], label: str, seed: int, configs: Sequence[ReservoirConfig]
-    ) -> tuple[Scored, dict[str, Any]]:
-        one, predicted = fit(self._split, configs, bank, self.dataset, label, seed)
+    def _fit(self, *job: Any) -> tuple[Scored, dict[str, Any]]:
+        one, predicted = fit(self._split, *job)
         one.row["load_s"] = self._load_s
         return one, _errors(self._split.y_test, predicted)
 
@@ -166,23 +167,40 @@ class Trainer:
 def fit(
     split: Split,
     configs: Sequence[ReservoirConfig],
-    bank: Mapping[str, Any],
+    tier: str,
+    augment: Mapping[str, Any] | None,
     dataset: str,
     label: str,
     seed: int,
 ) -> tuple[Scored, np.ndarray]:
     """One bank, trained and used once on the test images; what it said of them."""
-    model = ReservoirClassifier(list(configs), augment=bank["augment"])
-    few = split.X_train[:WARM]
-    model.fit(few, np.arange(WARM) % 2).predict(few)  # compiles, which is not what is timed
+    warm(configs, augment, split.X_train[:WARM])
+    model = ReservoirClassifier(list(configs), augment=augment)
     fields = {
         "dataset": dataset,
         "model": label,
-        "tier": bank["tier"],
+        "tier": tier,
         "steps": max(config.steps for config in configs),
         "seed": seed,
     }
     return trained(model, split, fields)
+
+
+def warm(
+    configs: Sequence[ReservoirConfig], augment: Mapping[str, Any] | None, few: np.ndarray
+) -> None:
+    """Compile a bank's code on a few images, and start libraries: what is not to be timed."""
+    readout = RidgeReadout(1.0, "classification", standardize=True)  # by the dual equations
+    model = ReservoirClassifier(list(configs), readout, augment=augment)
+    model.fit(few, np.arange(len(few)) % 2).predict(few)
+    start(namespace(next(model.reservoirs_[0].iter_features(few, len(few)))))
+
+
+@cache
+def start(xp: Any) -> None:
+    """Start the libraries that a ridge needs on arrays of this module."""
+    X = np.random.default_rng(0).normal(size=(2 * EIGEN, EIGEN + 1)).astype(np.float32)
+    RidgeReadout([1.0, 2.0], standardize=True).fit(xp.asarray(X), np.arange(len(X)) % 2)
 
 
 def trained(model: Any, split: Split, fields: Mapping[str, Any]) -> tuple[Scored, np.ndarray]:

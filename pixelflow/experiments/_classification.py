@@ -20,6 +20,7 @@ from pixelflow.experiments import _banks as banks
 from pixelflow.experiments import _baselines as baselines
 from pixelflow.experiments._companions import Transform, non_affine, transform_of
 from pixelflow.experiments._features import fourier
+from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
@@ -196,7 +197,13 @@ def fit(
 
 def raw(config: Mapping[str, Any], dataset: str, model: str, split: Sequence[Any]) -> Scored:
     """The readout on pixels alone."""
-    return fit(Split(*split), _ridge(config), dataset, model, seed=config["seed"])
+    split = Split(*split)
+    job = (config["alphas"], dataset, model, config["seed"])
+    return kept(partial(_raw, split), job, digest(split))
+
+
+def _raw(split: Split, alphas: Sequence[float], dataset: str, model: str, seed: int) -> Scored:
+    return fit(split, _ridge({"alphas": alphas}), dataset, model, seed=seed)
 
 
 def _ridge(config: Mapping[str, Any]) -> RidgeReadout:

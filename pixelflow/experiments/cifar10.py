@@ -32,8 +32,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     classification.check(config, IMAGES)
     load = partial(split, config)
-    metrics = classification.run(config, "cifar10", load("grey", config["subset"]), load)
     colour = classification.raw(config, "cifar10", "raw_rgb_ridge", load("rgb", config["subset"]))
+    metrics = classification.run(config, "cifar10", load("grey", config["subset"]), load)
     metrics["rows"].insert(1, colour.row)
     metrics["summary"] |= summary({"raw_rgb_ridge": [colour]})
     return metrics

@@ -1,7 +1,8 @@
-"""Label-preserving copies of training images: shifted and mirrored, a chunk at a time."""
+"""Label-preserving copies of training images: moved, turned, mirrored, a chunk at a time."""
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,20 +21,30 @@ class Copies:
     Attributes
     ----------
     shifts : int
-        How many copies, each moved by an offset of its own, never zero; what enters is 0.
+        How many copies, each moved by an offset of its own; what enters is 0.
     max_shift : int
-        The most pixels by which a copy moves in either direction.
+        The most pixels by which a copy moves in either direction. Where it is 0, which needs
+        `degrees` or `scale`, copies stay where they are; else no offset is zero.
+    degrees : float
+        Each such copy is turned about its centre, too, by an angle uniform in +-`degrees`.
+    scale : float
+        And stretched about it, rows and columns each by a factor exp(u) of their own, u uniform
+        in +-`scale`.
     flip : bool
         Whether the image and each shifted copy of it are there mirrored left to right too.
     seed : int
-        What the offsets are drawn from, together with the image's number in the training set.
+        What offsets, angles and factors are drawn from, together with the image's number in the
+        training set.
     average : bool
         Whether what is decided of an image is the mean over its views: it and its mirror image,
-        and each of them moved by every offset up to `max_shift`, where there are such copies.
+        and each of them moved by every offset up to `max_shift`, where there are such copies;
+        none is turned or stretched.
     """
 
     shifts: int = 0
     max_shift: int = 2
+    degrees: float = 0.0
+    scale: float = 0.0
     flip: bool = False
     seed: int = 0
     average: bool = False
@@ -50,39 +61,62 @@ class Copies:
         if unknown:
             raise ValueError(f"augment has unknown {unknown}; known are {known}")
         copies = cls(**augment)
-        for name in ("shifts", "max_shift", "seed"):
-            if not is_count(getattr(copies, name)):
-                value = getattr(copies, name)
-                raise ValueError(f"augment's {name} must be an integer from 0, got {value!r}")
-        if copies.shifts and not copies.max_shift:
-            raise ValueError("augment's max_shift must be at least 1 where there are shifts")
-        for name in ("flip", "average"):
-            if not isinstance(getattr(copies, name), bool | np.bool_):
-                value = getattr(copies, name)
-                raise TypeError(f"augment's {name} must be True or False, got {value!r}")
-        if copies.average and copies.count == 1:
-            raise ValueError("augment's average is over what copies look like: add flip or shifts")
+        copies._check_types()
+        copies._check_together()
         return copies
+
+    def _check_types(self) -> None:
+        for name in ("shifts", "max_shift", "seed"):
+            value = getattr(self, name)
+            if not is_count(value):
+                raise ValueError(f"augment's {name} must be an integer from 0, got {value!r}")
+        for name, end in (("degrees", 180), ("scale", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise TypeError(f"augment's {name} must be a number, got {value!r}")
+            if not 0 <= float(value) < end:
+                raise ValueError(f"augment's {name} must be from 0 to below {end}, got {value!r}")
+        for name in ("flip", "average"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"augment's {name} must be True or False, got {value!r}")
+
+    def _check_together(self) -> None:
+        affine = self.degrees > 0 or self.scale > 0
+        if affine and not self.shifts:
+            raise ValueError("augment's degrees and scale are of shifted copies: add shifts")
+        if self.shifts and not self.max_shift and not affine:
+            raise ValueError(
+                "augment's max_shift must be at least 1 where there are shifts "
+                "that neither degrees nor scale changes"
+            )
+        if self.average and not self.flip and not (self.shifts and self.max_shift):
+            raise ValueError(
+                "augment's average is over what copies look like: add flip or shifts "
+                "(with a max_shift)"
+            )
 
     @property
     def count(self) -> int:
         """How many images one image becomes, itself among them."""
         return (1 + self.shifts) * (1 + bool(self.flip))
 
-    def offsets(self, n: int, first: int) -> np.ndarray:
-        """Rows and columns (shifts, n, 2) by which copies of n images move.
+    def motions(self, n: int, first: int) -> np.ndarray:
+        """How copies of n images move: float32 (shifts, n, 5), from these images' numbers alone.
 
-        The images are those from number `first` on of all that are trained on.
+        The images are those from number `first` on of all that are trained on. The five are pixels
+        down and to the right; the angle, in radians, by which a copy is turned counter-clockwise;
+        and the logarithms of the factors by which it is stretched down and to the right. A copy is
+        stretched first, then turned, then moved.
         """
-        side = 2 * self.max_shift + 1
-        centre = side * side // 2
-        found = np.empty((self.shifts, n, 2), np.int16)
-        numbers = np.arange(first, first + n, dtype=np.uint64)
+        found = np.empty((self.shifts, n, 5), np.float32)
+        numbers = np.arange(first, first + n, dtype=np.uint64)[:, None]
+        most = [np.radians(float(self.degrees)), float(self.scale), float(self.scale)]
         for k in range(self.shifts):
-            salt = np.random.SeedSequence([int(self.seed), k]).generate_state(1, np.uint64)
-            cells = (hashed(numbers ^ salt) % np.uint64(side * side - 1)).astype(np.int64)
-            cells += cells >= centre
-            found[k] = np.stack(np.divmod(cells, side), axis=1) - self.max_shift
+            salts = np.random.SeedSequence([int(self.seed), k]).generate_state(4, np.uint64)
+            drawn = hashed(numbers ^ salts)
+            found[k, :, :2] = _offsets(drawn[:, 0], self.max_shift)
+            found[k, :, 2:] = most * _signed(drawn[:, 1:])
         return found
 
     def views(self, X: np.ndarray) -> Iterator[np.ndarray]:
@@ -92,19 +126,43 @@ class Copies:
             return
         side = 2 * self.max_shift + 1 if self.shifts else 1
         offsets = np.stack(np.divmod(np.arange(side * side), side), axis=1) - side // 2
-        moves = offsets[offsets.any(axis=1)].astype(np.int16)
-        every = np.broadcast_to(moves[:, None], (len(moves), len(X), 2))
-        yield from replace(self, shifts=len(moves)).of(X, every)
+        motions = np.pad(offsets[offsets.any(axis=1)], ((0, 0), (0, 3))).astype(np.float32)
+        every = np.broadcast_to(motions[:, None], (len(motions), len(X), 5))
+        yield from replace(self, shifts=len(motions)).of(X, every)
 
-    def of(self, X: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
+    def of(self, X: np.ndarray, motions: np.ndarray) -> Iterator[np.ndarray]:
         """Every copy of inputs in turn, each of the shape and type of `X`; not `X` itself."""
         images = X.reshape(len(X), *image_shape(X.shape[1:]))
         for k in range(1 + self.shifts):
-            moved = shifted(images, offsets[k - 1], self.max_shift) if k else images
+            moved = _moved(images, motions[k - 1], self.max_shift) if k else images
             if k:
                 yield moved.reshape(X.shape)
             if self.flip:
                 yield np.ascontiguousarray(moved[:, :, ::-1]).reshape(X.shape)
+
+
+def _offsets(drawn: np.ndarray, most: int) -> np.ndarray:
+    """Rows and columns (n, 2) to move by, of random uint64; never (0, 0), unless `most` is 0."""
+    if not most:
+        return np.zeros((len(drawn), 2), np.int64)
+    side = 2 * most + 1
+    cells = (drawn % np.uint64(side * side - 1)).astype(np.int64)
+    cells += cells >= side * side // 2
+    return np.stack(np.divmod(cells, side), axis=1) - most
+
+
+def _signed(drawn: np.ndarray) -> np.ndarray:
+    """Numbers uniform from -1 to below 1 of random uint64."""
+    return (drawn >> np.uint64(11)) * 2.0**-52 - 1
+
+
+def _moved(images: np.ndarray, motions: np.ndarray, most: int) -> np.ndarray:
+    """Images (n, H, W, C), each by its own of the motions (n, 5); zeros enter."""
+    if not motions[:, 2:].any():
+        return shifted(images, motions[:, :2].astype(np.int64), most)
+    from pixelflow.models.affine import resampled  # which takes a second to import Numba
+
+    return resampled(images, motions)
 
 
 def shifted(images: np.ndarray, offsets: np.ndarray, most: int) -> np.ndarray:

@@ -50,12 +50,15 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         Label-preserving copies of the training images, made a batch at a time:
         ``{"shifts": 4, "max_shift": 2, "flip": True, "seed": 0}`` adds 4 copies, each moved by up
         to 2 pixels in both directions (zeros enter), and then the mirror image of each of the 5;
-        these are 10 images for one. While alpha is chosen, no copy of an image that is held out
-        is trained on or scored. What is not named is 0, 2, False and 0. With
+        these are 10 images for one. With ``"degrees": 10`` each of the 4 is turned about its centre
+        as well, by up to 10 degrees either way, and with ``"scale": 0.1`` its height and its width
+        are stretched by factors of their own, exp(-0.1) to exp(0.1); it is resampled bilinearly
+        then, and `max_shift` may be 0. While alpha is chosen, no copy of an image that is held out
+        is trained on or scored. What is not named is 0 or False, and `max_shift` 2. With
         ``"average": True`` as well, the readout's values for an image are their mean over it, its
         mirror image if these are trained on and, if shifted copies are, all that it is when moved
-        by up to `max_shift` (test-time augmentation): 50 views at most here, each of which takes a
-        prediction's time.
+        by up to `max_shift`, neither turned nor stretched (test-time augmentation): 50 views at
+        most here, each of which takes a prediction's time.
 
     Attributes
     ----------

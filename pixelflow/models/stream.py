@@ -108,7 +108,7 @@ class Training:
     told: Callable[[int], Any] = lambda n: None
 
     def __post_init__(self) -> None:
-        self.offsets = self.copies.offsets(len(self.X), self.first)
+        self.motions = self.copies.motions(len(self.X), self.first)
 
     @property
     def n_samples(self) -> int:
@@ -147,7 +147,7 @@ class Training:
         """Chunks of the copies of images with these numbers."""
         if len(numbers):
             roles = None if self.held is None else np.full(len(numbers), role)
-            for X in self.copies.of(self.X[numbers], self.offsets[:, numbers]):
+            for X in self.copies.of(self.X[numbers], self.motions[:, numbers]):
                 yield from self._chunks(X, numbers, roles)
 
     def _chunks(self, X: np.ndarray, rows: Any, roles: np.ndarray | None) -> Iterator[Chunk]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.factor import forward
 from pixelflow.readouts.normal import Kernel, Normal
-from pixelflow.readouts.path import decomposed, penalized, ridge_path
+from pixelflow.readouts.path import Factors, decomposed
 from pixelflow.readouts.sums import Rows
+from pixelflow.readouts.symmetric import forward
 
 EIGEN = 4096  # equations up to which one pass over the samples serves all penalties
 ONE = 1e-12  # what is left of a sample that no other one says anything about
@@ -33,23 +33,23 @@ def leave_one_out(
     """
     if system.size <= EIGEN:
         return _best(alphas, _by_eigenvectors(system, alphas, rows, combine))
-    errors = []
+    errors, factors = [], Factors(system, np.float64)
     for alpha in alphas:
-        kept, solution = next(ridge_path(system, [alpha]))
-        factor = system.xp.empty((system.size, system.size), np.float64)
-        if kept != alpha or not penalized(system, alpha, factor):
+        solution = factors.solution(alpha)
+        if solution is None:
             raise ValueError(
                 f"alpha = {alpha:g} is too small for leave-one-out: rounding is larger"
             )
-        hats = partial(_by_factor, system.xp, factor)
+        hats = partial(_by_factor, factors.matrix)
         errors += _errors(system, [solution], hats, rows(), combine)
-        del factor, hats  # before the next
     return _best(alphas, errors)
 
 
-def _by_factor(xp: Any, factor: Any, Z: Any) -> list[Any]:
+def _by_factor(factor: Any, Z: Any) -> list[Any]:
     """What the features Z (n, D) add to the hat matrix's diagonal, by a Cholesky factor."""
-    return [(forward(xp, factor, Z.T.copy()) ** 2).sum(axis=0)]
+    rows = Z.copy()
+    forward(factor, rows)
+    return [(rows**2).sum(axis=1)]
 
 
 def _by_eigenvectors(

@@ -1,7 +1,8 @@
 """The systems of equations that ridge regression solves, for any penalty.
 
 A system is symmetric and has a size n, a right side `rhs` (n, T), `fill` and `product` for its
-matrix without penalty, and `lift`, which makes coefficients of its solution.
+matrix without penalty, and `lift`, which makes coefficients of its solution. Its matrix is known
+to a relative `rounding`; factors are tried in `dtype` first, and in float64 if it is `double`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.readouts import precision
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.factor import product, tiles
 from pixelflow.readouts.sums import Moments, Rows, Sums, weighed
+from pixelflow.readouts.symmetric import mirror, product, tiles
 
 
 class Scaling:
@@ -71,40 +73,45 @@ class Normal:
     ) -> None:
         sums.flush()
         xp = self.xp = sums.xp
-        self.size, self.dtype, self._gram, self._extra = sums.size, sums.dtype, sums.gram, None
+        mirror(sums.gram)
+        self.size, self._gram, self._extra = sums.size, sums.gram, None
+        self.dtype = precision.of_factors(xp, sums.size, sums.feature_dtype)
+        self.rounding = float(np.finfo(sums.dtype).eps)
         moments, shift = sums.moments, sums.shift
         if held is not None:
             if shift is None:
                 shift = held.X[0].astype(sums.dtype)
-            self._extra = held.X.astype(sums.dtype) - shift
-            moments = moments.plus(xp, weighed(xp, held._replace(X=self._extra)))
+            extra = held.X.astype(sums.dtype) - shift
+            moments = moments.plus(xp, weighed(xp, held._replace(X=extra)))
+            self._extra = xp.ascontiguousarray(extra.T)  # so that tiles of it need no copies
         combine = combine[: len(moments.targets)]  # the last labels may all be held out
         self.scaling = Scaling(xp, moments, shift, combine, standardize)
         means = xp.asarray(self.scaling.targets)
         centred = moments.cross @ xp.asarray(combine)
         centred -= self.scaling.weight * self.scaling.mean[:, None] * means
         self.rhs = centred * self.scaling.scale[:, None]
-        # float32 sums are not worth a solution in float64
-        self.double = self._gram.dtype == np.float64
+        self.double = sums.gram.dtype == np.float64 and precision.double_factors_fit(xp, sums.size)
 
     def fill(self, matrix: Any) -> None:
-        """Write the lower triangle."""
+        """Write the upper triangle."""
         mean, scale, weight = self.scaling.mean, self.scaling.scale, self.scaling.weight
         for a, b in tiles(self.size):
-            tile = self._gram[a:, a:b].astype(np.float64)
+            tile = self._gram[a:b, a:].astype(np.float64)
             if self._extra is not None:
-                tile += self._extra[:, a:].T @ self._extra[:, a:b]
-            tile -= weight * mean[a:, None] * mean[a:b]
-            matrix[a:, a:b] = tile * scale[a:, None] * scale[a:b]
+                tile += self._extra[a:b] @ self._extra[a:].T
+            tile -= (weight * mean[a:b, None]) * mean[a:]
+            tile *= scale[a:b, None]
+            tile *= scale[a:]
+            matrix[a:b, a:] = tile
 
     def product(self, x: Any) -> Any:
         """The matrix times x (D, T)."""
         scaled = x * self.scaling.scale[:, None]
-        found = product(self.xp, self._gram, scaled)
+        found = product(self._gram, scaled)
         if self._extra is not None:
-            for a, b in tiles(len(self._extra)):
-                rows = self._extra[a:b].astype(np.float64)
-                found += rows.T @ (rows @ scaled)
+            seen = sum(self._extra[a:b].T @ scaled[a:b] for a, b in tiles(self.size))
+            for a, b in tiles(self.size):
+                found[a:b] += self._extra[a:b] @ seen
         mean = self.scaling.mean[:, None]
         found -= self.scaling.weight * mean * (mean.T @ scaled)
         return found * self.scaling.scale[:, None]
@@ -116,7 +123,7 @@ class Normal:
 class Kernel:
     """The dual equations (N, N) of N samples in memory, for fewer samples than features."""
 
-    double = True
+    double, rounding = True, float(np.finfo(np.float64).eps)
 
     def __init__(self, xp: Any, rows: Rows, combine: np.ndarray, standardize: bool) -> None:
         self.xp, self.size = xp, len(rows.own)

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pixelflow.readouts import precision
 from pixelflow.readouts.arrays import namespace
-from pixelflow.readouts.factor import tiles
+from pixelflow.readouts.symmetric import add_square, tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
-DOUBLE_PRODUCTS = 1024  # features up to which even float32 ones are multiplied in float64
-DOUBLE_SUMS = 24000  # features up to which products are added in float64: 4.6 GB
 
 
 class Rows(NamedTuple):
@@ -94,14 +93,14 @@ class Sums:
     """Sums over rows, of features relative to about their means.
 
     Without that shift, float32 products of features with large means would drown their
-    deviations. Of `gram` (D, D) only the lower triangle is filled.
+    deviations. They are multiplied in `dtype`; of `gram` (D, D) only the upper triangle is added
+    to.
     """
 
-    def __init__(self, xp: Any, size: int, dtype: Any) -> None:
-        double = np.dtype(dtype) == np.float64 or size <= DOUBLE_PRODUCTS
-        self.size = size
-        self.dtype = np.dtype(np.float64 if double else np.float32)  # of products
-        self.gram = xp.zeros((size, size), np.float64 if size <= DOUBLE_SUMS else np.float32)
+    def __init__(self, xp: Any, size: int, feature_dtype: Any) -> None:
+        self.size, self.feature_dtype = size, np.dtype(feature_dtype)
+        self.dtype = precision.of_products(xp, size, feature_dtype)
+        self.gram = xp.zeros((size, size), precision.of_sums(xp, size))
         none = np.zeros(0)
         zeros = xp.zeros(size)
         self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, 0.0, zeros, zeros)
@@ -141,8 +140,11 @@ class Sums:
         rows = joined(np, self._pending)._replace(X=block)
         self._pending, self._filled = [], 0
         self.moments = self.moments.plus(self.xp, weighed(self.xp, rows))
+        if self.dtype == self.gram.dtype:
+            add_square(self.gram, block)
+            return
         for start, stop in tiles(self.size):
-            self.gram[start:, start:stop] += block[:, start:].T @ block[:, start:stop]
+            self.gram[start:stop, start:] += block[:, start:stop].T @ block[:, start:]
 
 
 def _centre(xp: Any, block: Any) -> Any:

@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
@@ -183,11 +184,16 @@ def _dataset(name: str) -> Dataset:
 def _damaged(name: str, folder: Path, md5: Mapping[str, str]) -> dict[str, str]:
     """Return the files that cannot be used, each with what is wrong with it."""
     damaged = {}
-    for file, expected in tqdm(md5.items(), f"{name}: verify", unit="file", delay=1, leave=False):
-        if not (folder / file).is_file():
-            damaged[file] = f"expected md5 {expected}; there was no such file"
-        elif (came := _md5(folder / file)) != expected:
-            damaged[file] = f"expected md5 {expected}; the file there had {came} and was deleted"
+    with ThreadPoolExecutor() as pool:  # sums are made without Python's lock
+        sums = pool.map(_md5, [folder / file for file in md5])
+        told = tqdm(sums, f"{name}: verify", len(md5), unit="file", delay=1, leave=False)
+        for (file, expected), came in zip(md5.items(), told, strict=True):
+            if came is None:
+                damaged[file] = f"expected md5 {expected}; there was no such file"
+            elif came != expected:
+                damaged[file] = (
+                    f"expected md5 {expected}; the file there had {came} and was deleted"
+                )
     return damaged
 
 
@@ -249,7 +255,10 @@ def _explained(name: str, folder: Path) -> Iterator[None]:
         raise FetchError(f"{message} To go on, {remedy}.") from error
 
 
-def _md5(path: Path) -> str:
+def _md5(path: Path) -> str | None:
+    """The file's sum; None if there is none."""
+    if not path.is_file():
+        return None
     with path.open("rb") as content:
         return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -63,7 +63,7 @@ def _shared(plan: Plan) -> Layout:
     turns = -(-strips // MOST_STRIPS)
     threads = -(-strips // turns // WARP) * WARP
     cells = (height + 2 * plan.program.radius) * pitch
-    below = (bands * STRIP * apart - height) * pitch  # what strips may read beyond the last plane
+    below = (bands * STRIP * apart - height) * pitch  # what strips may read beyond a copy
     behind = max(below, plan.params.shape[1] + cells - height * width)
     return Layout(
         "shared",
@@ -71,7 +71,7 @@ def _shared(plan: Plan) -> Layout:
         apart=apart,
         tile=(height, width),
         threads=threads,
-        shared_bytes=4 * (2 * len(plan.program.held) * cells + behind),
+        shared_bytes=4 * (2 * len(plan.program.held) * cells + below + behind),
     )
 
 

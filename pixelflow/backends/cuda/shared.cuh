@@ -8,6 +8,7 @@ constexpr int BAND = R * APART;   // rows that APART strips cover
 constexpr int BANDS = (H + BAND - 1) / BAND;
 constexpr int STRIPS = BANDS * APART * W;
 constexpr bool WHOLE = BANDS * BAND == H;   // else some strips reach beyond the texture's last row
+constexpr int BELOW = (BANDS * BAND - H) * PITCH;  // what strips may read beyond a copy's last plane
 constexpr int MARGIN = SIZE - H * W;        // cells beyond the edge
 
 struct SharedCell : Exact {
@@ -114,7 +115,7 @@ fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* ou
     const Inputs in = GIVEN;
     extern __shared__ float4 shared[];
     float* now = reinterpret_cast<float*>(shared);
-    float* after = now + K * SIZE;
+    float* after = now + K * SIZE + BELOW;
     float* parameters = after + K * SIZE;
     unsigned* margin = reinterpret_cast<unsigned*>(parameters + PARAMETERS);
     const Item item(in, blockIdx.x);

@@ -1,0 +1,124 @@
+"""Arithmetic in place on blocks of a large matrix; of a symmetric one on its upper triangle.
+
+By SciPy's BLAS and LAPACK or, for arrays of CuPy, which offers such functions for whole arrays
+alone, by cuBLAS and cuSOLVER themselves. Blocks are of matrices in row-major order, in float32 or
+float64. The libraries count by columns: to them a block is transposed, and an upper triangle a
+lower one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import get_blas_funcs, get_lapack_funcs, solve_triangular
+
+from pixelflow.readouts.arrays import namespace
+
+NOT_DEFINITE = "the matrix is not positive definite"
+
+
+def blocks_of(matrix: Any) -> HostBlocks | DeviceBlocks:
+    """The arithmetic for blocks of this matrix."""
+    return HostBlocks() if namespace(matrix) is np else DeviceBlocks(matrix)
+
+
+class HostBlocks:
+    """By SciPy."""
+
+    size = 1024  # rows and columns of a block
+    strip = 2**31  # columns of a block that rows are multiplied by at once: all
+
+    def factor(self, block: np.ndarray) -> None:
+        """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
+        potrf: Any = get_lapack_funcs("potrf", (block,))
+        found, failed = potrf(block.T, lower=True, clean=False)
+        if failed or not np.isfinite(found.diagonal()).all():
+            raise np.linalg.LinAlgError(NOT_DEFINITE)
+        block[...] = found.T
+
+    def solve_left(self, block: np.ndarray, factor: np.ndarray) -> None:
+        """Make inv(U).T @ block of a block (n, m), for a factor U (n, n)."""
+        block[...] = solve_triangular(factor, block, trans=1, check_finite=False)
+
+    def solve_right(self, rows: np.ndarray, factor: np.ndarray, transposed: bool = False) -> None:
+        """Make rows @ inv(U) of rows (m, n), or rows @ inv(U).T, for a factor U (n, n)."""
+        found = solve_triangular(factor, rows.T, trans=int(not transposed), check_finite=False)
+        rows[...] = found.T
+
+    def add(self, block: np.ndarray, a: np.ndarray, b: np.ndarray, times: float = 1) -> None:
+        """Add a.T @ b of a (k, m) and b (k, n), so many times, to a block (m, n)."""
+        block += times * (a.T @ b)
+
+    def add_square(self, block: np.ndarray, a: np.ndarray, times: float = 1) -> None:
+        """Add a.T @ a of a (k, n), so many times, to the upper triangle of a block (n, n)."""
+        syrk: Any = get_blas_funcs("syrk", (block,))
+        block[...] = syrk(times, a.T, 1.0, block.T, lower=True).T
+
+
+class DeviceBlocks:
+    """By cuSOLVER and cuBLAS; each function as in `HostBlocks`."""
+
+    # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
+    size, strip = 16384, 1024  # CuPy copies a strip before it multiplies
+
+    def __init__(self, matrix: Any) -> None:
+        import cupy  # pyright: ignore[reportMissingImports]
+
+        self.xp, self.blas, self.dtype = cupy, cupy.cuda.cublas, np.dtype(matrix.dtype)
+        self.handle = cupy.cuda.device.get_cublas_handle()
+        self.lower = self.blas.CUBLAS_FILL_MODE_LOWER
+        self.one = np.array(1, self.dtype)
+
+    def factor(self, block: Any) -> None:
+        handle, where = self.xp.cuda.device.get_cusolver_handle(), (len(block), *_place(block))
+        size = self._solver("potrf_bufferSize")(handle, self.lower, *where)
+        room, failed = self.xp.empty(size, self.dtype), self.xp.empty(1, np.int32)
+        potrf = self._solver("potrf")
+        potrf(handle, self.lower, *where, room.data.ptr, size, failed.data.ptr)
+        if int(failed[0]) or not bool(self.xp.isfinite(block.diagonal()).all()):
+            raise np.linalg.LinAlgError(NOT_DEFINITE)
+
+    def solve_left(self, block: Any, factor: Any) -> None:
+        self._trsm(self.blas.CUBLAS_SIDE_RIGHT, True, block, factor)
+
+    def solve_right(self, rows: Any, factor: Any, transposed: bool = False) -> None:
+        self._trsm(self.blas.CUBLAS_SIDE_LEFT, transposed, rows, factor)
+
+    def add(self, block: Any, a: Any, b: Any, times: float = 1) -> None:
+        m, n = block.shape
+        options, times_ = (self._operation(False), self._operation(True)), self._number(times)
+        operands = *_place(b), *_place(a), self.one.ctypes.data, *_place(block)
+        self._blas("gemm")(self.handle, *options, n, m, len(a), times_.ctypes.data, *operands)
+
+    def add_square(self, block: Any, a: Any, times: float = 1) -> None:
+        options, times_ = (self.lower, self._operation(False)), self._number(times)
+        operands = *_place(a), self.one.ctypes.data, *_place(block)
+        sizes = len(block), len(a)
+        self._blas("syrk")(self.handle, *options, *sizes, times_.ctypes.data, *operands)
+
+    def _trsm(self, side: int, transposed: bool, into: Any, factor: Any) -> None:
+        options = self.lower, self._operation(transposed), self.blas.CUBLAS_DIAG_NON_UNIT
+        sizes, operands = into.shape[::-1], (*_place(factor), *_place(into))
+        self._blas("trsm")(self.handle, side, *options, *sizes, self.one.ctypes.data, *operands)
+
+    def _operation(self, transposed: bool) -> int:
+        return self.blas.CUBLAS_OP_T if transposed else self.blas.CUBLAS_OP_N
+
+    def _number(self, value: float) -> np.ndarray:
+        return np.array(value, self.dtype)
+
+    def _blas(self, name: str) -> Any:
+        return getattr(self.blas, ("s" if self.dtype == np.float32 else "d") + name)
+
+    def _solver(self, name: str) -> Any:
+        kind = "s" if self.dtype == np.float32 else "d"
+        return getattr(self.xp.cuda.cusolver, kind + name)
+
+
+def _place(block: Any) -> tuple[int, int]:
+    """Where a block begins in memory, and how many numbers its rows are apart."""
+    rows, columns = block.strides
+    if columns != block.itemsize or rows % block.itemsize:
+        raise ValueError("a block's rows must be contiguous")
+    return block.data.ptr, rows // block.itemsize

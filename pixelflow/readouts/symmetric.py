@@ -1,0 +1,105 @@
+"""Large symmetric matrices, block by block: what is summed, and Cholesky factors in place.
+
+The upper triangle is what is added to and factorised, so that the lower one can keep the matrix
+itself. Nothing larger than some blocks is made on the side, and no call sees an index beyond 32
+bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pixelflow.readouts.arrays import namespace
+from pixelflow.readouts.blocks import blocks_of
+
+TILE = 1024  # columns
+
+
+def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
+    """First and last column of each tile."""
+    tile = tile or TILE
+    return [(start, min(start + tile, size)) for start in range(0, size, tile)]
+
+
+def mirror(matrix: Any) -> None:
+    """Copy the upper triangle into the lower one."""
+    xp = namespace(matrix)
+    for a, b in tiles(len(matrix)):
+        matrix[a:b, a:b] = _both(xp.triu(matrix[a:b, a:b]), xp.triu(matrix[a:b, a:b], 1))
+        matrix[b:, a:b] = matrix[a:b, b:].T
+
+
+def restore(matrix: Any, diagonal: Any) -> None:
+    """Copy the lower triangle into the upper one, and write a diagonal."""
+    xp = namespace(matrix)
+    for a, b in tiles(len(matrix)):
+        matrix[a:b, a:b] = _both(xp.tril(matrix[a:b, a:b]), xp.tril(matrix[a:b, a:b], -1))
+        matrix[a:b, b:] = matrix[b:, a:b].T
+    matrix.reshape(-1)[:: len(matrix) + 1] = diagonal
+
+
+def _both(triangle: Any, strict: Any) -> Any:
+    return triangle + strict.T
+
+
+def add_square(matrix: Any, rows: Any) -> None:
+    """Add rows.T @ rows, of rows (n, D), to the upper triangle."""
+    on = blocks_of(matrix)
+    blocks = _blocks(matrix, on)
+    for i, block in enumerate(blocks):
+        on.add_square(matrix[block, block], rows[:, block])
+        for right in blocks[i + 1 :]:
+            on.add(matrix[block, right], rows[:, block], rows[:, right])
+
+
+def factorize(matrix: Any) -> None:
+    """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
+    on = blocks_of(matrix)
+    blocks = _blocks(matrix, on)
+    for i, block in enumerate(blocks):
+        on.factor(matrix[block, block])
+        rest = blocks[i + 1 :]
+        for right in rest:
+            on.solve_left(matrix[block, right], matrix[block, block])
+        for j, below in enumerate(rest):
+            on.add_square(matrix[below, below], matrix[block, below], -1)
+            for right in rest[j + 1 :]:
+                on.add(matrix[below, right], matrix[block, below], matrix[block, right], -1)
+
+
+def solve(factor: Any, right: Any) -> Any:
+    """The solution of the system whose Cholesky factor that is, for right sides (n, T)."""
+    on, rows = blocks_of(factor), right.T.astype(factor.dtype, order="C")
+    forward(factor, rows)
+    for block in reversed(_blocks(factor, on)):
+        for columns in _beyond(factor, block, on):
+            rows[:, block] -= rows[:, columns] @ factor[block, columns].T
+        on.solve_right(rows[:, block], factor[block, block], transposed=True)
+    return rows.T
+
+
+def forward(factor: Any, rows: Any) -> None:
+    """Make rows @ inv(U) of rows (n, D), for a factor U."""
+    on = blocks_of(factor)
+    for block in _blocks(factor, on):
+        on.solve_right(rows[:, block], factor[block, block])
+        for columns in _beyond(factor, block, on):
+            rows[:, columns] -= rows[:, block] @ factor[block, columns]
+
+
+def product(matrix: Any, x: Any) -> Any:
+    """The matrix times x (n, T), in float64."""
+    rows = (matrix[a:b].astype(np.float64, copy=False) @ x for a, b in tiles(len(matrix)))
+    return namespace(matrix).concatenate(list(rows))
+
+
+def _blocks(matrix: Any, on: Any) -> list[slice]:
+    return [slice(*block) for block in tiles(len(matrix), on.size)]
+
+
+def _beyond(matrix: Any, block: slice, on: Any) -> list[slice]:
+    """Strips of the columns right of a block."""
+    rest = tiles(len(matrix) - block.stop, on.strip)
+    return [slice(block.stop + a, block.stop + b) for a, b in rest]
