@@ -193,11 +193,11 @@ def warm(
     readout = RidgeReadout(1.0, "classification", standardize=True)  # by the dual equations
     model = ReservoirClassifier(list(configs), readout, augment=augment)
     model.fit(few, np.arange(len(few)) % 2).predict(few)
-    start(namespace(next(model.reservoirs_[0].iter_features(few, len(few)))))
+    start_libraries(namespace(next(model.reservoirs_[0].iter_features(few, len(few)))))
 
 
 @cache
-def start(xp: Any) -> None:
+def start_libraries(xp: Any) -> None:
     """Start the libraries that a ridge needs on arrays of this module."""
     X = np.random.default_rng(0).normal(size=(2 * EIGEN, EIGEN + 1)).astype(np.float32)
     RidgeReadout([1.0, 2.0], standardize=True).fit(xp.asarray(X), np.arange(len(X)) % 2)

@@ -173,5 +173,5 @@ def _fit(
     tier = TIERS[baseline["features"]]
     fields = {"dataset": dataset, "model": name, "tier": tier, "steps": 0, "seed": seed}
     next(made.iter_features(split.X_train, banks.WARM))  # compiles, which is not what is timed
-    banks.start(xp)
+    banks.start_libraries(xp)
     return banks.trained(Classifier(made, baseline["augment"]), split, fields)[0]

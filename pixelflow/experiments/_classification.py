@@ -203,11 +203,11 @@ def raw(config: Mapping[str, Any], dataset: str, model: str, split: Sequence[Any
 
 
 def _raw(split: Split, alphas: Sequence[float], dataset: str, model: str, seed: int) -> Scored:
-    return fit(split, _ridge({"alphas": alphas}), dataset, model, seed=seed)
+    return fit(split, _ridge(alphas), dataset, model, seed=seed)
 
 
-def _ridge(config: Mapping[str, Any]) -> RidgeReadout:
-    return RidgeReadout(alpha=config["alphas"], selection="holdout")
+def _ridge(alphas: Sequence[float]) -> RidgeReadout:
+    return RidgeReadout(alpha=alphas, selection="holdout")
 
 
 def _selection(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +231,7 @@ def _held_out(
     """For each candidate, the accuracy of its best penalty on images held out."""
     accuracies = {}
     for name, transform in candidates.items():
-        readout = _ridge(config).fit(transform(X).astype(np.float64), y)
+        readout = _ridge(config["alphas"]).fit(transform(X).astype(np.float64), y)
         accuracies[name] = readout.best_score_
         logger.info("%s, candidate %s: held out %.4f", model, name, accuracies[name])
     return accuracies
@@ -254,7 +254,7 @@ def _reservoir(
     seed = config["seed"]
     transform = transform_of(reservoir_config(model, steps, seed), clip)
     transform(split.X_test[:1])  # compiles, which is not what is timed
-    ridge = _ridge(config)
+    ridge = _ridge(config["alphas"])
     return fit(split, ridge, dataset, label, seed=seed, steps=steps, transform=transform)
 
 
@@ -271,5 +271,7 @@ def _random_features(
     scored = []
     for seed in config["random_features"]["seeds"]:
         transform = fourier(size, gamma, seed, split.X_train)
-        scored.append(fit(split, _ridge(config), dataset, name, seed=seed, transform=transform))
+        scored.append(
+            fit(split, _ridge(config["alphas"]), dataset, name, seed=seed, transform=transform)
+        )
     return scored

@@ -68,7 +68,7 @@ class DeviceBlocks:
         self.xp, self.blas, self.dtype = cupy, cupy.cuda.cublas, np.dtype(matrix.dtype)
         self.handle = cupy.cuda.device.get_cublas_handle()
         self.lower = self.blas.CUBLAS_FILL_MODE_LOWER
-        self.one = np.array(1, self.dtype)
+        self.one, self.kind = np.array(1, self.dtype), "s" if self.dtype == np.float32 else "d"
 
     def factor(self, block: Any) -> None:
         handle, where = self.xp.cuda.device.get_cusolver_handle(), (len(block), *_place(block))
@@ -87,15 +87,15 @@ class DeviceBlocks:
 
     def add(self, block: Any, a: Any, b: Any, times: float = 1) -> None:
         m, n = block.shape
-        options, times_ = (self._operation(False), self._operation(True)), self._number(times)
+        options, factor = (self._operation(False), self._operation(True)), self._number(times)
         operands = *_place(b), *_place(a), self.one.ctypes.data, *_place(block)
-        self._blas("gemm")(self.handle, *options, n, m, len(a), times_.ctypes.data, *operands)
+        self._blas("gemm")(self.handle, *options, n, m, len(a), factor.ctypes.data, *operands)
 
     def add_square(self, block: Any, a: Any, times: float = 1) -> None:
-        options, times_ = (self.lower, self._operation(False)), self._number(times)
+        options, factor = (self.lower, self._operation(False)), self._number(times)
         operands = *_place(a), self.one.ctypes.data, *_place(block)
         sizes = len(block), len(a)
-        self._blas("syrk")(self.handle, *options, *sizes, times_.ctypes.data, *operands)
+        self._blas("syrk")(self.handle, *options, *sizes, factor.ctypes.data, *operands)
 
     def _trsm(self, side: int, transposed: bool, into: Any, factor: Any) -> None:
         options = self.lower, self._operation(transposed), self.blas.CUBLAS_DIAG_NON_UNIT
@@ -109,11 +109,10 @@ class DeviceBlocks:
         return np.array(value, self.dtype)
 
     def _blas(self, name: str) -> Any:
-        return getattr(self.blas, ("s" if self.dtype == np.float32 else "d") + name)
+        return getattr(self.blas, self.kind + name)
 
     def _solver(self, name: str) -> Any:
-        kind = "s" if self.dtype == np.float32 else "d"
-        return getattr(self.xp.cuda.cusolver, kind + name)
+        return getattr(self.xp.cuda.cusolver, self.kind + name)
 
 
 def _place(block: Any) -> tuple[int, int]:

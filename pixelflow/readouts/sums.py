@@ -140,11 +140,7 @@ class Sums:
         rows = joined(np, self._pending)._replace(X=block)
         self._pending, self._filled = [], 0
         self.moments = self.moments.plus(self.xp, weighed(self.xp, rows))
-        if self.dtype == self.gram.dtype:
-            add_square(self.gram, block)
-            return
-        for start, stop in tiles(self.size):
-            self.gram[start:stop, start:] += block[:, start:stop].T @ block[:, start:]
+        add_square(self.gram, block)
 
 
 def _centre(xp: Any, block: Any) -> Any:

@@ -27,7 +27,8 @@ def mirror(matrix: Any) -> None:
     """Copy the upper triangle into the lower one."""
     xp = namespace(matrix)
     for a, b in tiles(len(matrix)):
-        matrix[a:b, a:b] = _both(xp.triu(matrix[a:b, a:b]), xp.triu(matrix[a:b, a:b], 1))
+        corner = matrix[a:b, a:b]
+        corner[...] = xp.triu(corner) + xp.triu(corner, 1).T
         matrix[b:, a:b] = matrix[a:b, b:].T
 
 
@@ -35,17 +36,22 @@ def restore(matrix: Any, diagonal: Any) -> None:
     """Copy the lower triangle into the upper one, and write a diagonal."""
     xp = namespace(matrix)
     for a, b in tiles(len(matrix)):
-        matrix[a:b, a:b] = _both(xp.tril(matrix[a:b, a:b]), xp.tril(matrix[a:b, a:b], -1))
+        corner = matrix[a:b, a:b]
+        corner[...] = xp.tril(corner) + xp.tril(corner, -1).T
         matrix[a:b, b:] = matrix[b:, a:b].T
     matrix.reshape(-1)[:: len(matrix) + 1] = diagonal
 
 
-def _both(triangle: Any, strict: Any) -> Any:
-    return triangle + strict.T
-
-
 def add_square(matrix: Any, rows: Any) -> None:
-    """Add rows.T @ rows, of rows (n, D), to the upper triangle."""
+    """Add rows.T @ rows, of rows (n, D), to the upper triangle; they are multiplied in their type.
+
+    In place where that is the matrix's; else tile by tile, and what is below the diagonal in a
+    tile's square is added to as well.
+    """
+    if rows.dtype != matrix.dtype:
+        for a, b in tiles(len(matrix)):
+            matrix[a:b, a:] += rows[:, a:b].T @ rows[:, a:]
+        return
     on = blocks_of(matrix)
     blocks = _blocks(matrix, on)
     for i, block in enumerate(blocks):

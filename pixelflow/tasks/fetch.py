@@ -137,9 +137,7 @@ def link(
     for file, source in fetch(name, root).items():
         links[file] = target = Path(folder) / dataset.folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        right_copy = (
-            target.is_file() and not target.is_symlink() and _md5(target) == dataset.md5[file]
-        )
+        right_copy = not target.is_symlink() and _md5(target) == dataset.md5[file]
         if right_copy or (target.exists() and target.samefile(source)):
             continue
         with scratch_folder(target.parent) as scratch:
