@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.readouts.arrays import square
 from pixelflow.readouts.symmetric import factorize, mirror, restore, solve
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
@@ -59,7 +60,7 @@ class Factors:
 
     def __init__(self, system: Any, dtype: Any = None) -> None:
         self.system = system
-        self.matrix = system.xp.empty((system.size, system.size), dtype or system.dtype)
+        self.matrix = square(system.xp, system.size, dtype or system.dtype)
         system.fill(self.matrix)
         mirror(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
@@ -113,7 +114,7 @@ class Factors:
 
 def decomposed(system: Any) -> tuple[Any, Any, float]:
     """Eigenvalues, eigenvectors and the eigenvalue up to which a direction has no variance."""
-    matrix = system.xp.empty((system.size, system.size), np.float64)
+    matrix = square(system.xp, system.size, np.float64)
     system.fill(matrix)
     values, vectors = system.xp.linalg.eigh(matrix, UPLO="U")
     rounding = max(len(values) * float(np.finfo(np.float64).eps), 8 * system.rounding)
