@@ -40,7 +40,7 @@ def describe(device: int | None = None) -> str:
 
 def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
     """See `Backend.features`; textures are read where they evolve, and are not kept."""
-    fixed = _fixed(plan)
+    fixed = _fixed(plan, X.shape[1])
     run = compiled(source(plan.program, plan.shape[2], exact)).run
     plain = plan.probe == Probe()
     shape = plan.probe.shape(plan.times[-1], *plan.shape)
@@ -55,19 +55,20 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
 
 batches = partial(compose.batches, features)
 
+NO_WINDOW = np.empty((0, 0, 0), np.int32)
 NO_KERNELS = np.empty((0, 0, 0), np.float32)
 NO_BIASES = np.empty((0, 0), np.float32)
 NO_TEXTURES = np.empty((0,) * 6, np.float32)
 NO_FEATURES = np.empty((0,) * 7, np.float32)
 
 
-def _fixed(plan: Plan) -> tuple[Any, ...]:
+def _fixed(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
     """What all samples share of `run`'s arguments, in its order."""
     height, width, _ = plan.shape
     radius = plan.program.radius
     index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
     return (
-        _local(plan),
+        _local(plan, n_inputs),
         index,
         (index >= 0).any(axis=(1, 2)),
         plan.params,
@@ -97,12 +98,11 @@ def _probe(plan: Plan) -> tuple[Any, ...]:
 
 def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Slices of the samples with their latent values, or what a local map makes these from."""
-    form = plan.encoder.form
+    form, encode = plan.encoder.form, plan.encoder.latents
+    if _fused(form):
+        form, encode = None, _values
     size = plan.members * form.length if form is not None else X[:1].size
     count = max(1, CHUNK_BYTES // max(1, size * np.float32().itemsize))
-    encode = plan.encoder.latents
-    if _fused(form):
-        encode = partial(_windows, _blocks(form, X.shape[1]), np.float32(form.contrast))
     for start in range(0, len(X), count):
         rows = slice(start, start + count)
         yield rows, encode(X[rows])
@@ -113,16 +113,21 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
     return isinstance(form, Local) and form.squash in LIMITS
 
 
-def _windows(window: np.ndarray, contrast: np.float32, X: np.ndarray) -> np.ndarray:
-    """What cells see of inputs, in blocks of cells encoded at once: (n, blocks, T lanes)."""
-    from pixelflow.backends.numba.windows import see
+def _values(X: np.ndarray) -> np.ndarray:
+    """Inputs as float32, and a 0 behind each: (n, 1, D_in + 1)."""
+    values = np.zeros((len(X), 1, X.shape[1] + 1), np.float32)
+    np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, 0, :-1])
+    return values
 
-    values = np.zeros((len(X), X.shape[1] + 1), np.float32)
-    np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, :-1])
-    out = np.empty((len(X), len(window), window[0].size), np.float32)
-    block = max(1, -(-len(X) // n_threads()))
-    in_blocks(partial(see, values, window, contrast, out), out, block)
-    return out
+
+def _local(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
+    """A local map's window, contrast, kernels, biases and squash; without it, no kernels."""
+    form = plan.encoder.form
+    if not _fused(form):
+        return NO_WINDOW, np.float32(0), NO_KERNELS, NO_BIASES, np.float32(0), np.float32(0), False
+    low, high = map(np.float32, LIMITS[form.squash])
+    window, contrast = _blocks(form, n_inputs), np.float32(form.contrast)
+    return window, contrast, form.kernel, form.bias, low, high, form.squash == "root"
 
 
 def _blocks(form: Local, zero: int) -> np.ndarray:
@@ -132,12 +137,3 @@ def _blocks(form: Local, zero: int) -> np.ndarray:
     window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
     window = np.where(window < 0, zero, window).astype(np.int32)
     return np.ascontiguousarray(window.reshape(-1, lanes, window.shape[1]).swapaxes(1, 2))
-
-
-def _local(plan: Plan) -> tuple[Any, ...]:
-    """A local map's kernels, biases and squash; without kernels, there is none."""
-    form = plan.encoder.form
-    if not _fused(form):
-        return NO_KERNELS, NO_BIASES, np.float32(0), np.float32(0), False
-    low, high = map(np.float32, LIMITS[form.squash])
-    return form.kernel, form.bias, low, high, form.squash == "root"

@@ -23,6 +23,7 @@ from numba import njit
 
 from pixelflow.backends.numba.convolve import convolution, mixture
 from pixelflow.backends.numba.probe import read
+from pixelflow.backends.numba.windows import see
 
 f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
 SMALLEST = f32({smallest!r})
@@ -103,11 +104,15 @@ def run(
     a, b = planes[0], planes[1]
     sums = np.zeros(({n_sums}, size), f32)
     line = np.empty(width, f32)
-    kernel, bias, low, high, root = local
+    window, contrast, kernel, bias, low, high, root = local
+    seen, shown = np.empty((len(window), window.shape[1] * window.shape[2]), f32), -1
     for im in range(start, stop):
         i, m = im // members, im % members
         if len(kernel):
-            encode(latents[i], kernel[m], bias[m], low, high, root, sums, a, height, width)
+            if i != shown:
+                see(latents[i, 0], window, contrast, seen)
+                shown = i
+            encode(seen, kernel[m], bias[m], low, high, root, sums, a, height, width)
         else:
             given = latents[i, min(m, latents.shape[1] - 1)]
             for c in range({channels}):
@@ -118,14 +123,14 @@ def run(
         for c in range({channels}):
             if driven[c] and not WRITTEN[c]:
                 b[c] = a[c]
-        seen = 0
+        snapshot = 0
         for done in range(times[-1] + 1):
-            if done == times[seen]:
+            if done == times[snapshot]:
                 if len(textures):
-                    store(a, textures[i, m, seen], height, width)
+                    store(a, textures[i, m, snapshot], height, width)
                 else:
-                    read(a, {radius}, width, probe, line, features[i, m, seen])
-                seen += 1
+                    read(a, {radius}, width, probe, line, features[i, m, snapshot])
+                snapshot += 1
             if done < times[-1]:
 {halos}
                 step(a, b, sums, params[m], media[m], cells, keys[m], u32(done), height, width)
@@ -269,7 +274,7 @@ def _lanes(sums: int) -> int:
 @cache
 def _made_by() -> str:
     """What the compiled code of an emitted module holds of this package: its cache can't tell."""
-    files = (Path(__file__).with_name(f"{name}.py") for name in ("convolve", "probe"))
+    files = (Path(__file__).with_name(f"{name}.py") for name in ("convolve", "probe", "windows"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
