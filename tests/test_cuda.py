@@ -250,9 +250,13 @@ def test_a_local_maps_values_may_go_anywhere(kind, cuda):
     assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 
-def test_a_local_map_of_bytes(cuda):
-    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
-    config = config_of("wave", (8, 8), members=2, input_encoding="random")
+@pytest.mark.parametrize("n", [1, 4, 6])  # the GPU takes four at once
+@pytest.mark.parametrize("contrast", [0, 0.2])
+def test_a_local_map_of_bytes(n, contrast, cuda):
+    images = np.random.default_rng(0).integers(0, 256, (n, 8, 8)).astype(np.uint8)
+    config = config_of(
+        "wave", (8, 8), members=2, input_encoding="random", encoder_params={"contrast": contrast}
+    )
     expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in BOTH)
     assert np.allclose(got, expected, rtol=0, atol=1e-5)
 

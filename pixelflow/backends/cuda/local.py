@@ -12,9 +12,11 @@ from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, the_cupy
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.forms import Local
 
-THREADS = 256
+THREADS, AT_ONCE = 256, 4  # a block's threads, and for how many inputs each reads the window once
 ALIGNED = 4  # taps: rows of the matrix are whole vectors
-SOURCE = f"constexpr int THREADS = {THREADS};\n{Path(__file__).with_name('local.cuh').read_text()}"
+SOURCE = f"constexpr int THREADS = {THREADS}, AT_ONCE = {AT_ONCE};\n" + (
+    Path(__file__).with_name("local.cuh").read_text()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Products:
         (taps, cells), rows = self.window.shape, self.weight.shape[1]
         seen = the_cupy().empty((rows, len(X), cells), np.float32)
         sizes = map(np.int32, (len(X), X.size // len(X), taps, rows, cells))
-        grid = (-(-cells // THREADS), min(len(X), MOST_BLOCKS))
+        grid = (-(-cells // THREADS), min(-(-len(X) // AT_ONCE), MOST_BLOCKS))
         kernel = compiled(SOURCE, ("-fmad=false",), self.device).get_function("windows")
         kernel(grid, (THREADS,), (X, self.window, seen, *sizes, np.float32(self.contrast)))
         return seen
