@@ -10,27 +10,51 @@ import pytest
 from pixelflow.readouts import arrays
 
 
-@pytest.mark.parametrize("size", [3, 4])
-def test_a_large_square_of_the_gpu_has_memory_of_its_own(size, monkeypatch):
-    """Where the pool's is in pieces, there is room for it still."""
-    cupy = fake_cupy.installed(monkeypatch)
-    monkeypatch.setattr(arrays, "LARGE", 4 * 4 * 4)
-    allocators, freed, made = ["pool"], [], []
+class CUDARuntimeError(RuntimeError):
+    """CuPy's, of a failed allocation too."""
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """CuPy with what `apart` calls: the allocators in use, and with which the pool was emptied."""
+    module = fake_cupy.installed(monkeypatch)
+    module.cuda.allocators, module.cuda.emptied = ["pool"], []
 
     @contextlib.contextmanager
     def using_allocator(allocator):
-        allocators.append(allocator)
-        yield
-        allocators.pop()
+        module.cuda.allocators.append(allocator)
+        try:
+            yield
+        finally:
+            module.cuda.allocators.pop()
 
-    def empty(shape, dtype):
-        made.append(allocators[-1])
-        return fake_cupy.ndarray(np.empty(shape, dtype))
+    def free_all_blocks():
+        module.cuda.emptied.append(module.cuda.allocators[-1])
 
-    pool = SimpleNamespace(free_all_blocks=lambda: freed.append(allocators[-1]))
-    cupy.cuda.using_allocator = using_allocator
-    monkeypatch.setattr(cupy, "empty", empty)
-    monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool, raising=False)
-    found = arrays.square(cupy, size, np.float32)
-    assert (found.shape, found.dtype) == ((size, size), np.float32)
-    assert (made, freed) == (([None], ["pool"]) if size == 4 else (["pool"], []))
+    pool = SimpleNamespace(free_all_blocks=free_all_blocks)
+    module.cuda.using_allocator = using_allocator
+    module.cuda.runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError)
+    monkeypatch.setattr(module, "get_default_memory_pool", lambda: pool, raising=False)
+    monkeypatch.setattr(arrays, "LARGE", 4 * 4 * 4)
+    return module
+
+
+def test_a_large_matrix_of_the_gpu_is_apart_from_the_pool(cupy):
+    with arrays.apart(cupy, 3, np.float32):
+        assert cupy.cuda.allocators == ["pool"]
+    with arrays.apart(cupy, 4, np.float32):
+        assert cupy.cuda.allocators == ["pool", None]
+    assert (cupy.cuda.allocators, cupy.cuda.emptied) == (["pool"], ["pool"])
+
+
+def test_no_room_for_a_large_matrix_is_a_memory_error(cupy):
+    with pytest.raises(MemoryError, match="GiB of a matrix of 4 features"):
+        with arrays.apart(cupy, 4, np.float32):
+            raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+    assert cupy.cuda.allocators == ["pool"]
+
+
+def test_the_host_has_no_pool(monkeypatch):
+    monkeypatch.setattr(arrays, "LARGE", 0)
+    with arrays.apart(np, 4, np.float32):
+        assert np.zeros((4, 4)).sum() == 0

@@ -19,7 +19,7 @@ from test_parity import textures
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
-from pixelflow.backends.cuda import convolved, device, launch, layouts, stream
+from pixelflow.backends.cuda import convolved, device, launch, layouts, local, stream
 from pixelflow.core import clip, rule
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.encoders import Encoder
@@ -250,12 +250,14 @@ def test_a_local_maps_values_may_go_anywhere(kind, cuda):
     assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [1, 4, 6])  # the GPU takes four at once
+@pytest.mark.parametrize("n", [1, 4, 9])
 @pytest.mark.parametrize("contrast", [0, 0.2])
-def test_a_local_map_of_bytes(n, contrast, cuda):
-    images = np.random.default_rng(0).integers(0, 256, (n, 8, 8)).astype(np.uint8)
+def test_a_local_map_of_some_images_at_once(n, contrast, cuda, monkeypatch):
+    """Several blocks of cells, and more images than blocks of them, the last of fewer."""
+    monkeypatch.setattr(local, "MOST_BLOCKS", 1)
+    images = np.random.default_rng(0).integers(0, 256, (n, 20, 20)).astype(np.uint8)
     config = config_of(
-        "wave", (8, 8), members=2, input_encoding="random", encoder_params={"contrast": contrast}
+        "wave", (20, 20), members=2, input_encoding="random", encoder_params={"contrast": contrast}
     )
     expected, got = (Reservoir(config, backend=b).fit_transform(images) for b in BOTH)
     assert np.allclose(got, expected, rtol=0, atol=1e-5)

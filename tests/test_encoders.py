@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
+from pixelflow.backends.numba import run
 from pixelflow.core.boundaries import BOUNDARIES
 
 PAD = {"periodic": "wrap", "reflect": "symmetric", "zero": "constant"}
@@ -251,7 +252,7 @@ def test_a_member_encodes_the_same_whatever_their_number(encoding):
 @pytest.mark.parametrize("encoding", ["shifts", "random", *LEARNING])
 def test_every_backend_encodes_the_same(encoding, kind, backend):
     """Shifts to the bit, after steps too; sums of products to their rounding."""
-    X = np.repeat(images(kind), 30, axis=0)
+    X = np.concatenate([images(kind)] * 30)
     squash = {"random": "root", "whiten": "rectify"}.get(encoding, "clip")
     options = {} if encoding == "shifts" else {"k": 3, "contrast": 0.1, "squash": squash}
     probe = Probe(snapshots=(0, 2), rectify=True, threshold=0.1, pool=3)
@@ -264,6 +265,20 @@ def test_every_backend_encodes_the_same(encoding, kind, backend):
             assert np.array_equal(got, expected)
         near = 1e-3 if squash == "root" else 1e-5  # a root magnifies what was rounded near 0
         assert np.abs(got - expected).max() <= near * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("contrast", [0, 0.2])
+def test_threads_of_numba_begin_and_end_anywhere(contrast, threads, n, monkeypatch):
+    """A block of textures may begin between an image's members, and go on with other images."""
+    monkeypatch.setattr(run, "n_threads", lambda: threads)
+    X = np.random.default_rng(0).random((n, 6, 7), dtype=np.float32)
+    expected, got = (
+        reservoir("random", {"k": 3, "contrast": contrast}, name, members=5).fit(X).transform(X)
+        for name in ("cpu", "numba")
+    )
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("backend", ["cpu", "numba"])

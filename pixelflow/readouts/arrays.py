@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
-LARGE = 2**32  # bytes, from which an array gets memory of its own
+LARGE = 2**32  # bytes, from which a matrix gets memory of its own
 
 
 def namespace(array: Any) -> Any:
@@ -29,15 +30,23 @@ def to_host(array: Any) -> np.ndarray:
     return np.asarray(array) if namespace(array) is np else array.get()
 
 
-def square(xp: Any, size: int, dtype: Any) -> Any:
-    """A matrix for anything; a large one of CuPy's in memory of its own.
+@contextmanager
+def apart(xp: Any, size: int, dtype: Any) -> Iterator[None]:
+    """A context in which a matrix (size, size), where it is large, is made apart from CuPy's pool.
 
-    For CuPy's pool gives parts of what is free again to smaller arrays, and then the next matrix as
-    large may not fit.
+    For the pool gives parts of what is free again to smaller arrays, and then the next matrix as
+    large may not fit. MemoryError where it doesn't all the same.
     """
-    shape = size, size
-    if xp is np or size**2 * np.dtype(dtype).itemsize < LARGE:
-        return xp.empty(shape, dtype)
+    nbytes = size**2 * np.dtype(dtype).itemsize
+    if xp is np or nbytes < LARGE:
+        yield
+        return
     xp.get_default_memory_pool().free_all_blocks()
-    with xp.cuda.using_allocator(None):
-        return xp.empty(shape, dtype)
+    try:
+        with xp.cuda.using_allocator(None):
+            yield
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(
+            f"the GPU has no room for the {nbytes / 2**30:.0f} GiB of a matrix of {size} features: "
+            f"read fewer ({error})"
+        ) from error

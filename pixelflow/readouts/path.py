@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.arrays import square
+from pixelflow.readouts.arrays import apart
 from pixelflow.readouts.symmetric import factorize, mirror, restore, solve
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
@@ -60,7 +60,9 @@ class Factors:
 
     def __init__(self, system: Any, dtype: Any = None) -> None:
         self.system = system
-        self.matrix = square(system.xp, system.size, dtype or system.dtype)
+        xp, size, dtype = system.xp, system.size, dtype or system.dtype
+        with apart(xp, size, dtype):
+            self.matrix = xp.empty((size, size), dtype)
         system.fill(self.matrix)
         mirror(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
@@ -114,7 +116,7 @@ class Factors:
 
 def decomposed(system: Any) -> tuple[Any, Any, float]:
     """Eigenvalues, eigenvectors and the eigenvalue up to which a direction has no variance."""
-    matrix = square(system.xp, system.size, np.float64)
+    matrix = system.xp.empty((system.size, system.size), np.float64)
     system.fill(matrix)
     values, vectors = system.xp.linalg.eigh(matrix, UPLO="U")
     rounding = max(len(values) * float(np.finfo(np.float64).eps), 8 * system.rounding)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelflow.readouts import precision
-from pixelflow.readouts.arrays import namespace, square
+from pixelflow.readouts.arrays import apart, namespace
 from pixelflow.readouts.symmetric import add_square, tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
@@ -100,8 +100,8 @@ class Sums:
     def __init__(self, xp: Any, size: int, feature_dtype: Any) -> None:
         self.size, self.feature_dtype = size, np.dtype(feature_dtype)
         self.dtype = precision.of_products(xp, size, feature_dtype)
-        self.gram = square(xp, size, precision.of_sums(xp, size))
-        self.gram[...] = 0
+        with apart(xp, size, dtype := precision.of_sums(xp, size)):
+            self.gram = xp.zeros((size, size), dtype)
         none = np.zeros(0)
         zeros = xp.zeros(size)
         self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, 0.0, zeros, zeros)

@@ -12,7 +12,8 @@ from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, the_cupy
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.forms import Local
 
-THREADS, AT_ONCE = 256, 4  # a block's threads, and for how many inputs each reads the window once
+THREADS = 256
+AT_ONCE = 4  # inputs that a thread does for each number that it reads of the window
 ALIGNED = 4  # taps: rows of the matrix are whole vectors
 SOURCE = f"constexpr int THREADS = {THREADS}, AT_ONCE = {AT_ONCE};\n" + (
     Path(__file__).with_name("local.cuh").read_text()

@@ -1,4 +1,7 @@
-"""Runs a plan with Numba: its encoder in NumPy, then rule and probe, parallel over textures."""
+"""Runs a plan with Numba: rule and probe, and a local map before them, parallel over textures.
+
+What other encoders make of inputs comes from NumPy.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe, pool_ranges
 
 BLOCKS = 8  # for each thread, so that none waits long for another at the end
-CHUNK_BYTES = 8 * 2**20  # of latent values held at once, whatever the number of samples
+CHUNK_BYTES = 8 * 2**20  # of what is given to compiled code at once, whatever there is
 
 
 def describe(device: int | None = None) -> str:
@@ -44,16 +47,26 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
     run = compiled(source(plan.program, plan.shape[2], exact)).run
     plain = plan.probe == Probe()
     shape = plan.probe.shape(plan.times[-1], *plan.shape)
-    for rows, latents in _encoded(plan, X):
+    for rows, given in _given(plan, X):
         part = out[rows]
         textures = part.reshape(len(part), plan.members, 1, *plan.shape) if plain else NO_TEXTURES
         read = NO_FEATURES if plain else part.reshape(len(part), plan.members, *shape)
         each = part.reshape(len(part) * plan.members, -1)
-        block = max(1, -(-len(each) // (BLOCKS * n_threads())))
-        in_blocks(partial(run, latents, *fixed, textures, read), each, block)
+        in_blocks(partial(run, given, *fixed, textures, read), each, _block(plan, len(part)))
 
 
 batches = partial(compose.batches, features)
+
+
+def _block(plan: Plan, n: int) -> int:
+    """How many textures of n samples a block has; all of a thread's where samples are few.
+
+    For each block gathers the windows of its first sample anew.
+    """
+    threads = n_threads()
+    blocks = threads * min(BLOCKS, -(-n // threads))
+    return -(-n * plan.members // blocks)
+
 
 NO_WINDOW = np.empty((0, 0, 0), np.int32)
 NO_KERNELS = np.empty((0, 0, 0), np.float32)
@@ -96,16 +109,16 @@ def _probe(plan: Plan) -> tuple[Any, ...]:
     )
 
 
-def _encoded(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Slices of the samples with their latent values, or what a local map makes these from."""
-    form, encode = plan.encoder.form, plan.encoder.latents
-    if _fused(form):
-        form, encode = None, _values
+def _given(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Slices of the samples with their latent values, or with what a local map makes them of."""
+    form, give = plan.encoder.form, plan.encoder.latents
     size = plan.members * form.length if form is not None else X[:1].size
+    if _fused(form):
+        size, give = X[:1].size, _values
     count = max(1, CHUNK_BYTES // max(1, size * np.float32().itemsize))
     for start in range(0, len(X), count):
         rows = slice(start, start + count)
-        yield rows, encode(X[rows])
+        yield rows, give(X[rows])
 
 
 def _fused(form: Form | None) -> TypeGuard[Local]:

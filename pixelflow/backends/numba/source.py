@@ -94,7 +94,7 @@ def store(a, out, height, width):
 
 @njit(cache=True, nogil=True)
 def run(
-    latents, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
+    given, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
     features, start, stop,
 ):
     members, height, width = len(params), index.shape[1], index.shape[2]
@@ -110,14 +110,14 @@ def run(
         i, m = im // members, im % members
         if len(kernel):
             if i != shown:
-                see(latents[i, 0], window, contrast, seen)
+                see(given[i, 0], window, contrast, seen)
                 shown = i
             encode(seen, kernel[m], bias[m], low, high, root, sums, a, height, width)
         else:
-            given = latents[i, min(m, latents.shape[1] - 1)]
+            latents = given[i, min(m, given.shape[1] - 1)]
             for c in range({channels}):
                 if driven[c]:
-                    load(given, index[c], a[c], height, width)
+                    load(latents, index[c], a[c], height, width)
                 elif WRITTEN[c]:
                     a[c] = f32(0)
         for c in range({channels}):
