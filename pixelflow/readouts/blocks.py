@@ -8,10 +8,13 @@ lower one.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs, solve_triangular
+from threadpoolctl import ThreadpoolController
 
 from pixelflow.readouts.arrays import namespace
 
@@ -32,7 +35,8 @@ class HostBlocks:
     def factor(self, block: np.ndarray) -> None:
         """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
         potrf: Any = get_lapack_funcs("potrf", (block,))
-        found, failed = potrf(block.T, lower=True, clean=False)
+        with _one_thread():  # OpenBLAS is slower with more, by far beside other work
+            found, failed = potrf(block.T, lower=True, clean=False)
         if failed or not np.isfinite(found.diagonal()).all():
             raise np.linalg.LinAlgError(NOT_DEFINITE)
         block[...] = found.T
@@ -54,6 +58,16 @@ class HostBlocks:
         """Add a.T @ a of a (k, n), so many times, to the upper triangle of a block (n, n)."""
         syrk: Any = get_blas_funcs("syrk", (block,))
         block[...] = syrk(times, a.T, 1.0, block.T, lower=True).T
+
+
+def _one_thread() -> AbstractContextManager:
+    """A context in which BLAS has one thread."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class DeviceBlocks:
