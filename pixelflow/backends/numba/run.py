@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, TypeGuard
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -75,8 +76,18 @@ NO_TEXTURES = np.empty((0,) * 6, np.float32)
 NO_FEATURES = np.empty((0,) * 7, np.float32)
 
 
+_FIXED: WeakKeyDictionary[Plan, dict[int, tuple[Any, ...]]] = WeakKeyDictionary()
+
+
 def _fixed(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
-    """What all samples share of `run`'s arguments, in its order."""
+    """What all samples share of `run`'s arguments, in its order; kept as long as the plan."""
+    known = _FIXED.setdefault(plan, {})
+    if n_inputs not in known:
+        known[n_inputs] = _made(plan, n_inputs)
+    return known[n_inputs]
+
+
+def _made(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
     height, width, _ = plan.shape
     radius = plan.program.radius
     index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
