@@ -31,6 +31,14 @@ from pixelflow.core.probes import Probe, pool_ranges
 BLOCKS = 8  # for each thread, so that none waits long for another at the end
 CHUNK_BYTES = 8 * 2**20  # of what is given to compiled code at once, whatever there is
 
+NO_WINDOW = np.empty((0, 0, 0), np.int32)
+NO_KERNELS = np.empty((0, 0, 0), np.float32)
+NO_BIASES = np.empty((0, 0), np.float32)
+NO_TEXTURES = np.empty((0,) * 6, np.float32)
+NO_FEATURES = np.empty((0,) * 7, np.float32)
+
+_FIXED: WeakKeyDictionary[Plan, tuple[Any, ...]] = WeakKeyDictionary()
+
 
 def describe(device: int | None = None) -> str:
     """What it runs on; ImportError if Numba is missing."""
@@ -44,7 +52,7 @@ def describe(device: int | None = None) -> str:
 
 def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
     """See `Backend.features`; textures are read where they evolve, and are not kept."""
-    fixed = _fixed(plan, X.shape[1])
+    fixed = _fixed(plan)
     run = compiled(source(plan.program, plan.shape[2], exact)).run
     plain = plan.probe == Probe()
     shape = plan.probe.shape(plan.times[-1], *plan.shape)
@@ -69,30 +77,19 @@ def _block(plan: Plan, n: int) -> int:
     return -(-n * plan.members // blocks)
 
 
-NO_WINDOW = np.empty((0, 0, 0), np.int32)
-NO_KERNELS = np.empty((0, 0, 0), np.float32)
-NO_BIASES = np.empty((0, 0), np.float32)
-NO_TEXTURES = np.empty((0,) * 6, np.float32)
-NO_FEATURES = np.empty((0,) * 7, np.float32)
-
-
-_FIXED: WeakKeyDictionary[Plan, dict[int, tuple[Any, ...]]] = WeakKeyDictionary()
-
-
-def _fixed(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
+def _fixed(plan: Plan) -> tuple[Any, ...]:
     """What all samples share of `run`'s arguments, in its order; kept as long as the plan."""
-    known = _FIXED.setdefault(plan, {})
-    if n_inputs not in known:
-        known[n_inputs] = _made(plan, n_inputs)
-    return known[n_inputs]
+    if plan not in _FIXED:
+        _FIXED[plan] = _made(plan)
+    return _FIXED[plan]
 
 
-def _made(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
+def _made(plan: Plan) -> tuple[Any, ...]:
     height, width, _ = plan.shape
     radius = plan.program.radius
     index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
     return (
-        _local(plan, n_inputs),
+        _local(plan),
         index,
         (index >= 0).any(axis=(1, 2)),
         plan.params,
@@ -138,26 +135,25 @@ def _fused(form: Form | None) -> TypeGuard[Local]:
 
 
 def _values(X: np.ndarray) -> np.ndarray:
-    """Inputs as float32, and a 0 behind each: (n, 1, D_in + 1)."""
+    """Inputs as float32, and a 0 before each: (n, 1, 1 + D_in)."""
     values = np.zeros((len(X), 1, X.shape[1] + 1), np.float32)
-    np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, 0, :-1])
+    np.multiply(X, PIXEL if X.dtype == np.uint8 else np.float32(1), out=values[:, 0, 1:])
     return values
 
 
-def _local(plan: Plan, n_inputs: int) -> tuple[Any, ...]:
+def _local(plan: Plan) -> tuple[Any, ...]:
     """A local map's window, contrast, kernels, biases and squash; without it, no kernels."""
     form = plan.encoder.form
     if not _fused(form):
         return NO_WINDOW, np.float32(0), NO_KERNELS, NO_BIASES, np.float32(0), np.float32(0), False
     low, high = map(np.float32, LIMITS[form.squash])
-    window, contrast = _blocks(form, n_inputs), np.float32(form.contrast)
-    return window, contrast, form.kernel, form.bias, low, high, form.squash == "root"
+    contrast, root = np.float32(form.contrast), form.squash == "root"
+    return _blocks(form), contrast, form.kernel, form.bias, low, high, root
 
 
-def _blocks(form: Local, zero: int) -> np.ndarray:
-    """The map's window by blocks of cells (blocks, T, lanes), and a place for what it can't see."""
+def _blocks(form: Local) -> np.ndarray:
+    """Places in `_values` of the map's window, by blocks of cells (blocks, T, lanes)."""
     lanes = encoded_at_once(form.kernel.shape[1])
     room = -len(form.window) % lanes
-    window = np.pad(form.window, [(0, room), (0, 0)], constant_values=-1)
-    window = np.where(window < 0, zero, window).astype(np.int32)
+    window = np.pad(form.window + 1, [(0, room), (0, 0)]).astype(np.int32)  # -1 sees place 0
     return np.ascontiguousarray(window.reshape(-1, lanes, window.shape[1]).swapaxes(1, 2))

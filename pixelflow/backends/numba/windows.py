@@ -12,8 +12,8 @@ def see(x, window, contrast, out):
 
     Parameters
     ----------
-    x : float32 array (D_in + 1,)
-        The input, and a 0 behind it.
+    x : float32 array (1 + D_in,)
+        The input, and a 0 before it.
     window : int32 array (blocks, T, lanes)
         Which value each cell sees.
     contrast : float32
