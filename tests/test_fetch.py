@@ -52,12 +52,12 @@ def be_forbidden(files, folder):
 @pytest.fixture
 def toy(monkeypatch, tmp_path):
     """Return a function that gives the data set "toy" these sources; the data root is empty."""
-    monkeypatch.setenv("PIXELFLOW_DATA", str(tmp_path / "root"))
+    monkeypatch.setenv("PIXELFLOW_DATA", str(tmp_path / "store"))
 
     def register(**fills):
         listed = tuple(Source(label, fill) for label, fill in fills.items())
         monkeypatch.setattr(fetching, "DATASETS", {"toy": Dataset("Toy/raw", MD5, listed)})
-        return tmp_path / "root" / "Toy" / "raw"
+        return tmp_path / "store" / "Toy" / "raw"
 
     return register
 
@@ -278,21 +278,21 @@ def without_rights(folder):
 
 def test_root_without_the_right_to_write_is_told(toy, anyone, monkeypatch):
     toy(source=bring)
-    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "root"))
-    told = rf"toy: this may not be .*{anyone}/root/Toy/raw .*Permission denied.*\$PIXELFLOW_DATA"
+    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "store"))
+    told = rf"toy: this may not be .*{anyone}/store/Toy/raw .*Permission denied.*\$PIXELFLOW_DATA"
     with without_rights(anyone), pytest.raises(FetchError, match=told):
         fetch("toy")
     fetch("toy")
     toy(source=be_forbidden)
-    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "root"))
+    monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "store"))
     with without_rights(anyone):  # whole files need no such right
         assert fetch("toy")["images"].read_bytes() == CONTENT["images"]
 
 
 def test_root_that_is_a_file_is_told(toy, tmp_path):
     toy(source=bring)
-    (tmp_path / "root").write_text("")
-    with pytest.raises(FetchError, match=rf"{tmp_path}/root/Toy/raw .*set \$PIXELFLOW_DATA"):
+    (tmp_path / "store").write_text("")
+    with pytest.raises(FetchError, match=rf"{tmp_path}/store/Toy/raw .*set \$PIXELFLOW_DATA"):
         fetch("toy")
 
 
@@ -331,7 +331,7 @@ def test_links_are_made_once_and_mended(toy, tmp_path):
 
 def test_link_into_the_data_root_leaves_the_files(toy, tmp_path):
     folder = toy(source=bring)
-    link("toy", tmp_path / "root")
+    link("toy", tmp_path / "store")
     assert contents(folder) == CONTENT
     assert not any(path.is_symlink() for path in folder.iterdir())
 
