@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
+import sklearn
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -141,7 +142,8 @@ class ReservoirModel(Configured):
         return readout
 
     def _fitted_on(self, inputs: np.ndarray) -> list[Reservoir]:
-        return [reservoir.fit(inputs) for reservoir in self.reservoirs()]
+        with sklearn.config_context(assume_finite=True):  # it was checked at the door
+            return [reservoir.fit(inputs) for reservoir in self.reservoirs()]
 
     def _training(self, reservoirs, inputs, y, weight, first: int = 0) -> Training:
         size = rows_at_once(reservoirs, self.batch_size)

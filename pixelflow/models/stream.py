@@ -41,8 +41,23 @@ def rows_at_once(reservoirs: Sequence[Source], batch_size: int | None) -> int:
 def features(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
     """Features (n, D) of checked inputs, batch after batch, all reservoirs' side by side.
 
-    CuPy arrays on backend "cuda", else NumPy arrays.
+    CuPy arrays on backend "cuda", else NumPy arrays. A GPU is asked for each batch before the one
+    before it is used, so that it has work while the host prepares more.
     """
+    waiting: Any = None
+    for batch in _side_by_side(reservoirs, X, size):
+        if waiting is not None:
+            yield waiting
+        waiting = batch
+        del batch  # else it would live until the next is there
+        if namespace(waiting) is np:
+            yield waiting
+            waiting = None
+    if waiting is not None:
+        yield waiting
+
+
+def _side_by_side(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
     if len(reservoirs) == 1:
         yield from _batches(reservoirs[0], X, size)
         return
