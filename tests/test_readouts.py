@@ -96,9 +96,9 @@ def test_the_path_is_ridge_at_every_alpha(shape):
     features, targets = rng.normal(size=shape) + 5, rng.normal(size=(shape[0], 2))
     features[:, -1] = 3.0  # without variance
     weights = rng.uniform(0.5, 2, len(features))
-    sums = Sums(np, shape[1], np.float64)
+    sums = Sums(np, shape[1], np.float64, standardize=False)
     sums.add(Rows(features, targets, weights, weights))
-    system = Normal(sums, np.eye(2), standardize=False)
+    system = Normal(sums, np.eye(2))
     for alpha, solution in ridge_path(system, [0.0, 0.5, 100.0]):
         coef, intercept = (part.T for part in system.lift(solution))
         if alpha == 0:  # the weighted least squares of smallest norm

@@ -27,15 +27,19 @@ def blocks_of(matrix: Any) -> HostBlocks | DeviceBlocks:
 
 
 class HostBlocks:
-    """By SciPy."""
+    """By NumPy as far as it can, else by SciPy on one thread.
+
+    Both bring threads of their own, and those of the one wait busily where the other's work.
+    """
 
     size = 1024  # rows and columns of a block
-    strip = 2**31  # columns of a block that rows are multiplied by at once: all
+    few = 256  # rows of a block that SciPy solves for at once: the rest is left to products
+    most = strip = 2**31  # rows or columns of a matrix that are multiplied at once: all
 
     def factor(self, block: np.ndarray) -> None:
         """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
         potrf: Any = get_lapack_funcs("potrf", (block,))
-        with _one_thread():  # OpenBLAS is slower with more, by far beside other work
+        with _one_thread():
             found, failed = potrf(block.T, lower=True, clean=False)
         if failed or not np.isfinite(found.diagonal()).all():
             raise np.linalg.LinAlgError(NOT_DEFINITE)
@@ -43,7 +47,13 @@ class HostBlocks:
 
     def solve_left(self, block: np.ndarray, factor: np.ndarray) -> None:
         """Make inv(U).T @ block of a block (n, m), for a factor U (n, n)."""
-        block[...] = solve_triangular(factor, block, trans=1, check_finite=False)
+        trsm: Any = get_blas_funcs("trsm", (block,))
+        for start in range(0, len(block), self.few):
+            some = slice(start, start + self.few)
+            block[some] -= factor[:start, some].T @ block[:start]
+            with _one_thread():
+                found = trsm(1.0, factor[some, some].T, block[some].T, side=1, lower=1, trans_a=1)
+            block[some] = found.T
 
     def solve_right(self, rows: np.ndarray, factor: np.ndarray, transposed: bool = False) -> None:
         """Make rows @ inv(U) of rows (m, n), or rows @ inv(U).T, for a factor U (n, n)."""
@@ -52,12 +62,13 @@ class HostBlocks:
 
     def add(self, block: np.ndarray, a: np.ndarray, b: np.ndarray, times: float = 1) -> None:
         """Add a.T @ b of a (k, m) and b (k, n), so many times, to a block (m, n)."""
-        block += times * (a.T @ b)
+        product = a.T @ b
+        product *= times
+        block += product
 
     def add_square(self, block: np.ndarray, a: np.ndarray, times: float = 1) -> None:
         """Add a.T @ a of a (k, n), so many times, to the upper triangle of a block (n, n)."""
-        syrk: Any = get_blas_funcs("syrk", (block,))
-        block[...] = syrk(times, a.T, 1.0, block.T, lower=True).T
+        block += times * np.triu(a.T @ a)
 
 
 def _one_thread() -> AbstractContextManager:
@@ -74,7 +85,8 @@ class DeviceBlocks:
     """By cuSOLVER and cuBLAS; each function as in `HostBlocks`."""
 
     # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
-    size, strip = 16384, 1024  # CuPy copies a strip before it multiplies
+    size = most = 16384
+    strip = 1024  # of columns that few rows are multiplied by: CuPy copies it before
 
     def __init__(self, matrix: Any) -> None:
         import cupy  # pyright: ignore[reportMissingImports]

@@ -56,21 +56,18 @@ def _steps(mean: Any) -> Any:
 
 
 class Normal:
-    """The normal equations (D, D) of centred and scaled features, from their sums.
+    """The normal equations (D, D) of features centred and, as the sums say, scaled.
 
     Parameters
     ----------
     sums : Sums
     combine : float array (K, T)
         What makes T targets of the K columns that were summed.
-    standardize : bool
     held : Rows or None
         Samples that the sums don't have, to be counted too.
     """
 
-    def __init__(
-        self, sums: Sums, combine: np.ndarray, standardize: bool, held: Rows | None = None
-    ) -> None:
+    def __init__(self, sums: Sums, combine: np.ndarray, held: Rows | None = None) -> None:
         sums.flush()
         xp = self.xp = sums.xp
         mirror(sums.gram)
@@ -82,10 +79,10 @@ class Normal:
             if shift is None:
                 shift = held.X[0].astype(sums.dtype)
             extra = held.X.astype(sums.dtype) - shift
-            moments = moments.plus(xp, weighed(xp, held._replace(X=extra)))
+            moments = moments.plus(xp, weighed(xp, held._replace(X=extra), sums.standardize))
             self._extra = xp.ascontiguousarray(extra.T)  # so that tiles of it need no copies
         combine = combine[: len(moments.targets)]  # the last labels may all be held out
-        self.scaling = Scaling(xp, moments, shift, combine, standardize)
+        self.scaling = Scaling(xp, moments, shift, combine, sums.standardize)
         means = xp.asarray(self.scaling.targets)
         centred = moments.cross @ xp.asarray(combine)
         centred -= self.scaling.weight * self.scaling.mean[:, None] * means
@@ -128,7 +125,7 @@ class Kernel:
     def __init__(self, xp: Any, rows: Rows, combine: np.ndarray, standardize: bool) -> None:
         self.xp, self.size = xp, len(rows.own)
         shift = rows.X[0].astype(np.float64)
-        found = weighed(xp, rows._replace(X=rows.X.astype(np.float64) - shift))
+        found = weighed(xp, rows._replace(X=rows.X.astype(np.float64) - shift), standardize)
         self.scaling = Scaling(xp, found, shift, combine, standardize)
         self.roots = xp.asarray(np.sqrt(rows.weights))[:, None]
         self._rows = self.scaling.apply(rows.X) * self.roots

@@ -41,8 +41,8 @@ class Stream:
         holdout: bool,
     ) -> None:  # fmt: skip
         self.targets, self.alphas = targets, list(alphas)
-        self.standardize, self.holdout = standardize, holdout and len(self.alphas) > 1
-        self.sums = Sums(xp, X.shape[1], X.dtype)
+        self.holdout = holdout and len(self.alphas) > 1
+        self.sums = Sums(xp, X.shape[1], X.dtype, standardize)
         self.held = Held()
         self.n_samples = self.n_chunks = 0
         self.chosen: tuple[float, float | None] | None = None
@@ -102,7 +102,7 @@ class Stream:
             return self.alphas[0], None
         if not len(self.held) or self.sums.n_samples == 0:
             raise ValueError(TOO_FEW)
-        system = Normal(self.sums, self.targets.combine(), self.standardize)
+        system = Normal(self.sums, self.targets.combine())
         return choose(system, self.alphas, self.held.rows(), self.targets)
 
     def solve(self, again: Callable[[], Iterable[Rows]] | None = None) -> Model:
@@ -116,7 +116,7 @@ class Stream:
             return only(classes, self.sums.size, max(self.alphas))
         chosen = self.choose() if again is None else (0.0, None)
         held = self.held.rows() if len(self.held) else None
-        system = Normal(self.sums, combine, self.standardize, held)
+        system = Normal(self.sums, combine, held)
         if again is not None:
             chosen = leave_one_out(system, self.alphas, again, combine)
         return fitted(system, *chosen, self.targets)
@@ -139,10 +139,10 @@ def in_memory(stream: Stream, rows: Rows, loo: bool) -> Model:
         if len(held) < 2:
             raise ValueError(TOO_FEW)
         train = rows.take(xp, np.flatnonzero(~held))
-        system = Kernel(xp, train, combine, stream.standardize)
+        system = Kernel(xp, train, combine, stream.sums.standardize)
         chosen = choose(system, alphas, rows.take(xp, np.flatnonzero(held)), targets)
         del system
-    system = Kernel(xp, rows, combine, stream.standardize)
+    system = Kernel(xp, rows, combine, stream.sums.standardize)
     if loo:
         chosen = leave_one_out_dual(system, alphas)
     return fitted(system, *chosen, targets)

@@ -65,15 +65,20 @@ class Moments(NamedTuple):
         return Moments(*(a + b for a, b in zip(*padded, strict=True)))
 
 
-def weighed(xp: Any, rows: Rows) -> Moments:
-    """The sums over some rows, whose features are multiplied by the roots of their weights."""
+def weighed(xp: Any, rows: Rows, squares: bool) -> Moments:
+    """The sums over some rows, whose features are multiplied by the roots of their weights.
+
+    Those of squares are zero unless they are asked for.
+    """
 
     def there(values: np.ndarray) -> Any:
         return xp.asarray(values.astype(rows.X.dtype))
 
     roots = np.sqrt(rows.weights)
     own_first = there(rows.own) @ rows.X
-    squares = [there(rows.own) @ rows.X[:, a:b] ** 2 for a, b in tiles(rows.X.shape[1])]
+    own_squares = xp.zeros_like(own_first)
+    for a, b in tiles(rows.X.shape[1]) if squares else ():
+        own_squares[a:b] = there(rows.own) @ rows.X[:, a:b] ** 2
     if np.any(roots != 1):
         rows.X[...] *= there(roots)[:, None]
     found = Moments(
@@ -83,7 +88,7 @@ def weighed(xp: Any, rows: Rows) -> Moments:
         rows.weights @ rows.targets,
         float(rows.own.sum()),
         own_first,
-        xp.concatenate(squares),
+        own_squares,
     )
     on_device = ("first", "cross", "own_first", "own_squares")
     return found._replace(**{key: getattr(found, key).astype(np.float64) for key in on_device})
@@ -94,11 +99,12 @@ class Sums:
 
     Without that shift, float32 products of features with large means would drown their
     deviations. They are multiplied in `dtype`; of `gram` (D, D) only the upper triangle is added
-    to.
+    to. Features are squared too where they are to be standardised.
     """
 
-    def __init__(self, xp: Any, size: int, feature_dtype: Any) -> None:
+    def __init__(self, xp: Any, size: int, feature_dtype: Any, standardize: bool) -> None:
         self.size, self.feature_dtype = size, np.dtype(feature_dtype)
+        self.standardize = standardize
         self.dtype = precision.of_products(xp, size, feature_dtype)
         with apart(xp, size, dtype := precision.of_sums(xp, size)):
             self.gram = xp.zeros((size, size), dtype)
@@ -140,7 +146,7 @@ class Sums:
         block -= self.shift
         rows = joined(np, self._pending)._replace(X=block)
         self._pending, self._filled = [], 0
-        self.moments = self.moments.plus(self.xp, weighed(self.xp, rows))
+        self.moments = self.moments.plus(self.xp, weighed(self.xp, rows, self.standardize))
         add_square(self.gram, block)
 
 

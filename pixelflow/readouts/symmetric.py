@@ -15,6 +15,7 @@ from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.blocks import blocks_of
 
 TILE = 1024  # columns
+TRANSPOSED = 256  # columns of a tile that is transposed: it stays in a processor's cache
 
 
 def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
@@ -26,7 +27,7 @@ def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
 def mirror(matrix: Any) -> None:
     """Copy the upper triangle into the lower one."""
     xp = namespace(matrix)
-    for a, b in tiles(len(matrix)):
+    for a, b in tiles(len(matrix), TRANSPOSED):
         corner = matrix[a:b, a:b]
         corner[...] = xp.triu(corner) + xp.triu(corner, 1).T
         matrix[b:, a:b] = matrix[a:b, b:].T
@@ -35,7 +36,7 @@ def mirror(matrix: Any) -> None:
 def restore(matrix: Any, diagonal: Any) -> None:
     """Copy the lower triangle into the upper one, and write a diagonal."""
     xp = namespace(matrix)
-    for a, b in tiles(len(matrix)):
+    for a, b in tiles(len(matrix), TRANSPOSED):
         corner = matrix[a:b, a:b]
         corner[...] = xp.tril(corner) + xp.tril(corner, -1).T
         matrix[a:b, b:] = matrix[b:, a:b].T
@@ -53,26 +54,25 @@ def add_square(matrix: Any, rows: Any) -> None:
             matrix[a:b, a:] += rows[:, a:b].T @ rows[:, a:]
         return
     on = blocks_of(matrix)
-    blocks = _blocks(matrix, on)
-    for i, block in enumerate(blocks):
+    for block in _blocks(matrix, on):
         on.add_square(matrix[block, block], rows[:, block])
-        for right in blocks[i + 1 :]:
+        for right in _beyond(matrix, block, on.most):
             on.add(matrix[block, right], rows[:, block], rows[:, right])
 
 
 def factorize(matrix: Any) -> None:
     """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
     on = blocks_of(matrix)
-    blocks = _blocks(matrix, on)
-    for i, block in enumerate(blocks):
-        on.factor(matrix[block, block])
-        rest = blocks[i + 1 :]
+    for block in _blocks(matrix, on):
+        own, rest = matrix[block, block], _beyond(matrix, block, on.most)
+        for a, b in tiles(block.start, on.most):
+            done = matrix[a:b]
+            on.add_square(own, done[:, block], -1)
+            for right in rest:
+                on.add(matrix[block, right], done[:, block], done[:, right], -1)
+        on.factor(own)
         for right in rest:
-            on.solve_left(matrix[block, right], matrix[block, block])
-        for j, below in enumerate(rest):
-            on.add_square(matrix[below, below], matrix[block, below], -1)
-            for right in rest[j + 1 :]:
-                on.add(matrix[below, right], matrix[block, below], matrix[block, right], -1)
+            on.solve_left(matrix[block, right], own)
 
 
 def solve(factor: Any, right: Any) -> Any:
@@ -80,7 +80,7 @@ def solve(factor: Any, right: Any) -> Any:
     on, rows = blocks_of(factor), right.T.astype(factor.dtype, order="C")
     forward(factor, rows)
     for block in reversed(_blocks(factor, on)):
-        for columns in _beyond(factor, block, on):
+        for columns in _beyond(factor, block, on.strip):
             rows[:, block] -= rows[:, columns] @ factor[block, columns].T
         on.solve_right(rows[:, block], factor[block, block], transposed=True)
     return rows.T
@@ -91,7 +91,7 @@ def forward(factor: Any, rows: Any) -> None:
     on = blocks_of(factor)
     for block in _blocks(factor, on):
         on.solve_right(rows[:, block], factor[block, block])
-        for columns in _beyond(factor, block, on):
+        for columns in _beyond(factor, block, on.strip):
             rows[:, columns] -= rows[:, block] @ factor[block, columns]
 
 
@@ -105,7 +105,7 @@ def _blocks(matrix: Any, on: Any) -> list[slice]:
     return [slice(*block) for block in tiles(len(matrix), on.size)]
 
 
-def _beyond(matrix: Any, block: slice, on: Any) -> list[slice]:
-    """Strips of the columns right of a block."""
-    rest = tiles(len(matrix) - block.stop, on.strip)
+def _beyond(matrix: Any, block: slice, width: int) -> list[slice]:
+    """Strips of that many of the columns right of a block."""
+    rest = tiles(len(matrix) - block.stop, width)
     return [slice(block.stop + a, block.stop + b) for a, b in rest]
