@@ -2,9 +2,11 @@
 
 import math
 import pickle
+import weakref
 from collections import Counter
 from dataclasses import replace
 
+import fake_cupy
 import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
@@ -97,6 +99,34 @@ def test_batches_are_bounded_in_memory():
     assert stream.rows_at_once(reservoirs, 9) == 9
     huge = Reservoir(CONFIG.with_params(members=4_000_000), backend="cpu")
     assert stream.rows_at_once([huge], None) == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("on_gpu", "asked_for"), [(False, [1, 2, 3]), (True, [2, 3, 3])])
+def test_a_gpu_alone_is_asked_for_a_batch_ahead(on_gpu, asked_for, several, monkeypatch):
+    """When it makes one, the one before is still there, and none of what they are made of."""
+    cupy = fake_cupy.installed(monkeypatch)
+    made = []
+
+    class Source:
+        feature_dim = 4
+
+        def iter_features(self, inputs, batch_size):
+            for start in range(0, len(inputs), batch_size):
+                assert sum(one() is not None for one in made) <= (on_gpu and not several)
+                part = inputs[start : start + batch_size]
+                found = cupy.asarray(part) if on_gpu else part.copy()
+                made.append(weakref.ref(found))
+                yield found
+                del found
+
+    sources = [Source()] * (1 + several)
+    seen = []
+    for batch in stream.features(sources, X[:25, :4], 10):
+        seen.append(len(made) // len(sources))
+        assert batch.shape == ((5, 10)[len(seen) < 3], 4 * len(sources))
+        del batch
+    assert seen == asked_for
 
 
 def test_several_configs_put_their_features_side_by_side():

@@ -73,6 +73,7 @@ def _side_by_side(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Ite
                     out = namespace(part).empty((len(rows), dim), np.float32)
                 out[done : done + len(part), columns] = part
                 done += len(part)
+                del part
             first = columns.stop
         yield out
 
