@@ -109,7 +109,7 @@ def test_memory_is_bounded_whatever_the_number_of_samples(backend, encoding, mon
     assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000) + few
     monkeypatch.setattr(reservoir_module, "MOST_QUANTILE_VALUES", 2**18)
     reservoir.set_params(config__probe__rectify=True, config__probe__threshold={"quantile": 0.5})
-    assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000)
+    assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000) + few
 
 
 def test_auto_takes_the_fastest_and_says_so_once(caplog, monkeypatch):

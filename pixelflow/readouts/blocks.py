@@ -35,6 +35,7 @@ class HostBlocks:
     size = 1024  # rows and columns of a block
     few = 256  # rows of a block that SciPy solves for at once: the rest is left to products
     most = strip = 2**31  # rows or columns of a matrix that are multiplied at once: all
+    transposed = 256  # columns that are transposed at once: they stay in a cache
 
     def factor(self, block: np.ndarray) -> None:
         """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
@@ -87,6 +88,7 @@ class DeviceBlocks:
     # So that all that a call looks at is below 2**31 numbers, up to 131072 columns.
     size = most = 16384
     strip = 1024  # of columns that few rows are multiplied by: CuPy copies it before
+    transposed = 1024
 
     def __init__(self, matrix: Any) -> None:
         import cupy  # pyright: ignore[reportMissingImports]

@@ -15,7 +15,6 @@ from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.blocks import blocks_of
 
 TILE = 1024  # columns
-TRANSPOSED = 256  # columns of a tile that is transposed: it stays in a processor's cache
 
 
 def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
@@ -27,7 +26,7 @@ def tiles(size: int, tile: int | None = None) -> list[tuple[int, int]]:
 def mirror(matrix: Any) -> None:
     """Copy the upper triangle into the lower one."""
     xp = namespace(matrix)
-    for a, b in tiles(len(matrix), TRANSPOSED):
+    for a, b in tiles(len(matrix), blocks_of(matrix).transposed):
         corner = matrix[a:b, a:b]
         corner[...] = xp.triu(corner) + xp.triu(corner, 1).T
         matrix[b:, a:b] = matrix[a:b, b:].T
@@ -36,7 +35,7 @@ def mirror(matrix: Any) -> None:
 def restore(matrix: Any, diagonal: Any) -> None:
     """Copy the lower triangle into the upper one, and write a diagonal."""
     xp = namespace(matrix)
-    for a, b in tiles(len(matrix), TRANSPOSED):
+    for a, b in tiles(len(matrix), blocks_of(matrix).transposed):
         corner = matrix[a:b, a:b]
         corner[...] = xp.tril(corner) + xp.tril(corner, -1).T
         matrix[a:b, b:] = matrix[b:, a:b].T
