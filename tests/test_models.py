@@ -101,32 +101,65 @@ def test_batches_are_bounded_in_memory():
     assert stream.rows_at_once([huge], None) == 1
 
 
-@pytest.mark.parametrize("several", [False, True])
+class Batches:
+    """A source that keeps count of what it has made, and of what lives when it makes more."""
+
+    feature_dim = 4
+
+    def __init__(self, cupy=None, bad=None):
+        self.cupy, self.bad, self.made, self.alive = cupy, bad, [], []
+
+    def iter_features(self, inputs, batch_size):
+        for start in range(0, len(inputs), batch_size):
+            self.alive.append(sum(one() is not None for one in self.made))
+            if len(self.made) == self.bad:
+                raise ValueError("no more")
+            part = inputs[start : start + batch_size]
+            found = part.copy() if self.cupy is None else self.cupy.asarray(part)
+            self.made.append(weakref.ref(found))
+            yield found
+            del found
+
+
+@pytest.mark.parametrize("several", [1, 2])
 @pytest.mark.parametrize(("on_gpu", "asked_for"), [(False, [1, 2, 3]), (True, [2, 3, 3])])
 def test_a_gpu_alone_is_asked_for_a_batch_ahead(on_gpu, asked_for, several, monkeypatch):
-    """When it makes one, the one before is still there, and none of what they are made of."""
+    """The batch before is then still there, but none of what it was put together of."""
     cupy = fake_cupy.installed(monkeypatch)
-    made = []
-
-    class Source:
-        feature_dim = 4
-
-        def iter_features(self, inputs, batch_size):
-            for start in range(0, len(inputs), batch_size):
-                assert sum(one() is not None for one in made) <= (on_gpu and not several)
-                part = inputs[start : start + batch_size]
-                found = cupy.asarray(part) if on_gpu else part.copy()
-                made.append(weakref.ref(found))
-                yield found
-                del found
-
-    sources = [Source()] * (1 + several)
-    seen = []
-    for batch in stream.features(sources, X[:25, :4], 10):
-        seen.append(len(made) // len(sources))
-        assert batch.shape == ((5, 10)[len(seen) < 3], 4 * len(sources))
+    source, seen = Batches(cupy if on_gpu else None), []
+    for batch in stream.ahead(stream.features([source] * several, X[:25, :4], 10)):
+        seen.append(len(source.made) // several)
+        assert batch.shape == ((5, 10)[len(seen) < 3], 4 * several)
         del batch
     assert seen == asked_for
+    assert max(source.alive) == (on_gpu and several == 1)
+
+
+@pytest.mark.parametrize(("on_gpu", "most"), [(False, 0), (True, 1)])
+def test_copies_are_made_a_batch_ahead_too(on_gpu, most, monkeypatch):
+    cupy = fake_cupy.installed(monkeypatch)
+    source, copies = Batches(cupy if on_gpu else None), Copies.checked({"shifts": 2})
+    images, used = X[:25].reshape(25, 8, 8), []
+    data = stream.Training([source], images, LABELS[:25], None, 10, copies)
+    for chunk in data.chunks():
+        used.append(len(source.made))
+        del chunk
+    assert used == [min(k + most, len(used)) for k in range(1, len(used) + 1)]
+    assert len(used) == 9 and max(source.alive) == most
+
+
+def test_what_fails_a_batch_ahead_is_raised_and_what_is_left_early_is_freed(monkeypatch):
+    cupy = fake_cupy.installed(monkeypatch)
+    source = Batches(cupy, bad=2)
+    batches = stream.ahead(stream.features([source], X[:, :4], 10))
+    next(batches)
+    with pytest.raises(ValueError, match="no more"):
+        next(batches), next(batches)
+    source = Batches(cupy)
+    batches = stream.ahead(stream.features([source], X[:, :4], 10))
+    next(batches)
+    batches.close()
+    assert len(source.made) == 2 and all(one() is None for one in source.made)
 
 
 def test_several_configs_put_their_features_side_by_side():

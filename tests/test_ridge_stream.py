@@ -29,7 +29,9 @@ def small_steps(monkeypatch):
     for module, name, value in (
         (symmetric, "TILE", 5),
         (blocks.HostBlocks, "size", 5),
+        (blocks.HostBlocks, "few", 2),
         (blocks.DeviceBlocks, "size", 5),
+        (blocks.DeviceBlocks, "most", 7),
         (path, "EIGEN", 0),
         (loo, "EIGEN", 0),
         (ridge, "EIGEN", 0),

@@ -1,8 +1,11 @@
 """Symmetric matrices by blocks: against NumPy, on the host and by what is called on a device."""
 
+from threading import Thread
+
 import fake_cupy
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pixelflow.readouts import blocks, symmetric
 
@@ -13,8 +16,10 @@ TOLERANCE = {np.float32: 1e-4, np.float64: 1e-12}
 @pytest.fixture(params=["numpy", "cupy"])
 def xp(request, monkeypatch):
     """NumPy, or its stand-in for CuPy, with blocks and tiles of few columns."""
-    monkeypatch.setattr(blocks.HostBlocks, "size", 5)
-    monkeypatch.setattr(blocks.DeviceBlocks, "size", 5)
+    for on in (blocks.HostBlocks, blocks.DeviceBlocks):
+        for name, value in {"size": 5, "most": 7, "transposed": 3}.items():
+            monkeypatch.setattr(on, name, value)
+    monkeypatch.setattr(blocks.HostBlocks, "few", 2)
     monkeypatch.setattr(symmetric, "TILE", 3)
     if request.param == "numpy":
         yield np
@@ -92,3 +97,18 @@ def test_blocks_of_columns_are_refused(monkeypatch):
     matrix = cupy.asarray(np.asfortranarray(definite(4, np.float64)))
     with matrix.device, pytest.raises(ValueError, match="rows must be contiguous"):
         symmetric.factorize(matrix)
+
+
+def test_threads_within_at_the_same_time_leave_blas_as_many_as_it_had():
+    def threads():
+        return {part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"}
+
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        with blocks.ONE_THREAD:
+            other = Thread(target=blocks.ONE_THREAD.__enter__)
+            other.start(), other.join()
+            assert threads() == {1}
+        assert threads() == {1}  # the other one goes on
+        blocks.ONE_THREAD.__exit__()
+        assert threads() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from pixelflow.core.inputs import checked_inputs, is_count, see_columns
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, features, rows_at_once
+from pixelflow.models.stream import Training, ahead, features, rows_at_once
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.base import ReadoutNotFittedError
@@ -192,8 +192,12 @@ class ReservoirModel(Configured):
 
     def _by_readout(self, method: str, inputs: np.ndarray) -> np.ndarray:
         """What a method of the readout gives for checked inputs, batch after batch."""
-        parts = self._features(inputs)
-        return np.concatenate([getattr(self.readout_, method)(part) for part in parts])
+        size = rows_at_once(self.reservoirs_, self.batch_size)
+        asked, found = getattr(self.readout_, method), []
+        for part in ahead(features(self.reservoirs_, inputs, size)):
+            found.append(asked(part if isinstance(self.readout_, RidgeReadout) else to_host(part)))
+            del part  # else it would live until the next is there
+        return np.concatenate(found)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "readout_"):
@@ -206,12 +210,6 @@ class ReservoirModel(Configured):
         inputs = checked_inputs(X, self, at_least=1)
         see_columns(self, X, inputs, fitting=False)
         return inputs
-
-    def _features(self, inputs: np.ndarray) -> Iterator[Any]:
-        """Batches of features in the memory where the readout wants them."""
-        size = rows_at_once(self.reservoirs_, self.batch_size)
-        batches = features(self.reservoirs_, inputs, size)
-        return batches if isinstance(self.readout_, RidgeReadout) else map(to_host, batches)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file, whole or not at all; see `load`.

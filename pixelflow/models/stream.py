@@ -41,23 +41,8 @@ def rows_at_once(reservoirs: Sequence[Source], batch_size: int | None) -> int:
 def features(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
     """Features (n, D) of checked inputs, batch after batch, all reservoirs' side by side.
 
-    CuPy arrays on backend "cuda", else NumPy arrays. A GPU is asked for each batch before the one
-    before it is used, so that it has work while the host prepares more.
+    CuPy arrays on backend "cuda", else NumPy arrays.
     """
-    waiting: Any = None
-    for batch in _side_by_side(reservoirs, X, size):
-        if waiting is not None:
-            yield waiting
-        waiting = batch
-        del batch  # else it would live until the next is there
-        if namespace(waiting) is np:
-            yield waiting
-            waiting = None
-    if waiting is not None:
-        yield waiting
-
-
-def _side_by_side(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
     if len(reservoirs) == 1:
         yield from _batches(reservoirs[0], X, size)
         return
@@ -73,7 +58,7 @@ def _side_by_side(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Ite
                     out = namespace(part).empty((len(rows), dim), np.float32)
                 out[done : done + len(part), columns] = part
                 done += len(part)
-                del part
+                del part  # else it would live until the next is there
             first = columns.stop
         yield out
 
@@ -81,6 +66,25 @@ def _side_by_side(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Ite
 def _batches(reservoir: Source, X: np.ndarray, size: int) -> Iterator[Any]:
     with sklearn.config_context(assume_finite=True):  # it was checked at the model's door
         return reservoir.iter_features(X, size)
+
+
+def ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Each batch of features, or chunk of samples, when the next has been asked for, of CuPy's.
+
+    So a GPU has work while the host prepares more, and holds two batches. What is NumPy's has been
+    computed when it is there, and is passed on as it comes.
+    """
+    waiting: Any = None
+    for batch in batches:
+        if waiting is not None:
+            yield waiting
+        waiting = batch
+        del batch  # else it would live until the next is there
+        if namespace(waiting[0] if isinstance(waiting, tuple) else waiting) is np:
+            yield waiting
+            waiting = None
+    if waiting is not None:
+        yield waiting
 
 
 def held_out(n: int) -> np.ndarray:
@@ -142,6 +146,9 @@ class Training:
         Where images are held out, a chunk's fourth item has each sample's role, as `fit_chunks`
         of a ridge takes it.
         """
+        return ahead(self._all())
+
+    def _all(self) -> Iterator[Chunk]:
         if self.copies.count == 1:
             yield from self._chunks(self.X, slice(None), None)
             return

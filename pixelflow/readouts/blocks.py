@@ -1,15 +1,15 @@
 """Arithmetic in place on blocks of a large matrix; of a symmetric one on its upper triangle.
 
-By SciPy's BLAS and LAPACK or, for arrays of CuPy, which offers such functions for whole arrays
-alone, by cuBLAS and cuSOLVER themselves. Blocks are of matrices in row-major order, in float32 or
-float64. The libraries count by columns: to them a block is transposed, and an upper triangle a
-lower one.
+By NumPy and by SciPy's BLAS and LAPACK or, for arrays of CuPy, which offers such functions for
+whole arrays alone, by cuBLAS and cuSOLVER themselves. Blocks are of matrices in row-major order, in
+float32 or float64. The libraries count by columns: to them a block is transposed, and an upper
+triangle a lower one.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,9 @@ def blocks_of(matrix: Any) -> HostBlocks | DeviceBlocks:
 
 
 class HostBlocks:
-    """By NumPy as far as it can, else by SciPy on one thread.
+    """By NumPy as far as it can, else by SciPy, on one thread where a matrix is factorised.
 
-    Both bring threads of their own, and those of the one wait busily where the other's work.
+    For both bring threads of their own, and those of the one wait busily where the other's work.
     """
 
     size = 1024  # rows and columns of a block
@@ -40,7 +40,7 @@ class HostBlocks:
     def factor(self, block: np.ndarray) -> None:
         """Make U of the upper triangle of U.T @ U; LinAlgError where there is none."""
         potrf: Any = get_lapack_funcs("potrf", (block,))
-        with _one_thread():
+        with ONE_THREAD:
             found, failed = potrf(block.T, lower=True, clean=False)
         if failed or not np.isfinite(found.diagonal()).all():
             raise np.linalg.LinAlgError(NOT_DEFINITE)
@@ -51,8 +51,9 @@ class HostBlocks:
         trsm: Any = get_blas_funcs("trsm", (block,))
         for start in range(0, len(block), self.few):
             some = slice(start, start + self.few)
-            block[some] -= factor[:start, some].T @ block[:start]
-            with _one_thread():
+            if start:
+                block[some] -= factor[:start, some].T @ block[:start]
+            with ONE_THREAD:
                 found = trsm(1.0, factor[some, some].T, block[some].T, side=1, lower=1, trans_a=1)
             block[some] = found.T
 
@@ -72,14 +73,31 @@ class HostBlocks:
         block += times * np.triu(a.T @ a)
 
 
-def _one_thread() -> AbstractContextManager:
-    """A context in which BLAS has one thread."""
-    return _libraries().limit(limits=1, user_api="blas")
+class _OneThread:
+    """A context in which BLAS has one thread; several threads may be within at the same time."""
+
+    def __init__(self) -> None:
+        self._lock, self._within, self._limit = Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._within:
+                self._limit = _libraries().limit(limits=1, user_api="blas")
+            self._within += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._limit is not None and not self._within:
+                self._limit.restore_original_limits()
 
 
 @cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+ONE_THREAD = _OneThread()
 
 
 class DeviceBlocks:

@@ -97,11 +97,10 @@ def choose(system: Any, alphas: Sequence[float], held: Rows, targets: Any) -> tu
     columns = widened(held.targets, len(combine)) @ combine
     classes = targets.classes
     weights = held.own if held.own.any() else None
-    path = [(alpha, *system.lift(solution)) for alpha, solution in ridge_path(system, alphas)]
-    coef, intercept = (np.concatenate([model[i] for model in path]) for i in (1, 2))
-    decisions = np.split(affine(held.X, coef, intercept), len(path), axis=1)
     found = []
-    for (alpha, _, _), decision in zip(path, decisions, strict=True):
+    for alpha, solution in ridge_path(system, alphas):
+        coef, intercept = system.lift(solution)
+        decision = affine(held.X, coef, intercept)
         if classes is None:
             good = -((decision - columns) ** 2)
         else:

@@ -1,8 +1,8 @@
 """Large symmetric matrices, block by block: what is summed, and Cholesky factors in place.
 
 The upper triangle is what is added to and factorised, so that the lower one can keep the matrix
-itself. Nothing larger than some blocks is made on the side, and no call sees an index beyond 32
-bits.
+itself. Nothing larger than a strip of a block's rows is made on the side, and no call of a device's
+libraries sees an index beyond 32 bits.
 """
 
 from __future__ import annotations
