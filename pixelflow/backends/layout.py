@@ -58,12 +58,14 @@ def in_blocks(work: Callable[[int, int], object], out: np.ndarray, block: int) -
             work(start, stop)
         return
     # This thread touches fresh memory a block ahead of the others: where they do it themselves,
-    # on a virtual machine, page faults cost them as much time as the work.
+    # on a virtual machine, page faults cost them as much time as the work. Then it does the last
+    # block, for which no other thread need start where there are few.
     pages = out.reshape(len(out), -1)[:, :: PAGE_BYTES // out.itemsize]
     with ThreadPoolExecutor(threads) as pool:
         running = []
-        for start, stop in blocks:
+        for start, stop in blocks[:-1]:
             pages[start:stop] = 0
             running.append(pool.submit(work, start, stop))
+        work(*blocks[-1])
         for future in running:
             future.result()
