@@ -22,7 +22,7 @@ from pixelflow.experiments._features import Streamed, fourier, kymatio_module, s
 from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, features, rows_at_once
+from pixelflow.models.stream import Training, asked, features, rows_at_once
 from pixelflow.models.training import default_readout, fit_readout
 
 KEYS = ("features", "options", "seeds", "augment", "images", "n_train")
@@ -156,8 +156,7 @@ class Classifier:
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        parts = features(self.made, X, self.size)
-        return np.concatenate([self.readout_.predict(part) for part in parts])
+        return asked(self.readout_.predict, features(self.made, X, self.size))
 
 
 def _fit(

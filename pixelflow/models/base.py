@@ -23,7 +23,7 @@ from pixelflow.core.inputs import checked_inputs, is_count, see_columns
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, ahead, features, rows_at_once
+from pixelflow.models.stream import Training, asked, features, rows_at_once
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.base import ReadoutNotFittedError
@@ -193,11 +193,9 @@ class ReservoirModel(Configured):
     def _by_readout(self, method: str, inputs: np.ndarray) -> np.ndarray:
         """What a method of the readout gives for checked inputs, batch after batch."""
         size = rows_at_once(self.reservoirs_, self.batch_size)
-        asked, found = getattr(self.readout_, method), []
-        for part in ahead(features(self.reservoirs_, inputs, size)):
-            found.append(asked(part if isinstance(self.readout_, RidgeReadout) else to_host(part)))
-            del part  # else it would live until the next is there
-        return np.concatenate(found)
+        own, ridge = getattr(self.readout_, method), isinstance(self.readout_, RidgeReadout)
+        batches = features(self.reservoirs_, inputs, size)
+        return asked(lambda batch: own(batch if ridge else to_host(batch)), batches)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "readout_"):

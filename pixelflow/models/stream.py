@@ -87,6 +87,15 @@ def ahead(batches: Iterator[Any]) -> Iterator[Any]:
         yield waiting
 
 
+def asked(ask: Callable[[Any], np.ndarray], batches: Iterator[Any]) -> np.ndarray:
+    """What `ask` gives for batches of features, one below the other; none outlives its turn."""
+    found = []
+    for batch in ahead(batches):
+        found.append(ask(batch))
+        del batch  # else it would live until the next is there
+    return np.concatenate(found)
+
+
 def held_out(n: int) -> np.ndarray:
     """Which of n images are held out (bool): those that a ridge without copies would hold out."""
     held, priorities = drawn(0, n)

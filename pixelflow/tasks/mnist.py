@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelflow.backends.layout import in_blocks
 from pixelflow.tasks.fetch import fetch
 
 AT_ONCE = 4096  # images that a thread scales at a time
@@ -149,10 +149,8 @@ def _rows_of_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     pixels = images.reshape(len(images), math.prod(images.shape[1:]))
     out = np.empty(pixels.shape, np.float32)
 
-    def scale(first: int) -> None:
-        part = slice(first, first + AT_ONCE)
-        np.multiply(pixels[part], np.float32(1 / 255), out=out[part])
+    def scale(start: int, stop: int) -> None:
+        np.multiply(pixels[start:stop], np.float32(1 / 255), out=out[start:stop])
 
-    with ThreadPoolExecutor() as pool:  # without Python's lock
-        list(pool.map(scale, range(0, len(pixels), AT_ONCE)))
+    in_blocks(scale, out, AT_ONCE)
     return out
