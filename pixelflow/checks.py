@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 import reprlib
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 
+MOST_ITEMS = 2**20  # of a sequence that becomes an array
+MOST_OF_RANGE = 2**27  # numbers: as an array they take a GiB
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 120
@@ -32,9 +38,21 @@ def brief(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, of Python or NumPy; True and False are none."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> TypeGuard[float]:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _float(value: Any) -> float:
+    """A real number in float64; infinite where it is too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
@@ -59,12 +77,9 @@ def number(
     below: float | None = None,
 ) -> float:
     """A finite real number within the limits; `above` and `below` are not reached themselves."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if not _is_real(value):
         raise TypeError(f"{name} must be a number, got {brief(value)}")
-    try:
-        found = float(value)
-    except OverflowError:
-        found = math.inf
+    found = _float(value)
     if not math.isfinite(found):
         raise ValueError(f"{name} must be finite and fit float64, got {brief(value)}")
     limits = (
@@ -79,17 +94,30 @@ def number(
     return found
 
 
+def float32(name: str, value: Any) -> float:
+    """A real number that is finite in float32."""
+    found = number(name, value)
+    if abs(found) > FLOAT32_MAX:
+        raise ValueError(f"{name} must be finite and fit float32, got {brief(value)}")
+    return found
+
+
 def real_array(name: str, value: Any) -> np.ndarray:
     """A new float64 array of real numbers that are finite in float32, of any shape."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must have no masked values: fill them first")
+    if isinstance(value, list | tuple | range) and value[MOST_ITEMS:]:  # a range may be endless
+        raise ValueError(f"{name} must have at most {MOST_ITEMS} items, or be a NumPy array")
     try:
         array = np.array(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} must be a number or numbers, got {brief(value)}") from error
-    if array.dtype.kind == "O" and all(map(is_integer, array.flat)):  # beyond 64 bits
-        raise ValueError(f"{name} must be finite and fit float32, got {brief(value)}")
+    if array.dtype.kind == "O" and all(map(_is_real, array.flat)):  # integers beyond 64 bits
+        array = np.array([_float(item) for item in array.flat]).reshape(array.shape)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be a number or numbers, got {brief(value)}")
-    array = array.astype(np.float64)
+    with np.errstate(over="ignore"):  # of longer floats; it is infinite then, and refused
+        array = array.astype(np.float64)
     if not np.all(np.abs(array) <= FLOAT32_MAX):  # NaN compares as False
         raise ValueError(f"{name} must be finite and fit float32, got {brief(value)}")
     return array
@@ -109,6 +137,17 @@ def choice(name: str, value: Any, known: Collection[str]) -> str:
     return value
 
 
+def sequence(name: str, value: Any, most: int) -> tuple[Any, ...]:
+    """The items of an iterable in order, at most so many; neither text nor a set is a sequence."""
+    none = isinstance(value, str | bytes | set | frozenset) or getattr(value, "ndim", 1) == 0
+    if none or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {brief(value)}")
+    items = tuple(islice(value, most + 1))  # an iterator may have no end
+    if len(items) > most:
+        raise ValueError(f"{name} must have at most {most} items, got more")
+    return items
+
+
 def mapping(name: str, value: Any, known: Collection[str], owner: str) -> Mapping[str, Any]:
     """A mapping whose keys are all known to their owner."""
     if not isinstance(value, Mapping):
@@ -117,3 +156,51 @@ def mapping(name: str, value: Any, known: Collection[str], owner: str) -> Mappin
     if unknown:
         raise ValueError(f"{name} has unknown {brief(unknown)}; {owner} knows {list(known)}")
     return value
+
+
+def check_range(name: str, value: object) -> None:
+    """Refuse a range that is too long to be made an array of: it costs nothing before."""
+    if isinstance(value, range) and value[MOST_OF_RANGE:]:
+        raise ValueError(f"{name} must have at most {MOST_OF_RANGE} items, got {brief(value)}")
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """A value as an array, of whatever type NumPy gives it."""
+    check_range(name, value)
+    with naming(name):
+        return np.asarray(value)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What is raised within names that argument; a number that is too large is a ValueError."""
+    try:
+        yield
+    except TypeError as error:
+        raise TypeError(_named(name, error)) from error
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold numbers that fit float64: {error}") from error
+    except ValueError as error:
+        raise ValueError(_named(name, error)) from error
+
+
+def _named(name: str, error: Exception) -> str:
+    said = str(error)
+    return said if name in said.replace(",", " ").split() else f"{name}: {said}"
+
+
+def path(name: str, value: Any) -> Path:
+    """A file's path, from text or `os.PathLike`; "~" at its beginning is the home folder."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, got {brief(value)}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must name a file, got {brief(value)}")
+    found = Path(os.path.expanduser(text))
+    if found.parts[:1] == ("~",):
+        raise ValueError(f"{name} needs a home folder, and none is known: {brief(value)}")
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must name a file, got {brief(value)}: {error}") from error
+    return found

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from pixelflow.checks import as_array, brief, integer, number, real_array, sequence
+
 LEVEL = 0.95  # of every interval
+MOST_SAMPLES = 2**53  # float64 counts no further
+MOST_TESTS = 2**16  # that are corrected together
 
 
 class Interval(NamedTuple):
@@ -48,9 +52,9 @@ def over_seeds(values: ArrayLike) -> Interval:
     >>> [round(x, 3) for x in over_seeds([0.91, 0.93, 0.92, 0.92, 0.92])]
     [0.92, 0.911, 0.929]
     """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"an interval over seeds needs two finite values or more, got {values}")
+    values = real_array("values", values)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values must be one for each of two seeds or more, got {brief(values)}")
     half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
     mean = float(values.mean())
     return Interval(mean, mean - float(half), mean + float(half))
@@ -90,6 +94,11 @@ def proportion(successes: int, n: int) -> Interval:
     successes, n : int
         0 <= successes <= n, n > 0.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not such integers.
+
     References
     ----------
     Wilson, Probable inference, the law of succession, and statistical inference, Journal of the
@@ -101,6 +110,8 @@ def proportion(successes: int, n: int) -> Interval:
     >>> [round(x, 3) for x in proportion(9281, 10000)]
     [0.928, 0.923, 0.933]
     """
+    n = integer("n", n, 1, MOST_SAMPLES)
+    successes = integer("successes", successes, 0, n)
     interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
     return Interval(successes / n, float(interval.low), float(interval.high))
 
@@ -126,7 +137,7 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     Raises
     ------
     ValueError
-        If the numbers of samples differ, or there are fewer than two.
+        If the numbers of samples differ, or there are fewer than two, or one is not finite.
 
     References
     ----------
@@ -143,7 +154,7 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     >>> round(difference, 3), low > 0, p < 1e-6
     (0.03, True, True)
     """
-    means = [np.atleast_2d(np.asarray(r, np.float64)).mean(axis=0) for r in (right, other)]
+    means = [_mean_correctness("right", right), _mean_correctness("other", other)]
     if means[0].shape != means[1].shape or len(means[0]) < 2:
         counts = " and ".join(str(len(m)) for m in means)
         raise ValueError(f"a paired test needs the same samples, two or more, got {counts}")
@@ -154,6 +165,15 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     test: Any = stats.ttest_1samp(differences, 0.0)
     low, high = test.confidence_interval(LEVEL)
     return Paired(mean, float(low), float(high), float(test.pvalue))
+
+
+def _mean_correctness(name: str, value: ArrayLike) -> np.ndarray:
+    """Each sample's mean over the seeds: float64 (n,)."""
+    correct = as_array(name, value)
+    correct = correct.astype(np.float64) if correct.dtype.kind == "b" else real_array(name, correct)
+    if correct.ndim not in (1, 2) or not correct.size:
+        raise ValueError(f"{name} must be of shape (n,) or (S, n), got {correct.shape}")
+    return np.atleast_2d(correct).mean(axis=0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -170,7 +190,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p_values, np.float64)
+    given = sequence("p_values", p_values, MOST_TESTS)
+    p = np.array([number("p_values", value, 0, 1) for value in given])
     order = np.argsort(p, kind="stable")
     stepped = p[order] * (len(p) - np.arange(len(p)))
     corrected = np.empty_like(p)

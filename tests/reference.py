@@ -64,6 +64,36 @@ def evolve(
     return state
 
 
+def encoded(config, x):
+    """The texture (H, W, C), float64, that an encoder of no learned or random windows makes of x.
+
+    Cell by cell, as the encoders' own lines say it; member 0.
+    """
+    height, width, channels = shape = config.height, config.width, config.channels
+    texture, n = np.zeros(shape), x.size
+    flat = x.astype(np.float64).ravel()
+    if config.input_encoding == "phase":
+        angle = 2 * np.pi * flat.sum() / n
+        texture[..., 0], texture[..., 1] = np.sin(angle), np.cos(angle)
+    elif config.input_encoding == "project":
+        rng = config.generator("encoder", 0)
+        weight = rng.standard_normal((n, height * width * channels), np.float32) / np.sqrt(n)
+        bias = rng.uniform(-1, 1, height * width * channels)
+        texture = np.clip(0.5 + 0.25 * (flat @ weight + bias), 0, 1).reshape(shape)
+    else:
+        rows = int(np.sqrt(n))
+        columns = -(-n // rows)
+        centred = config.input_encoding == "image"  # where it is smaller
+        top = max(0, (height - rows) // 2) if centred else 0
+        left = max(0, (width - columns) // 2) if centred else 0
+        for y, x in np.ndindex(height, width):
+            row = y - top if centred and rows <= height else y * rows // height
+            column = x - left if centred and columns <= width else x * columns // width
+            if 0 <= row < rows and 0 <= column < columns and row * columns + column < n:
+                texture[y, x, 0] = flat[row * columns + column]
+    return texture
+
+
 def same_bits(a, b) -> bool:
     """Equal arrays down to the sign of zero; any two NaNs are the same."""
     a, b = np.asarray(a), np.asarray(b)

@@ -94,6 +94,12 @@ def test_no_gradient_and_no_drop_are_constant_speed():
         np.testing.assert_array_equal(problem, expected)
     np.testing.assert_allclose(radial_speed((7, 9), (2, 5), 1e-9)[1], expected[1], rtol=1e-8)
     np.testing.assert_allclose(linear_speed((7, 9), (2, 5), (1e-9, 0))[1], expected[1], rtol=1e-8)
+    for tiny in (5e-324, -1e-320, 1e-17):  # whose products with distances have few digits or none
+        for problem in (
+            radial_speed((7, 9), (2, 5), tiny),
+            linear_speed((7, 9), (2, 5), (tiny, -tiny)),
+        ):
+            np.testing.assert_allclose(problem[1], expected[1], rtol=1e-15)
     assert radial_speed((1, 1), (0, 0))[1] == 0
 
 
@@ -111,8 +117,21 @@ def test_no_gradient_and_no_drop_are_constant_speed():
         (lambda: linear_speed((3, 4), (0, 0), (0, -1 / 3)), ValueError, "> 0"),
         (lambda: linear_speed((3, 4), (0, 0), (np.nan, 0)), ValueError, "finite"),
         (lambda: linear_speed((3, 4), (0, 0), (0, 0), -1), ValueError, "> 0"),
+        (lambda: linear_speed((3, 4), (0, 0), (0.1,)), TypeError, "gradient must be two numbers"),
+        (lambda: linear_speed((3, 4), (0, 0), 0.1), TypeError, "gradient must be two numbers"),
+        (lambda: linear_speed((3, 4), (0, 0), {0.1, 0.2}), TypeError, "gradient must be two numb"),
+        (lambda: linear_speed((3, 4), (0, 0), ("a", 0)), TypeError, "gradient must be a number"),
+        (lambda: linear_speed((3, 4), (0, 0), (10**400, 0)), ValueError, "gradient must be finite"),
+        (lambda: linear_speed((3, 4), (0, 0), (0, 0), 1e200), ValueError, "speed must be finite"),
+        (lambda: radial_speed((3, 4), (0, 0), 10**400), ValueError, "drop must be finite"),
+        (lambda: constant_speed((3, 4), (0, 0), 1e-200), ValueError, "from 1.2e-38 to 3.4e\\+38"),
+        (lambda: constant_speed((3, 4), (0, 0), "fast"), TypeError, "speed must be a number"),
+        (lambda: constant_speed((3, 4), (True, False)), TypeError, "source must be two integers"),
+        (lambda: constant_speed((3, 4), {1, 2}), TypeError, "source must be two integers"),
+        (lambda: constant_speed((10**9, 10**9), (0, 0)), ValueError, "shape must have at most"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_bad_problems_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -241,7 +260,7 @@ def test_maps_are_what_the_errors_are_of(rows, config):
     ],
 )
 def test_the_schema_knows_the_kinds_of_speed(speed, message):
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    schema = yaml.safe_load((ROOT / "pixelflow/experiments/config.schema.yaml").read_text())
     config = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
     config["eikonal"]["cases"]["constant_32"]["speed"] = speed
     errors = [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(config)]

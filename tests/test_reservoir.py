@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -46,8 +47,6 @@ HOLDS_OUT = {
 
 
 def expected_failures(estimator):
-    if isinstance(estimator, LogisticReadout):
-        return {}
     path = getattr(estimator, "readout", estimator) is None
     return RAISES | HOLDS_OUT if path else RAISES
 
@@ -79,7 +78,12 @@ def test_scikit_learns_estimator_checks(estimator, check):
         ({"config": {"width": 4}}, TypeError, "ReservoirConfig, got dict"),
         ({"backend": "gpu"}, ValueError, "unknown backend 'gpu'"),
         ({"exact": "yes"}, TypeError, "exact"),
+        ({"backend": np.array(["cpu", "numba"])}, ValueError, "unknown backend array"),
+        ({"backend": ["cpu"]}, ValueError, "unknown backend"),
+        ({"backend": None}, ValueError, "unknown backend None"),
         ({"device": 0}, ValueError, "device"),
+        ({"device": -1}, ValueError, "device must be at least 0, got -1"),
+        ({"device": "0"}, TypeError, "device must be an integer, got '0'"),
     ],
 )
 def test_bad_reservoirs_are_refused_and_nothing_is_half_set(options, error, message):
@@ -103,6 +107,53 @@ def test_inputs_that_float32_cannot_hold_are_refused(bad):
     states[0, 0, 0, 0] = bad
     with pytest.raises(ValueError, match="states contains"):
         reservoir.evolve(states)
+
+
+def test_masked_inputs_are_refused():
+    """scikit-learn drops the mask, and NumPy too."""
+    reservoir = Reservoir(SMALL, backend="cpu")
+    masked = np.ma.array(np.ones((2, 6)), mask=np.eye(2, 6))
+    for method in (reservoir.transform, reservoir.fit):
+        with pytest.raises(ValueError, match="X must have no masked values"):
+            method(masked)
+    states = np.ma.masked_less(np.arange(60.0).reshape(1, 4, 5, 3), 7)
+    with pytest.raises(ValueError, match="states must have no masked values"):
+        reservoir.evolve(states)
+    plain = np.ma.array(np.ones((2, 6)))
+    assert np.array_equal(reservoir.transform(plain), reservoir.transform(np.ones((2, 6))))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numba"])
+def test_states_do_not_become_infinite_without_a_word(backend):
+    """NumPy's own warnings stay within."""
+    reservoir = Reservoir(SMALL.with_params(steps=3), backend=backend)
+    states = np.full((2, 4, 5, 3), 1e38)
+    said = r"^states became infinite or NaN within 3 steps of rule 'wave'"
+    with pytest.warns(RuntimeWarning, match=said) as seen:
+        assert not np.isfinite(reservoir.evolve(states)).all()
+    assert len(seen) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for finite in (states * 1e-38, states[:0], states):
+            assert np.isfinite(reservoir.evolve(finite, steps=0)).all()
+        assert np.isfinite(reservoir.evolve(states * 1e-38)).all()
+        with pytest.raises(RuntimeWarning, match="within 1 steps"):
+            Reservoir(ReservoirConfig(2, 1, rule="energy"), backend=backend).step(
+                np.full((1, 2, 4), 1e38)
+            )
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        (0, ValueError, "batch_size must be at least 1, got 0"),
+        (2.5, TypeError, "batch_size must be an integer, got 2.5"),
+        (True, TypeError, "batch_size must be an integer, got True"),
+    ],
+)
+def test_wrong_batch_sizes_are_refused_before_the_first_batch(size, error, message):
+    with pytest.raises(error, match=message):
+        Reservoir(SMALL, backend="cpu").iter_features(np.zeros((2, 6)), size)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +201,10 @@ def test_textures_of_a_wrong_shape_are_refused():
         reservoir.evolve(np.zeros((1, 4, 5, 3)), steps=-1)
     with pytest.raises(ValueError, match="unknown"):
         reservoir.evolve(np.zeros((1, 4, 5, 3)), medium={"speed": 1.0})
+    with pytest.raises(TypeError, match="medium must be a mapping, got list"):
+        reservoir.evolve(np.zeros((1, 4, 5, 3)), medium=[1.0])
+    with pytest.raises(ValueError, match=r"^state: "):
+        reservoir.step([[1], [1, 2]])
     with pytest.raises(ValueError, match=r"needs the medium \['speed', 'source'\]"):
         Reservoir(ReservoirConfig(rule="test_media"), backend="cpu").transform(np.zeros((1, 4)))
 

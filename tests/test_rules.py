@@ -1,12 +1,26 @@
 """The rule language and its registry: what it accepts, what it refuses and how it says so."""
 
+import itertools
 import math
+import re
 
 import numpy as np
 import pytest
+from reference import evolve
 
 from pixelflow import Reservoir, ReservoirConfig
-from pixelflow.core import exp, get_rule, list_rules, register_rule, rule, where
+from pixelflow.backends.numba.source import source
+from pixelflow.core import (
+    clip,
+    exp,
+    get_rule,
+    list_rules,
+    maximum,
+    minimum,
+    register_rule,
+    rule,
+    where,
+)
 from pixelflow.core.trace import noise
 
 
@@ -45,14 +59,33 @@ def test_a_new_rule_replaces_one_of_its_name_in_reservoirs_that_exist(registry):
         ),
         (lambda at, p: {"a": np.ones(3) * at(0, 0, "a")}, TypeError, "array([1., 1., 1.])"),
         (lambda at, p: {"a": at(0, 0, "a") + "1"}, TypeError, "'1'"),
-        (lambda at, p: {"a": at(0, 0, "a") + 1e60}, ValueError, "float32 cannot hold"),
+        (lambda at, p: {"a": at(0, 0, "a") + 1e60}, ValueError, "finite and fit float32"),
+        (
+            lambda at, p: {"a": at(0, 0, "a") * 10**400},
+            ValueError,
+            "mul in a rule is given must be",
+        ),
+        (lambda at, p: {"a": where(at(0, 0, "a") > -(10**400), 1, 0)}, ValueError, "finite"),
+        (lambda at, p: {"a": 10**400}, ValueError, "the next 'a' in a rule is given must be"),
         (lambda at, p: {"a": at(0, 0, "a") * np.float64(0.1)}, TypeError, "give float(x)"),
         (lambda at, p: {"a": at(0, 0, "red")}, ValueError, "'red'"),
-        (lambda at, p: {"a": at(0.5, 0, "a")}, TypeError, "whole cell offsets"),
+        (lambda at, p: {"a": at(0.5, 0, "a")}, TypeError, "at()'s dy must be an integer, got 0.5"),
+        (lambda at, p: {"a": at(0, 1025, "a")}, ValueError, "at()'s dx must be at most 1024"),
+        (
+            lambda at, p: {"a": at(-(10**400), 0, "a")},
+            ValueError,
+            "at()'s dy must be at least -1024",
+        ),
+        (
+            lambda at, p: {"a": at(0, 0, np.array(["a", "b"]))},
+            ValueError,
+            "unknown channel of at()",
+        ),
         (lambda at, p: {"a": p.speed}, ValueError, "p.speed"),
         (lambda at, p: {"a": at.medium("speed")}, ValueError, "'speed'"),
         (lambda at, p: {"c": at(0, 0, "a")}, ValueError, "['c']"),
         (lambda at, p: {}, ValueError, "returns a dict"),
+        (lambda at, p: {1: 1, "c": 2}, ValueError, "got [1, 'c']"),
         (lambda at, p: at(0, 0, "a"), ValueError, "Symbol"),
         (lambda at, p: {"a": at(0, 0, "a") / 2}, ValueError, "declare a tolerance"),
         (lambda at, p: {"a": exp(at(0, 0, "a"))}, ValueError, "declare a tolerance"),
@@ -74,6 +107,11 @@ def test_what_is_not_a_rule_is_refused_when_defined(function, error, message, re
         {"channels": ()},
         {"channels": ("a", "a")},
         {"channels": ("a",), "params": {"k": 1e60}},
+        {"channels": ("a",), "params": {"k": 10**400}},
+        {"channels": ("a",), "tolerance": 10**400},
+        {"channels": map(str, itertools.count())},
+        {"channels": ("a",), "medium": itertools.repeat("m")},
+        {"channels": ("a", [])},
         {"channels": ("a",), "params": {"_k": 1.0}},
         {"channels": ("a",), "tolerance": -1.0},
         {"channels": ("a",), "params": {"k": math.nan}},
@@ -94,11 +132,94 @@ def test_bad_declarations_are_refused(options):
         {"weights": ["w"]},
         {"tolerance": "x"},
         {"medium": "speed"},
+        {"medium": {"speed"}},
     ],
 )
 def test_declarations_of_a_wrong_type_are_refused(options):
     with pytest.raises(TypeError, match="test_bad"):
         rule("test_bad", channels=("a",), **options)(lambda at, p: {"a": at(0, 0, "a")})
+
+
+def test_a_set_of_channels_is_refused():
+    """Its order is another one in each process, and so would be the rule."""
+    with pytest.raises(TypeError, match="channels must be a sequence"):
+        rule("test_bad", channels={"a", "b"})(lambda at, p: {"a": at(0, 0, "a")})
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numba"])
+def test_a_sorting_network_is_the_median(backend, registry):
+    """Of 5 x 5 cells of four levels: 25 layers compare what the layer before gives."""
+
+    def median(at, p):
+        around = [at(dy, dx, "a") for dy in range(-2, 3) for dx in range(-2, 3)]
+        cells = [where(x > 0.5, where(x > 0.75, 3, 2), where(x > 0.25, 1, 0)) for x in around]
+        for layer in range(25):
+            for i in range(layer % 2, 24, 2):
+                a, b = cells[i : i + 2]
+                cells[i : i + 2] = minimum(a, b), maximum(a, b)
+        return {"a": cells[12]}
+
+    rule("test_median", channels=("a",))(median)
+    states = np.random.default_rng(0).random((2, 9, 12, 1), dtype=np.float32)
+    config = ReservoirConfig(12, 9, channels=1, rule="test_median", steps=1)
+    levels = np.ceil(4 * states) - 1  # 0 is not drawn
+    padded = np.pad(levels, [(0, 0), (2, 2), (2, 2), (0, 0)], "wrap")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))
+    expected = np.sort(windows.reshape(2, 9, 12, 1, 25))[..., 12]
+    assert np.array_equal(Reservoir(config, backend=backend).evolve(states), expected)
+
+
+def test_a_choice_of_thousands_nests(registry):
+    """3,000 conditions, one inside the other: a staircase."""
+
+    def stairs(at, p):
+        level = 0
+        for i in range(3000):
+            level = where(at(0, 0, "a") >= i, float(i), level)
+        return {"a": level}
+
+    rule("test_stairs", channels=("a",))(stairs)
+    states = np.random.default_rng(0).uniform(0, 4000, (1, 8, 8, 1)).astype(np.float32)
+    config = ReservoirConfig(8, 8, channels=1, rule="test_stairs", steps=1)
+    after = Reservoir(config, backend="cpu").evolve(states)
+    assert np.array_equal(after, np.minimum(np.floor(states), 2999))
+
+
+def test_compiled_code_of_a_rule_does_not_branch(registry):
+    """Numba takes a time quadratic in the branches to compile it."""
+
+    def branching(at, p):
+        a, b = at(0, 0, "a"), at(0, 1, "b")
+        held = clip(maximum(minimum(a, b), p.k), 0, 1)
+        return {"a": where(a > b, held, b), "b": clip(b, 0, 1)}
+
+    program = made(branching).program
+    assert {"where", "maximum", "clip", "clip_flush", "flush"} <= {op for op, *_ in program.nodes}
+    lines = [line.split(" = ", 1) for line in source(program, 2, True).splitlines()]
+    values = {name[0].strip(): name[1] for name in lines if re.fullmatch(r" +v\d+", name[0])}
+    assert len(values) == len(program.nodes)
+    assert not any(" if " in value for value in values.values())
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect", "zero"])
+@pytest.mark.parametrize("backend", ["cpu", "numba"])
+def test_a_rule_may_read_far_beyond_the_texture(backend, boundary, registry):
+    rule("test_far", channels=("a",))(lambda at, p: {"a": at(-20, 3, "a") - at(5, 18, "a")})
+    config = ReservoirConfig(5, 7, 1, 2, "test_far", boundary=boundary)
+    states = np.random.default_rng(0).random((2, 7, 5, 1), dtype=np.float32)
+    expected = [evolve(get_rule("test_far"), state, 2, boundary=boundary) for state in states]
+    assert np.array_equal(Reservoir(config, backend=backend).evolve(states), expected)
+
+
+def test_a_rule_without_end_is_refused(registry):
+    def endless(at, p):
+        x = at(0, 0, "a")
+        for i in itertools.count():
+            x = x * p.k + i
+        return {"a": x}
+
+    with pytest.raises(ValueError, match=r"rule 'test_made': its graph must have at most 131072"):
+        made(endless)
 
 
 def test_unknown_rules_and_foreign_objects_are_refused():

@@ -28,10 +28,35 @@ def test_the_interval_of_one_more_seed_holds_it_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("interval", [over_seeds, one_more_seed])
-@pytest.mark.parametrize("values", [[], [0.9], [0.9, np.nan], [[0.9, 0.8]]])
-def test_too_few_seeds_are_refused(interval, values):
-    with pytest.raises(ValueError, match="two finite values"):
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ([], ValueError, "values must be one for each of two seeds or more"),
+        ([0.9], ValueError, "values must be one for each of two seeds or more"),
+        ([[0.9, 0.8]], ValueError, "values must be one for each of two seeds or more"),
+        ([0.9, np.nan], ValueError, "values must be finite"),
+        ([0.9, 10**400], ValueError, "values must be finite"),
+        ([0.9, "0.8"], TypeError, "values must be a number or numbers"),
+    ],
+)
+def test_what_are_not_values_of_two_seeds_is_refused(interval, values, error, message):
+    with pytest.raises(error, match=message):
         interval(values)
+
+
+@pytest.mark.parametrize(
+    ("counts", "error"),
+    [((11, 10), ValueError), ((-1, 10), ValueError), ((0, 0), ValueError), ((1.0, 2), TypeError)],
+)
+def test_what_are_not_counts_is_refused(counts, error):
+    with pytest.raises(error, match=r"^(successes|n) must be"):
+        proportion(*counts)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, 10**400])
+def test_what_is_no_p_value_is_refused(p):
+    with pytest.raises(ValueError, match="p_values must be"):
+        holm([0.5, p])
 
 
 def test_wilsons_interval_is_the_closed_form():
@@ -70,6 +95,12 @@ def test_samples_that_do_not_pair_are_refused():
         paired(np.ones(3), np.ones(4))
     with pytest.raises(ValueError, match="two or more"):
         paired(np.ones(1), np.zeros(1))
+    with pytest.raises(ValueError, match="other must be finite"):
+        paired([True, False], [1, np.nan])
+    with pytest.raises(TypeError, match="right must be a number"):
+        paired(np.ones(3, complex), np.ones(3))
+    with pytest.raises(ValueError, match=r"right must be of shape .*, got \(\)"):
+        paired(True, np.ones(3))
 
 
 def test_holm_is_the_step_down_by_hand():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_moons
 
-from pixelflow.tasks import mnist
+from pixelflow.tasks import cifar10, fashion_mnist, mnist
 from pixelflow.tasks.eikonal import solve_reference
 from pixelflow.tasks.fetch import checksums, fetch
 from pixelflow.tasks.synthetic import checkerboard, two_moons
@@ -85,10 +85,24 @@ def test_subset_out_of_range_is_refused(size):
         mnist.load(subset=size)
 
 
-@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), (None, TypeError)])
-def test_bad_seed_is_refused(seed, error):
-    with pytest.raises(error):
-        mnist.load(subset=100, seed=seed)
+@pytest.mark.parametrize("subset", [None, 100])
+@pytest.mark.parametrize("dataset", [mnist, fashion_mnist, cifar10])
+@pytest.mark.parametrize(
+    ("seed", "error", "message"),
+    [
+        (-1, ValueError, "seed must be at least 0, got -1"),
+        (1.5, TypeError, "seed must be an integer, got 1.5"),
+        (True, TypeError, "seed must be an integer, got True"),
+        (None, TypeError, "seed must be an integer, got None"),
+    ],
+)
+def test_bad_seed_is_refused_before_anything_is_fetched(
+    dataset, seed, error, message, subset, monkeypatch
+):
+    monkeypatch.setattr("pixelflow.tasks.mnist.fetch", None)
+    monkeypatch.setattr("pixelflow.tasks.cifar10.fetch", None)
+    with pytest.raises(error, match=message):
+        dataset.load(subset=subset, seed=seed)
 
 
 HEADER = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3])
@@ -159,8 +173,13 @@ def test_checkerboard_is_reproducible():
         (lambda: two_moons(10, noise=None), TypeError),
         (lambda: two_moons(10, seed=-1), ValueError),
         (lambda: two_moons(10, seed=None), TypeError),
+        (lambda: two_moons(10, seed=2**32), ValueError),
+        (lambda: two_moons(10, noise=10**400), ValueError),
+        (lambda: two_moons(10, noise=1e300), ValueError),
+        (lambda: two_moons(10**12), ValueError),
         (lambda: checkerboard(0), ValueError),
         (lambda: checkerboard(2.0), TypeError),
+        (lambda: checkerboard(10**6), ValueError),
         (lambda: checkerboard(2, seed=-1), ValueError),
     ],
 )
@@ -172,13 +191,13 @@ def test_bad_synthetic_arguments_are_refused(call, error):
 # Eikonal
 
 
-def sweep(speed, source):
+def sweep(speed, source, obstacles=False):
     """Iterate the first-order upwind update of every cell until no arrival time falls."""
     times = np.full(speed.shape, np.inf)
     times[source] = 0
     while True:
         before = times.copy()
-        for y, x in np.ndindex(speed.shape):
+        for y, x in np.argwhere(~np.broadcast_to(obstacles, speed.shape)):
             around = np.pad(times, 1, constant_values=np.inf)
             a, b = sorted(
                 (
@@ -188,7 +207,7 @@ def sweep(speed, source):
             )
             cost = 1 / speed[y, x]
             arrival = a + cost
-            if b < arrival:
+            if b < arrival < np.inf:
                 arrival = (a + b + np.sqrt(2 * cost**2 - (a - b) ** 2)) / 2
             times[y, x] = min(times[y, x], arrival)
         if np.array_equal(times, before):
@@ -205,6 +224,42 @@ def test_fast_marching_equals_brute_force(shape):
         assert times.dtype == np.float64
         assert times[source] == 0
         np.testing.assert_allclose(times, sweep(speed, source), rtol=1e-12)
+
+
+def test_masked_cells_are_obstacles():
+    """Behind a wall with a gap the front arrives late; behind one without, never."""
+    wall = np.zeros((5, 5), bool)
+    wall[:4, 2] = True
+    speed = np.ma.array(np.ones((5, 5)), mask=wall)
+    times = solve_reference(speed, (0, 0))
+    assert not np.ma.isMaskedArray(times) and times.dtype == np.float64
+    assert solve_reference(speed.data, (0, 0))[0, 4] == 4
+    assert times[0, 4] == pytest.approx(10.741804598955463, rel=1e-12)
+    assert np.isposinf(times[wall]).all()
+    wall[4, 2] = True
+    closed = solve_reference(np.ma.array(np.ones((5, 5)), mask=wall), (0, 0))
+    assert np.isposinf(closed[:, 2:]).all() and np.isfinite(closed[:, :2]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fast_marching_around_obstacles_equals_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    speed, obstacles = rng.uniform(0.2, 2, (7, 10)), rng.random((7, 10)) < 0.35
+    obstacles[3, 4] = False
+    masked = np.ma.array(np.where(obstacles, np.nan, speed), mask=obstacles)
+    times = solve_reference(masked, (3, 4))
+    np.testing.assert_allclose(times, sweep(speed, (3, 4), obstacles), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"source \(\d, \d\) is an obstacle"):
+        solve_reference(masked, tuple(map(int, np.argwhere(obstacles)[0])))
+
+
+def test_an_empty_mask_changes_nothing():
+    speed = np.random.default_rng(0).uniform(0.2, 2, (6, 5))
+    for mask in (False, np.zeros((6, 5), bool)):
+        masked = np.ma.array(speed, mask=mask)
+        np.testing.assert_array_equal(
+            solve_reference(masked, (1, 2)), solve_reference(speed, (1, 2))
+        )
 
 
 def test_constant_speed_is_near_the_distance_and_exact_on_the_axes():
@@ -240,11 +295,27 @@ def test_arrival_times_scale_and_move_with_the_problem():
         ([[1, 1e-20], [1, 1]], "> 0"),
         ([[1, np.nan], [1, 1]], "finite"),
         ([[1, np.inf], [1, 1]], "finite"),
+        (np.full((3, 3), 1e200), "grid must be finite and fit float32"),
+        ([[1, 10**400], [1, 1]], "grid must be finite and fit float32"),
     ],
 )
 def test_bad_speed_is_refused(speed, message):
     with pytest.raises(ValueError, match=message):
         solve_reference(speed, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "speed", [np.ones((3, 3), complex), [["1", "1"]], [[1, 1], [1]], [[None]], "ab"]
+)
+def test_what_are_no_speeds_is_refused(speed):
+    with pytest.raises(TypeError, match="grid must be a number or numbers"):
+        solve_reference(speed, (0, 0))
+
+
+@pytest.mark.parametrize("size", [1e38, 1e-15])
+def test_times_of_fast_and_slow_fields_scale(size):
+    times = solve_reference(np.full((6, 7), size), (2, 3))
+    np.testing.assert_allclose(times * size, solve_reference(np.ones((6, 7)), (2, 3)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("source", [(3, 0), (0, 4), (-1, 0), (0, -1)])
@@ -253,7 +324,13 @@ def test_source_outside_the_grid_is_refused(source):
         solve_reference(np.ones((3, 4)), source)
 
 
-@pytest.mark.parametrize("source", [1, (1,), (1, 2, 3), (1.0, 2), "ab", None])
+@pytest.mark.parametrize(
+    "source",
+    [
+        *(1, (1,), (1, 2, 3), (1.0, 2), "ab", b"ab", None, {1, 2}, frozenset((1, 2)), {1: 1, 2: 2}),
+        *((True, False), np.array([True, False]), np.array([1.0, 2.0]), iter((1, 2)), [[1, 2]]),
+    ],
+)
 def test_source_that_is_no_cell_is_refused(source):
     with pytest.raises(TypeError, match="two integers"):
         solve_reference(np.ones((3, 4)), source)

@@ -1,5 +1,6 @@
 """Rules with sizes and drawn weights: what they accept, draw and carry to other processes."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -24,7 +25,9 @@ WEIGHTED = {"sizes": {"n": 3}, "weights": {"w": (2, "n", "n", 2), "one": (4,)}}
     [
         (lambda at, p: {"a": at.convolve(p.w)}, ValueError, "got (2, 3, 3, 2)"),
         (lambda at, p: {"a": at.convolve(p.w[0][0])}, ValueError, "got (3, 2)"),
-        (lambda at, p: {"a": at.convolve(p.w[2])}, IndexError, "2 parts, the rule asks"),
+        (lambda at, p: {"a": at.convolve(p.w[2])}, ValueError, "2 parts, the rule asks"),
+        (lambda at, p: {"a": at.convolve(p.w[10**400])}, ValueError, "2 parts, the rule asks"),
+        (lambda at, p: {"a": at.convolve(p.w[0.5])}, TypeError, "index of weights must be an int"),
         (lambda at, p: {"a": at.convolve(p.w[0]) * p.one}, TypeError, "mul in a rule"),
         (lambda at, p: {"a": at.convolve(p.v[0])}, ValueError, "p.v"),
     ],
@@ -36,26 +39,34 @@ def test_weights_used_wrongly_are_refused_when_defined(function, error, message,
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "error", "message"),
     [
-        ({"sizes": {"k": 0}}, "size k must be a positive integer"),
-        ({"sizes": {"k": 2.5}}, "size k must be a positive integer"),
-        ({"sizes": {"k": True}}, "size k must be a positive integer"),
-        ({"sizes": {"k": "5"}}, "size k must be a positive integer"),
-        ({"sizes": {"_k": 3}}, "distinct names"),
-        ({"sizes": {"k": 3}, "params": {"k": 1.0}}, "distinct names"),
-        ({"sizes": {"k": 3}, "weights": {"k": (3,)}}, "distinct names"),
-        ({"weights": {"w": ()}}, "weights w must have a shape"),
-        ({"weights": {"w": (0, 2)}}, "weights w must have a shape"),
-        ({"weights": {"w": (4, "k")}}, "weights w must have a shape"),
-        ({"weights": {"w": (2.5,)}}, "weights w must have a shape"),
-        ({"weights": {"w": (True,)}}, "weights w must have a shape"),
-        ({"weights": {"w": 3}}, "weights w must have a shape"),
-        ({"weights": {"w": "k"}, "sizes": {"k": 3}}, "weights w must have a shape"),
+        ({"sizes": {"k": 0}}, ValueError, "size k must be at least 1, got 0"),
+        ({"sizes": {"k": 2.5}}, TypeError, "size k must be an integer, got"),
+        ({"sizes": {"k": True}}, TypeError, "size k must be an integer, got"),
+        ({"sizes": {"k": "5"}}, TypeError, "size k must be an integer, got"),
+        ({"sizes": {"_k": 3}}, ValueError, "distinct names"),
+        ({"sizes": {"k": 3}, "params": {"k": 1.0}}, ValueError, "distinct names"),
+        ({"sizes": {"k": 3}, "weights": {"k": (3,)}}, ValueError, "distinct names"),
+        ({"weights": {"w": ()}}, ValueError, "weights w must have a shape"),
+        ({"weights": {"w": (0, 2)}}, ValueError, "weights w must have a shape"),
+        ({"weights": {"w": (4, "k")}}, ValueError, "weights w must have a shape"),
+        ({"weights": {"w": (2.5,)}}, ValueError, "weights w must have a shape"),
+        ({"weights": {"w": (True,)}}, ValueError, "weights w must have a shape"),
+        ({"weights": {"w": 3}}, ValueError, "weights w must have a shape"),
+        ({"sizes": {"k": 2**63}}, ValueError, "size k must be at most 1024, got"),
+        ({"weights": {"w": (2**62,)}}, ValueError, "weights must have at most 262144 values"),
+        ({"weights": {"w": (10**5000, 2)}}, ValueError, "weights must have at most 262144 values"),
+        (
+            {"weights": {"w": (512, 512), "v": (1,)}},
+            ValueError,
+            "at most 262144 values, got 262145",
+        ),
+        ({"weights": {"w": "k"}, "sizes": {"k": 3}}, ValueError, "weights w must have a shape"),
     ],
 )
-def test_bad_sizes_and_weights_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_sizes_and_weights_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
         rule("test_bad", channels=("a",), **options)(lambda at, p: {"a": at(0, 0, "a")})
 
 
@@ -64,6 +75,10 @@ def test_bad_sizes_and_weights_are_refused(options, message):
     [
         (4, ValueError, "k odd"),
         (0, ValueError, "at least 1"),
+        (1001, ValueError, "weights must have at most 262144 values, got 16032020"),
+        (1025, ValueError, "k must be at most 1024, got 1025"),
+        (2**62 + 1, ValueError, "k must be at most 1024"),
+        (10**400, ValueError, "k must be at most 1024"),
         (3.0, TypeError, "integer"),
         (True, TypeError, "integer"),
         ([3, 5], TypeError, "integer"),
@@ -73,6 +88,8 @@ def test_bad_sizes_and_weights_are_refused(options, message):
 def test_a_size_that_does_not_suit_a_rule_is_refused(k, error, message):
     with pytest.raises(error, match=message):
         ReservoirConfig(rule="coupled", rule_params={"k": k}, members=2)
+    with pytest.raises(error, match=message):
+        ReservoirConfig.from_json(json.dumps({"rule": "coupled", "rule_params": {"k": k}}))
 
 
 def test_a_size_shapes_the_rule_and_round_trips_through_json():

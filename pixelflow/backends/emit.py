@@ -21,7 +21,8 @@ OPERATORS = {
     "ne": "{0} != {1}",
 }
 
-# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types.
+# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types. Each "if" is
+# a branch to it, and it takes a time quadratic in these to compile: `select` is none.
 NUMBA = {
     **OPERATORS,
     "const": "f32({0!r})",
@@ -31,13 +32,13 @@ NUMBA = {
     "exp": "np.exp({0})",
     "log": "np.log({0})",
     "tanh": "np.tanh({0})",
-    "minimum": "{1} if {1} < {0} else {0}",
-    "maximum": "{1} if {1} > {0} else {0}",
-    "clip": "{2} if {2} < ({1} if {1} > {0} else {0}) else ({1} if {1} > {0} else {0})",
-    "clip_flush": "{1} if {1} < (f32(0) if {0} < SMALLEST else {0}) "
-    "else (f32(0) if {0} < SMALLEST else {0})",
-    "flush": "f32(0) if abs({0}) < SMALLEST else {0}",
-    "where": "{1} if {0} else {2}",
+    "minimum": "select({1} < {0}, {1}, {0})",
+    "maximum": "select({1} > {0}, {1}, {0})",
+    "clip": "select({2} < select({1} > {0}, {1}, {0}), {2}, select({1} > {0}, {1}, {0}))",
+    "clip_flush": "select({1} < select({0} < SMALLEST, f32(0), {0}), {1}, "
+    "select({0} < SMALLEST, f32(0), {0}))",
+    "flush": "select(abs({0}) < SMALLEST, f32(0), {0})",
+    "where": "select({0}, {1}, {2})",
     "and": "{0} & {1}",
     "or": "{0} | {1}",
     "not": "not {0}",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pixelflow.checks import choice, integer
+
 if TYPE_CHECKING:
     from pixelflow.core.plan import Plan
 
@@ -82,8 +84,9 @@ def get_backend(name: str, device: int | None = None) -> Backend:
     ImportError, RuntimeError
         If it can't run here; the message says what is missing.
     """
-    if name not in ("auto", *BACKENDS):
-        raise ValueError(f"unknown backend {name!r}; known are {['auto', *sorted(BACKENDS)]}")
+    choice("backend", name, ["auto", *sorted(BACKENDS)])
+    if device is not None:
+        device = integer("device", device, 0)
     backend = _load(_fastest() if name == "auto" else name)
     backend.describe(device)
     return backend

@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from pixelflow.checks import brief, choice, integer, mapping, real_array
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.frozen import FrozenDict
-from pixelflow.core.options import DEFAULTS, checked_integer, checked_options
+from pixelflow.core.limits import (
+    MOST_CHANNELS,
+    MOST_MADE,
+    MOST_MEMBERS,
+    MOST_SEED,
+    MOST_SIZE,
+    MOST_STEPS,
+    MOST_VALUES,
+    check_count,
+)
+from pixelflow.core.options import DEFAULTS, checked_options
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
 
@@ -66,7 +77,8 @@ class ReservoirConfig:
     Raises
     ------
     ValueError, TypeError
-        If a field is none of these; the message says what came and what was expected.
+        If a field is none of these, or asks for more than `pixelflow.core.limits` allows; the
+        message says what came and what was expected.
 
     Examples
     --------
@@ -93,37 +105,52 @@ class ReservoirConfig:
     _key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        minima = {"width": 1, "height": 1, "channels": 1, "steps": 0, "seed": 0, "members": 1}
-        for name, least in minima.items():
-            self._set(name, checked_integer(name, getattr(self, name), least))
-        _one_of("input_encoding", self.input_encoding, sorted(DEFAULTS))
-        _one_of("boundary", self.boundary, BOUNDARIES)
-        _one_of("dtype", self.dtype, ("float32",))
+        for name, limits in RANGES.items():
+            self._set(name, integer(name, getattr(self, name), *limits))
+        choice("input_encoding", self.input_encoding, sorted(DEFAULTS))
+        choice("boundary", self.boundary, BOUNDARIES)
+        choice("dtype", self.dtype, ("float32",))
+        check_count("width x height x channels", self.width, self.height, self.channels)
         rule = get_rule(self.rule)
         self.check_rule(rule)
-        cells = (self.height, self.width)
-        shapes = {"rule_params": [(), (self.members,)], "medium": [cells, (self.members, *cells)]}
-        for name, allowed in shapes.items():
-            given = getattr(self, name)
-            drawn = {k: _drawn(k, v, allowed) for k, v in given.items() if k not in rule.sizes}
-            whole = {k: checked_integer(k, v, 1) for k, v in given.items() if k in rule.sizes}
-            self._set(name, FrozenDict({**drawn, **whole}))
-        rule.traced(self.rule_params)  # raises where a size does not suit it
-        known = tuple(DEFAULTS[self.input_encoding])
-        _known("encoder_params", self.encoder_params, known, self.input_encoding)
+        self._check_draws(rule)
+        known = DEFAULTS[self.input_encoding]
+        mapping("encoder_params", self.encoder_params, known, self.input_encoding)
         options = checked_options(self.input_encoding, self.encoder_params)
         self._set("encoder_params", FrozenDict(options))
-        if not isinstance(self.probe, Probe):
-            raise TypeError(f"probe must be a Probe, got {type(self.probe).__name__}")
-        if max(self.probe.times(self.steps)) > self.steps:
-            raise ValueError(f"probe reads after {self.probe.snapshots}, of {self.steps} steps")
-        if max(self.probe.channels or (0,)) >= self.channels:
-            raise ValueError(f"probe reads channels {self.probe.channels} of {self.channels}")
+        self._check_probe()
         # What equality compares: the fields as JSON, with a digest in place of each array.
         self._set("_key", json.dumps(self._fields(), default=_digest, sort_keys=True))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def _check_draws(self, rule: Rule) -> None:
+        """Check parameters and media, and freeze them."""
+        cells = (self.height, self.width)
+        shapes = {"rule_params": [(), (self.members,)], "medium": [cells, (self.members, *cells)]}
+        for name, allowed in shapes.items():
+            given = getattr(self, name)
+            drawn = {k: _drawn(k, v, allowed) for k, v in given.items() if k not in rule.sizes}
+            whole = {k: integer(k, v, 1, MOST_SIZE) for k, v in given.items() if k in rule.sizes}
+            self._set(name, FrozenDict({**drawn, **whole}))
+        numbers = len(rule.params) + rule.weight_count(self.rule_params)
+        check_count("members x rule_params", self.members, numbers, most=MOST_MADE)
+        check_count("members x medium", self.members, len(rule.medium), *cells, most=MOST_MADE)
+        rule.traced(self.rule_params)  # raises where a size does not suit it
+
+    def _check_probe(self) -> None:
+        probe = self.probe
+        if not isinstance(probe, Probe):
+            raise TypeError(f"probe must be a Probe, got {type(probe).__name__}")
+        if max(probe.times(self.steps)) > self.steps:
+            got = brief(probe.snapshots)
+            raise ValueError(f"probe reads after {got}, of {self.steps} steps")
+        if max(probe.channels or (0,)) >= self.channels:
+            got = brief(probe.channels)
+            raise ValueError(f"probe reads channels {got} of {self.channels}")
+        shape = probe.shape(self.steps, self.height, self.width, self.channels)
+        check_count("members x the probe's features", self.members, *shape)
 
     def check_rule(self, rule: Rule) -> None:
         """Raise unless the config fits the rule, which may have been defined anew since."""
@@ -132,8 +159,8 @@ class ReservoirConfig:
                 f"rule {self.rule!r} needs {len(rule.channels)} channels {rule.channels}, "
                 f"got channels={self.channels}"
             )
-        _known("rule_params", self.rule_params, (*rule.params, *rule.sizes), self.rule)
-        _known("medium", self.medium, rule.medium, self.rule)
+        mapping("rule_params", self.rule_params, (*rule.params, *rule.sizes), self.rule)
+        mapping("medium", self.medium, rule.medium, self.rule)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ReservoirConfig):
@@ -177,27 +204,43 @@ class ReservoirConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ReservoirConfig:
         """A config from what `to_dict` gave; ValueError for a key that is none of its fields."""
-        data = dict(_known("config", data, FIELDS, "ReservoirConfig"))
+        data = dict(mapping("config", data, FIELDS, "ReservoirConfig"))
         if isinstance(data.get("probe"), Mapping):
             names = tuple(f.name for f in fields(Probe))
-            data["probe"] = Probe(**_known("probe", data["probe"], names, "Probe"))
+            data["probe"] = Probe(**mapping("probe", data["probe"], names, "Probe"))
         return cls(**data)
 
     @classmethod
     def from_json(cls, text: str) -> ReservoirConfig:
-        """A config from what `to_json` gave."""
-        return cls.from_dict(json.loads(text))
+        """A config from what `to_json` gave; ValueError for what is no JSON."""
+        if not isinstance(text, str | bytes | bytearray):
+            raise TypeError(f"text must be a config as JSON, got {brief(text)}")
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:  # RecursionError: nested thousands deep
+            raise ValueError(f"text must be a config as JSON: {error}") from error
+        return cls.from_dict(data)
 
     def with_params(self, **params: Any) -> ReservoirConfig:
         """A copy with fields replaced; ``probe__pool`` and the like reach into the probe."""
         names = [f"probe__{f.name}" for f in fields(Probe)]
-        _known("config", params, (*FIELDS, *names), "ReservoirConfig")
+        mapping("config", params, (*FIELDS, *names), "ReservoirConfig")
         inner = {k.removeprefix("probe__"): v for k, v in params.items() if k in names}
         outer = {k: v for k, v in params.items() if k not in names}
-        probe = replace(outer.get("probe", self.probe), **inner)
+        probe = outer.get("probe", self.probe)
+        if isinstance(probe, Probe):  # else the constructor refuses it
+            probe = replace(probe, **inner)
         return replace(self, **{**outer, "probe": probe})
 
 
+RANGES = {
+    "width": (1, MOST_VALUES),
+    "height": (1, MOST_VALUES),
+    "channels": (1, MOST_CHANNELS),
+    "steps": (0, MOST_STEPS),
+    "seed": (0, MOST_SEED),
+    "members": (1, MOST_MEMBERS),
+}
 FIELDS = tuple(f.name for f in fields(ReservoirConfig) if f.init)
 
 
@@ -205,42 +248,15 @@ def _digest(array: np.ndarray) -> list[Any]:
     return [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
 
 
-def _one_of(name: str, value: object, known: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"unknown {name} {value!r}; known are {list(known)}")
-
-
-def _known(name: str, given: object, known: tuple[str, ...], owner: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{name} must be a mapping, got {type(given).__name__}")
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise ValueError(f"{name} has unknown {unknown}; {owner} knows {list(known)}")
-    return given
-
-
 def _drawn(name: str, value: Any, shapes: list[tuple[int, ...]]) -> Any:
     """A parameter or medium, checked: a number, a read-only array or {"uniform": [a, b]}."""
     if isinstance(value, Mapping):
-        _known(name, value, ("uniform",), "a random value")
-        ends = _floats(name, value.get("uniform", ()))
+        mapping(name, value, ("uniform",), "a random value")
+        ends = real_array(name, value.get("uniform", ()))
         if ends.shape != (2,) or ends[0] > ends[1]:
-            raise ValueError(f'{name} must be {{"uniform": [low, high]}}, got {value!r}')
+            raise ValueError(f'{name} must be {{"uniform": [low, high]}}, got {brief(value)}')
         return FrozenDict(uniform=tuple(ends.tolist()))
-    array = _floats(name, value)
+    array = real_array(name, value)
     if array.shape not in shapes:
         raise ValueError(f"{name} must have a shape of {shapes}, got {array.shape}")
     return float(array) if array.ndim == 0 else array
-
-
-def _floats(name: str, value: Any) -> np.ndarray:
-    try:
-        array = np.array(value)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"numbers are of kind {array.dtype}")
-        array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a number or numbers, got {value!r}") from error
-    if not np.all(np.abs(array) <= np.finfo(np.float32).max):
-        raise ValueError(f"{name} must be finite and fit float32, got {value!r}")
-    return array

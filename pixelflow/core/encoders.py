@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixelflow.core.boundaries import beyond
 from pixelflow.core.forms import Dense, Form, Gather, Local
+from pixelflow.core.limits import MOST_MADE, check_count
 
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
@@ -79,7 +80,7 @@ def _nearest(size: int, length: int) -> np.ndarray:
 
 def tile(config: ReservoirConfig, shape: Shape) -> Encoder:
     """The input's columns, laid out in a near-square and resized to nearest, in channel 0."""
-    n = int(np.prod(shape))
+    n = prod(shape)
     rows = isqrt(n)
     cols = -(-n // rows)
     source = np.arange(rows * cols).reshape(rows, cols)
@@ -93,7 +94,7 @@ def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
     """Everywhere sin(2 pi mean(x)) in channel 0 and cos(2 pi mean(x)) in channel 1."""
     if config.channels < 2:
         raise ValueError(f"encoder 'phase' fills 2 channels, the texture has {config.channels}")
-    n = int(np.prod(shape))
+    n = prod(shape)
     index = _empty_index(config)
     index[..., 0], index[..., 1] = 0, 1
     weight = np.full((config.members, n, 2), 2 * np.pi / n)
@@ -103,9 +104,11 @@ def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
 
 def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     """clip(.5 + .25 (x W + b), 0, 1) in every channel: W ~ N(0, 1)/sqrt(D_in), b ~ U(-1, 1)."""
-    n = int(np.prod(shape))
+    n = prod(shape)
     index = _whole_index(config)
-    weight = np.empty((config.members, n, index.size), np.float32)
+    lengths = (config.members, n, index.size)
+    check_count("members x columns x cells of 'project'", *lengths, most=MOST_MADE)
+    weight = np.empty(lengths, np.float32)
     bias = np.empty((config.members, index.size), np.float32)
     for m in range(config.members):
         rng = config.generator("encoder", m)
@@ -141,6 +144,8 @@ def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
     pixels = pixel_grid(config, shape)
     height, width, depth = pixels.shape
     channels, members, reach = config.channels, config.members, options["reach"]
+    cells = (config.height, config.width, channels)
+    check_count("members x cells of 'shifts'", members, *cells, most=MOST_MADE)
     source = np.empty((members, height, width, channels), np.int32)
     scale, offset = np.empty((2, members, 1, 1, channels), np.float32)
     for m in range(members):
@@ -162,6 +167,7 @@ def random(config: ReservoirConfig, shape: Shape) -> Encoder:
     options = config.encoder_options
     seen = window(config, shape, options["k"])
     taps, members, channels = seen.shape[1], config.members, config.channels
+    check_count("members x channels x pixels of a window", members, channels, taps, most=MOST_MADE)
     kernel = np.empty((members, channels, taps), np.float32)
     bias = np.empty((members, channels), np.float32)
     for m in range(members):
@@ -185,6 +191,7 @@ def local(
 def window(config: ReservoirConfig, shape: Shape, k: int) -> np.ndarray:
     """Which input values lie in the k x k window around each cell: int32 (H W, k k depth)."""
     pixels = pixel_grid(config, shape)
+    check_count("cells x encoder_params k x k x depth", pixels.size, k, k)
     first = -((k - 1) // 2)
     reach = range(first, first + k)
     views = [_moved(pixels, -dy, -dx, config.boundary) for dy in reach for dx in reach]

@@ -90,6 +90,11 @@ class Program:
     media: tuple[str, ...]
 
     @cached_property
+    def param_numbers(self) -> dict[str, int]:
+        """Each parameter's number in `params`."""
+        return {name: i for i, name in enumerate(self.params)}
+
+    @cached_property
     def reads(self) -> tuple[tuple[int, int, int], ...]:
         """Every (dy, dx, channel number) that it reads, sorted."""
         found = {node[1:] for node in self.nodes if node[0] == "read"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
+from math import prod
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
+
+from pixelflow.checks import check_range, is_integer, naming
 
 FLOAT = np.float32
 IMAGES = [np.float32, np.uint8]
@@ -24,17 +26,28 @@ def checked_inputs(X, estimator: BaseEstimator, at_least: int) -> np.ndarray:
 
 
 def is_count(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0
+    """Whether it is a whole number from 0."""
+    return is_integer(value) and int(value) >= 0
 
 
 def flat(inputs: np.ndarray) -> np.ndarray:
     """Inputs of any rank as (N, D_in), also when N is 0."""
-    return inputs.reshape(len(inputs), int(np.prod(inputs.shape[1:])))
+    return inputs.reshape(len(inputs), prod(inputs.shape[1:]))
 
 
 def checked(X, dtype: Any, name: str, **checks: Any) -> Any:
     """`X` as a finite array of one of the types, of any rank; the errors are scikit-learn's."""
-    return check_array(X, dtype=dtype, input_name=name, allow_nd=True, **checks)
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(f"{name} must have no masked values: fill them first")
+    check_range(name, X)
+    with naming(name), np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
+        return check_array(X, dtype=dtype, input_name=name, allow_nd=True, **checks)
+
+
+def is_finite(values: np.ndarray) -> bool:
+    """Whether no number is NaN or infinite, without an array of as many truth values."""
+    with np.errstate(invalid="ignore"):  # NaN, which both give where there is one
+        return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def check_out(out: object, shape: tuple[int, int]) -> None:

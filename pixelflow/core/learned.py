@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pixelflow.core.encoders import PIXEL, Encoder, Shape, image_shape, local, window
+from pixelflow.core.limits import MOST_WINDOW_VALUES, check_count
 
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
@@ -45,15 +46,24 @@ def state(encoder: Encoder) -> dict[str, np.ndarray]:
     return {"kernel": form.kernel, "bias": form.bias}
 
 
-def restored(config: ReservoirConfig, shape: Shape, learned: dict[str, np.ndarray]) -> Encoder:
+def check(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError where what was learned does not fit the config and the inputs' shape."""
+    taps = config.encoder_options["k"] ** 2 * image_shape(shape)[2]
+    size = (config.members, config.channels, taps)
+    for name, expected in (("kernel", size), ("bias", size[:2])):
+        array = learned[name]
+        if array.shape != expected or array.dtype != np.float32:
+            got = f"{array.dtype} {array.shape}"
+            raise ValueError(f"its encoder holds {got}, not float32 {expected}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"its encoder's {name} must be finite")
+
+
+def restored(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.ndarray]) -> Encoder:
     """The encoder that learned this; ValueError where it does not fit the config."""
+    check(config, shape, learned)
     seen = window(config, shape, config.encoder_options["k"])
-    kernel, bias = learned["kernel"], learned["bias"]
-    expected = (config.members, config.channels, seen.shape[1])
-    for array, size in ((kernel, expected), (bias, expected[:2])):
-        if array.shape != size or array.dtype != np.float32:
-            raise ValueError(f"its encoder holds {array.dtype} {array.shape}, not float32 {size}")
-    return local(config, seen, kernel, bias)
+    return local(config, seen, learned["kernel"], learned["bias"])
 
 
 def _encoder(
@@ -85,6 +95,9 @@ def _whitening(
     """
     options = config.encoder_options
     count = options["samples"]
+    taps = options["k"] ** 2 * image_shape(shape)[2]
+    check_count("pixels of a learned window", taps, most=MOST_WINDOW_VALUES)
+    check_count("encoder_params samples x pixels of a window", count, taps)
     seen = _windows(config, shape, X, config.generator("windows", 0), count)
     mean = seen.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(seen, rowvar=False).reshape(len(mean), len(mean)))

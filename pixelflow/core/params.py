@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator, clone
 
 from pixelflow.core.config import FIELDS, ReservoirConfig
-from pixelflow.core.rules import get_rule, list_rules, register_rule
+from pixelflow.core.rules import Rule, get_rule, list_rules, register_rule
 
 
 class Configured(BaseEstimator):
@@ -62,10 +65,58 @@ class Configured(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         # Another process may not have run the script that registers the rules.
         state: Any = super().__getstate__()
-        return {**state, "_rules": [get_rule(config.rule) for config in self.configs]}
+        rules = [get_rule(config.rule) for config in self.configs]
+        for rule, config in zip(rules, self.configs, strict=True):
+            rule.traced(config.rule_params)  # the function, which could do it, stays behind
+        return {**state, "_rules": rules}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for rule in state["_rules"]:
-            if rule.name not in list_rules() or get_rule(rule.name).function is None:
-                register_rule(rule)  # nothing here defines it, or it came with an earlier estimator
         super().__setstate__({key: value for key, value in state.items() if key != "_rules"})
+        for rule, config in zip(state["_rules"], self.configs, strict=True):
+            _adopt(rule, config)
+
+
+def rule_digest(rule: Rule, config: ReservoirConfig) -> str:
+    """SHA-256 of all that a config's textures depend on in its rule."""
+    given = config.rule_params
+    sizes = {name: given[name] for name in rule.sizes if name in given}
+    return _digest(rule, frozenset(given), tuple(sizes.items()))
+
+
+@lru_cache(maxsize=64)
+def _digest(rule: Rule, given: frozenset[str], sizes: tuple[tuple[str, int], ...]) -> str:
+    defaults = {name: float(value) for name, value in rule.params.items() if name not in given}
+    found = (rule.traced(dict(sizes)), defaults, rule.weight_shapes(dict(sizes)))
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def warn_of_other_rule(name: str, stacklevel: int) -> None:
+    """Warn that the rule of that name is not the one that a saved model had."""
+    said = f"rule {name!r} isn't as it was when the model was saved: it may predict otherwise"
+    warnings.warn(said, stacklevel=stacklevel + 1)
+
+
+def _adopt(rule: Rule, config: ReservoirConfig) -> None:
+    """Register a pickled rule where no code here defines it; warn where another one is known."""
+    here = get_rule(rule.name) if rule.name in list_rules() else None
+    if here is None:
+        register_rule(rule)
+        return
+    if here.function is not None:
+        if not _same(here, rule, config):
+            warn_of_other_rule(rule.name, stacklevel=3)
+        return
+    here.programs.update({**rule.programs, **here.programs})  # of other sizes, for other configs
+    if not _same(here, rule, config):
+        said = f"rule {rule.name!r} becomes that of the model loaded now: models loaded before"
+        warnings.warn(f"{said} may predict otherwise", stacklevel=3)
+        rule.programs.update({**here.programs, **rule.programs})
+        register_rule(rule)
+
+
+def _same(here: Rule, rule: Rule, config: ReservoirConfig) -> bool:
+    """Whether a config's textures are the same by both rules."""
+    try:
+        return rule_digest(here, config) == rule_digest(rule, config)
+    except (TypeError, ValueError):  # the rule here has no program of the config's sizes
+        return False

@@ -74,7 +74,7 @@ class Plan:
     @property
     def feature_dim(self) -> int:
         """How many features an input has."""
-        return self.members * int(np.prod(self.probe.shape(self.times[-1], *self.shape)))
+        return self.members * prod(self.probe.shape(self.times[-1], *self.shape))
 
 
 CACHE_PLANS, CACHE_BYTES = 64, 2**29  # that are kept: a projection's weights can be large

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from math import prod
 
 import numpy as np
 
+from pixelflow.checks import boolean, brief, choice, float32, integer, mapping, number, sequence
 from pixelflow.core.frozen import FrozenDict
+from pixelflow.core.limits import MOST_CHANNELS, MOST_POOL, MOST_SNAPSHOTS, MOST_STEPS
 
 POOLS = {"mean": np.mean, "max": np.max}
 
@@ -59,24 +61,19 @@ class Probe:
     pool_op: str = "mean"
 
     def __post_init__(self) -> None:
-        for name in ("snapshots", "channels"):
-            object.__setattr__(self, name, _indices(name, getattr(self, name)))
+        for name, most in (("snapshots", MOST_SNAPSHOTS), ("channels", MOST_CHANNELS)):
+            object.__setattr__(self, name, _indices(name, getattr(self, name), most))
         if self.snapshots is not None and list(self.snapshots) != sorted(set(self.snapshots)):
-            raise ValueError(f"snapshots must increase, got {self.snapshots}")
+            raise ValueError(f"snapshots must increase, got {brief(self.snapshots)}")
         if self.channels is not None and len(set(self.channels)) < len(self.channels):
-            raise ValueError(f"channels must be distinct, got {self.channels}")
-        if not isinstance(self.rectify, bool | np.bool_):
-            raise TypeError(f"rectify must be True or False, got {self.rectify!r}")
-        object.__setattr__(self, "rectify", bool(self.rectify))
+            raise ValueError(f"channels must be distinct, got {brief(self.channels)}")
+        object.__setattr__(self, "rectify", boolean("rectify", self.rectify))
         object.__setattr__(self, "threshold", _threshold(self.threshold))
         if self.threshold != 0 and not self.rectify:
             raise ValueError("threshold applies to rectified values: set rectify=True")
-        if self.pool is not None and not (_is_integer(self.pool) and self.pool > 0):
-            raise ValueError(f"pool must be a positive integer or None, got {self.pool!r}")
         if self.pool is not None:
-            object.__setattr__(self, "pool", int(self.pool))
-        if not isinstance(self.pool_op, str) or self.pool_op not in POOLS:
-            raise ValueError(f"pool_op must be one of {sorted(POOLS)}, got {self.pool_op!r}")
+            object.__setattr__(self, "pool", integer("pool", self.pool, 1, MOST_POOL))
+        choice("pool_op", self.pool_op, sorted(POOLS))
 
     def __hash__(self) -> int:
         values = (getattr(self, f.name) for f in fields(self))
@@ -115,33 +112,25 @@ class Probe:
             values = np.stack(signs, axis=4)
         if self.pool:
             values = _pooled(values, self.pool, POOLS[self.pool_op])
-        return values.reshape(len(textures), int(np.prod(values.shape[1:])))
+        return values.reshape(len(textures), prod(values.shape[1:]))
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _indices(name: str, value: Iterable[int] | None) -> tuple[int, ...] | None:
+def _indices(name: str, value: Iterable[int] | None, most: int) -> tuple[int, ...] | None:
+    """None, or whole numbers from 0."""
     if value is None:
         return None
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence of integers or None, got {value!r}")
-    items = tuple(value)
-    if not items or not all(_is_integer(i) and i >= 0 for i in items):
-        raise ValueError(f"{name} must be non-negative integers, at least one, got {items}")
-    return tuple(int(i) for i in items)
+    items = sequence(name, value, most)
+    if not items:
+        raise ValueError(f"{name} must have at least one item, got none")
+    return tuple(integer(f"{name}[{i}]", item, 0, MOST_STEPS) for i, item in enumerate(items))
 
 
 def _threshold(value: float | Mapping[str, float]) -> float | FrozenDict:
-    number = value.get("quantile") if isinstance(value, Mapping) else value
-    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not np.isfinite(number):
-        raise ValueError(f'threshold must be a number or {{"quantile": q}}, got {value!r}')
     if not isinstance(value, Mapping):
-        return float(number)
-    if set(value) != {"quantile"} or not 0 <= number <= 1:
-        raise ValueError(f'a fitted threshold is {{"quantile": q}}, 0 <= q <= 1, got {value!r}')
-    return FrozenDict(quantile=float(number))
+        return float32("threshold", value)
+    mapping("threshold", value, ("quantile",), "a fitted threshold")
+    quantile = number('threshold {"quantile": q}', value.get("quantile"), 0, 1)
+    return FrozenDict(quantile=quantile)
 
 
 def pool_ranges(length: int, grid: int) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pixelflow.backends import get_backend
+from pixelflow.checks import as_array, boolean, integer, mapping
 from pixelflow.core.config import ReservoirConfig
 from pixelflow.core.encoders import Encoder
 from pixelflow.core.inputs import (
@@ -19,13 +23,14 @@ from pixelflow.core.inputs import (
     checked,
     checked_inputs,
     flat,
-    is_count,
+    is_finite,
     see_columns,
 )
-from pixelflow.core.learned import LEARNED
+from pixelflow.core.learned import LEARNED, restored
 from pixelflow.core.params import Configured
 from pixelflow.core.plan import Plan, compile_plan
 from pixelflow.core.probes import Probe
+from pixelflow.core.rules import get_rule
 
 MOST_QUANTILE_VALUES = 2**24  # that a fitted threshold looks at
 
@@ -92,10 +97,7 @@ class Reservoir(TransformerMixin, Configured):
     def _check_params(self) -> None:
         if not isinstance(self.config, ReservoirConfig):
             raise TypeError(f"config must be a ReservoirConfig, got {type(self.config).__name__}")
-        if not isinstance(self.exact, bool | np.bool_):
-            raise TypeError(f"exact must be True or False, got {self.exact!r}")
-        if self.device is not None and not is_count(self.device):
-            raise TypeError(f"device must be the number of a GPU or None, got {self.device!r}")
+        boolean("exact", self.exact)
         get_backend(self.backend, self.device)
 
     # -- scikit-learn's contract ---------------------------------------------------------------
@@ -115,18 +117,20 @@ class Reservoir(TransformerMixin, Configured):
             At least one input; `y` is ignored.
         """
         inputs = checked_inputs(X, self, at_least=1)
-        encoder = None
+        encoder = threshold = None
         if self._encoder_learns:
             encoder = LEARNED[self.config.input_encoding](
                 self.config, inputs.shape[1:], flat(inputs)
             )
         if self.config.probe.learns:
-            self.threshold_ = self._quantile(inputs, encoder)
+            threshold = self._quantile(inputs, encoder)
         else:  # raises if the encoder can't take them
             compile_plan(self.config, inputs.shape[1:], encoder=encoder)
+        see_columns(self, X, inputs, fitting=True)  # the last that may raise
         if encoder is not None:
             self.encoder_ = encoder
-        see_columns(self, X, inputs, fitting=True)
+        if threshold is not None:
+            self.threshold_ = threshold
         self.input_shape_ = inputs.shape[1:]
         return self
 
@@ -170,8 +174,7 @@ class Reservoir(TransformerMixin, Configured):
         float32 array (n, feature_dim)
             CuPy arrays on backend "cuda", else NumPy arrays; each batch is an array of its own.
         """
-        if not is_count(batch_size) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
+        batch_size = integer("batch_size", batch_size, 1)
         plan, inputs = self._ready(X)
         backend = get_backend(self.backend, self.device)
         return backend.batches(plan, flat(inputs), batch_size, bool(self.exact), self.device)
@@ -184,7 +187,7 @@ class Reservoir(TransformerMixin, Configured):
     def feature_dim(self) -> int:
         """How many features an input has."""
         c = self.config
-        return c.members * int(np.prod(c.probe.shape(c.steps, c.height, c.width, c.channels)))
+        return c.members * prod(c.probe.shape(c.steps, c.height, c.width, c.channels))
 
     # -- textures in, textures out -------------------------------------------------------------
 
@@ -205,10 +208,16 @@ class Reservoir(TransformerMixin, Configured):
         Returns
         -------
         float32 array of the shape of `states`
+
+        Warns
+        -----
+        RuntimeWarning
+            If some became infinite or NaN: the rule diverges, or the states were too large for it.
         """
         c = self.config
         steps = c.steps if steps is None else steps
-        media = {**c.medium, **({} if medium is None else medium)}
+        given = {} if medium is None else medium
+        media = {**c.medium, **mapping("medium", given, get_rule(c.rule).medium, c.rule)}
         config = replace(c, steps=steps, medium=media, probe=Probe())
         shape = (c.members, c.height, c.width, c.channels)
         states = checked(states, FLOAT, "states", ensure_2d=False, ensure_min_samples=0)
@@ -220,6 +229,10 @@ class Reservoir(TransformerMixin, Configured):
         plan = compile_plan(config, None)
         out = np.empty((len(full), plan.feature_dim), np.float32)
         self._run(plan, full.reshape(len(full), c.members, plan.texture_size), out)
+        if not is_finite(out):
+            said = f"states became infinite or NaN within {steps} steps of rule {c.rule!r}"
+            remedy = "give smaller states, or rule_params for which it is stable"
+            warnings.warn(f"{said}: {remedy}", RuntimeWarning, stacklevel=2)
         return out.reshape(states.shape)
 
     def step(self, state) -> np.ndarray:
@@ -227,7 +240,7 @@ class Reservoir(TransformerMixin, Configured):
 
         Each call is a step 0: the same `at.noise()`, and ``at.step()`` is 0. `evolve` counts on.
         """
-        state = np.asarray(state)
+        state = as_array("state", state)
         c = self.config
         shape = (c.height, c.width, c.channels) if c.members == 1 else None
         if shape is not None and state.shape != shape:
@@ -250,6 +263,13 @@ class Reservoir(TransformerMixin, Configured):
             check_is_fitted(self, "threshold_")
             threshold = self.threshold_
         return compile_plan(self.config, self._shape(inputs), threshold, encoder), inputs
+
+    _learned: Mapping[str, np.ndarray]  # what its encoder has, of a loaded model
+
+    @cached_property
+    def encoder_(self) -> Encoder:
+        # `fit` sets it; of a loaded model it is made when first used, for it can be large.
+        return restored(self.config, self.input_shape_, self._learned)
 
     @property
     def _encoder_learns(self) -> bool:

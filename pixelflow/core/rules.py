@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
-import numpy as np
-
+from pixelflow.checks import brief, choice, float32, integer, is_integer, number, sequence
 from pixelflow.core.graph import Program
+from pixelflow.core.limits import MOST_CHANNELS, MOST_SIZE, MOST_WEIGHTS
 from pixelflow.core.trace import clip, sqrt, trace, where
 
 _REGISTRY: dict[str, Rule] = {}
@@ -47,13 +47,15 @@ class Rule:
                     f"rule {self.name!r} came from another process, traced for {list(self.sizes)} "
                     f"of {list(self.programs)}, not of {key}: run the script that defines it"
                 )
+            self.weight_count(given)  # checked before anything is made of them
             shapes = self.weight_shapes(given)
             try:
                 program = trace(
                     self.function, self.channels, self.params, self.medium, sizes, shapes
                 )
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"rule {self.name!r}: {error}") from error
+            except (TypeError, ValueError, IndexError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"rule {self.name!r}: {error}") from error
             self.programs[key] = program
         return self.programs[key]
 
@@ -61,9 +63,19 @@ class Rule:
         """The shape of each array of weights, with sizes as given, else their defaults."""
         sizes = {**self.sizes, **given}
         return {
-            name: tuple(int(sizes[n]) if isinstance(n, str) else n for n in shape)
+            name: tuple(int(sizes[n]) if isinstance(n, str) else int(n) for n in shape)
             for name, shape in self.weights.items()
         }
+
+    def weight_count(self, given: Mapping[str, Any]) -> int:
+        """How many numbers the weights are; ValueError if more than `MOST_WEIGHTS`."""
+        count = sum(map(prod, self.weight_shapes(given).values()))
+        if count > MOST_WEIGHTS:
+            raise ValueError(
+                f"rule {self.name!r}: weights must have at most {MOST_WEIGHTS} values, "
+                f"got {brief(count)}"
+            )
+        return count
 
     def __call__(self, at, p):
         if self.function is None:
@@ -120,7 +132,8 @@ def rule(
     ------
     ValueError, TypeError
         At once, when the function is not a rule: a branch on a value, an unknown channel,
-        parameter or medium, an inexact operation without a tolerance.
+        parameter or medium, an inexact operation without a tolerance, or more nodes, weights or
+        reach than `pixelflow.core.limits` allows.
 
     Examples
     --------
@@ -132,13 +145,16 @@ def rule(
     >>> blur.name
     'blur'
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be the rule's name, got {brief(name)}")
     for label, given in (("params", params), ("sizes", sizes), ("weights", weights)):
         if given is not None and not isinstance(given, Mapping):
-            raise TypeError(f"rule {name!r}: {label} must be a mapping of names, got {given!r}")
-    if isinstance(channels, str) or isinstance(medium, str):
-        raise TypeError(f"rule {name!r}: channels and medium are sequences of names, not one name")
+            got = brief(given)
+            raise TypeError(f"rule {name!r}: {label} must be a mapping of names, got {got}")
+    channels = sequence(f"rule {name!r}: channels", channels, MOST_CHANNELS)
+    medium = sequence(f"rule {name!r}: medium", medium, MOST_CHANNELS)
     params, sizes, weights = dict(params or {}), dict(sizes or {}), dict(weights or {})
-    declared = Rule(name, tuple(channels), params, tuple(medium), tolerance, sizes, weights)
+    declared = Rule(name, channels, params, medium, tolerance, sizes, weights)
     _check_names(declared)
     _check_numbers(declared)
     _check_shapes(declared)
@@ -156,45 +172,37 @@ def rule(
 
 
 def _check_names(rule: Rule) -> None:
-    name, channels = rule.name, rule.channels
+    said = f"rule {rule.name!r}"
     values = (*rule.params, *rule.sizes, *rule.weights)
-    for label, names in (("channels", channels), ("params", values), ("medium", rule.medium)):
-        if len(set(names)) < len(names) or not all(map(_is_name, names)):
-            raise ValueError(f"rule {name!r}: {label} must be distinct names, got {names}")
-    if not channels or not isinstance(name, str) or not name:
-        raise ValueError(f"a rule needs a name and at least one channel, got {name!r}, {channels}")
+    for label, names in (("channels", rule.channels), ("params", values), ("medium", rule.medium)):
+        if not all(map(_is_name, names)) or len(set(names)) < len(names):
+            raise ValueError(f"{said}: {label} must be distinct names, got {brief(names)}")
+    if not rule.channels or not rule.name:
+        raise ValueError(f"{said}: a rule needs a name and at least one channel")
 
 
 def _check_numbers(rule: Rule) -> None:
-    said = f"rule {rule.name!r}"
-    for key, value in {**rule.params, "tolerance": rule.tolerance}.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{said}: {key} must be a number, got {value!r}")
-        if not abs(float(value)) <= np.finfo(np.float32).max:
-            raise ValueError(f"{said}: {key} must be finite in float32, got {value!r}")
-    if rule.tolerance < 0:
-        raise ValueError(f"{said}: tolerance must not be negative, got {rule.tolerance}")
+    for key, value in rule.params.items():
+        float32(f"rule {rule.name!r}: {key}", value)
+    number(f"rule {rule.name!r}: tolerance", rule.tolerance, least=0)
 
 
 def _check_shapes(rule: Rule) -> None:
     said = f"rule {rule.name!r}"
     for key, size in rule.sizes.items():
-        if not _is_positive(size):
-            raise ValueError(f"{said}: size {key} must be a positive integer, got {size!r}")
+        integer(f"{said}: size {key}", size, 1, MOST_SIZE)
 
     def is_length(length: object) -> bool:
-        return length in rule.sizes if isinstance(length, str) else _is_positive(length)
+        if isinstance(length, str):
+            return length in rule.sizes
+        return is_integer(length) and length > 0
 
     for key, shape in rule.weights.items():
         if not isinstance(shape, tuple | list) or not shape or not all(map(is_length, shape)):
             raise ValueError(
                 f"{said}: weights {key} must have a shape of positive integers and sizes "
-                f"{list(rule.sizes)}, got {shape!r}"
+                f"{list(rule.sizes)}, got {brief(shape)}"
             )
-
-
-def _is_positive(size: object) -> bool:
-    return isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0
 
 
 def _is_name(name: object) -> bool:
@@ -211,9 +219,7 @@ def register_rule(rule: Rule) -> Rule:
 
 def get_rule(name: str) -> Rule:
     """The registered rule of that name; ValueError names the known ones."""
-    if not isinstance(name, str) or name not in _REGISTRY:
-        raise ValueError(f"unknown rule {name!r}; registered are {list_rules()}")
-    return _REGISTRY[name]
+    return _REGISTRY[choice("rule", name, list_rules())]
 
 
 def list_rules() -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.checks import brief, float32
 from pixelflow.core.graph import LEAVES, NUMPY, OPERATIONS, Node, Program, pruned, taps
 
 # The NumPy functions that a rule may call, because the language has them.
@@ -68,15 +69,21 @@ class Symbol:
 
 
 class Graph:
-    """The nodes of a rule being traced; an expression that occurs twice is one node."""
+    """The nodes of a rule being traced; an expression that occurs twice is one node.
 
-    def __init__(self) -> None:
+    It has at most `most` of them, where that is given.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
         self.nodes: list[Node] = []
         self._known: dict[str, int] = {}
+        self._most = most
 
     def add(self, *node: Any) -> Symbol:
         key = repr(node)  # tells -0.0 from 0.0
         if key not in self._known:
+            if len(self.nodes) == self._most:
+                raise ValueError(f"its graph must have at most {self._most} nodes, got more")
             self._known[key] = len(self.nodes)
             self.nodes.append(node)
         return Symbol(self, self._known[key])
@@ -97,14 +104,12 @@ class Graph:
                 raise TypeError(f"{op} expects {names[kind]}, got {got}{hint}")
             return value.index
         if kind == "b" or isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{op} in a rule expects symbols and numbers, got {value!r}")
+            raise TypeError(f"{op} in a rule expects symbols and numbers, got {brief(value)}")
         if kind == "u":
             return self.add("uconst", int(float(value))).index
         if type(value) in (np.float64, np.longdouble):
             raise TypeError(f"{op} in a rule computes in float32: give float(x), not {value!r}")
-        literal = float(value)
-        if not abs(literal) <= np.finfo(np.float32).max:
-            raise ValueError(f"{op} in a rule got {value!r}, which float32 cannot hold")
+        literal = float32(f"a number that {op} in a rule is given", value)
         return self.add("const", float(np.float32(literal))).index
 
 

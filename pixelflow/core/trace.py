@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from math import prod
@@ -11,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core.graph import SMALLEST, Program, pruned
+from pixelflow.checks import brief, choice, integer
+from pixelflow.core.graph import SMALLEST, Node, Program, pruned
+from pixelflow.core.limits import MOST_NODES, MOST_REACH
 from pixelflow.core.symbols import Graph, Symbol, apply
 
 Shape = tuple[int, ...]
@@ -98,17 +99,15 @@ class _Cell:
         self._draws = 0
 
     def __call__(self, dy: int, dx: int, channel: str) -> Symbol:
-        if channel not in self._channels:
-            raise ValueError(f"at() got channel {channel!r}; the rule's are {self._channels}")
-        for offset in (dy, dx):
-            if isinstance(offset, bool) or not isinstance(offset, numbers.Integral):
-                raise TypeError(f"at() expects whole cell offsets, got {offset!r}")
-        return self._graph.add("read", int(dy), int(dx), self._channels.index(channel))
+        dy, dx = (
+            integer(f"at()'s {name}", offset, -MOST_REACH, MOST_REACH)
+            for name, offset in (("dy", dy), ("dx", dx))
+        )
+        number = self._channels.index(choice("channel of at()", channel, self._channels))
+        return self._graph.add("read", dy, dx, number)
 
     def medium(self, name: str) -> Symbol:
-        if name not in self._media:
-            raise ValueError(f"at.medium() got {name!r}; the rule's media are {self._media}")
-        return self._graph.add("medium", name)
+        return self._graph.add("medium", choice("medium", name, self._media))
 
     def convolve(self, weights: _Weights) -> Symbol:
         shape = weights.shape if isinstance(weights, _Weights) else ()
@@ -142,8 +141,9 @@ class _Weights:
         return self.shape[0]
 
     def __getitem__(self, i: int) -> Any:
+        i = integer("the index of weights", i)
         if not -len(self) <= i < len(self):
-            raise IndexError(f"weights have {len(self)} parts, the rule asks for number {i}")
+            raise IndexError(f"weights have {len(self)} parts, the rule asks for number {brief(i)}")
         inner = self.shape[1:]
         first = self.first + i % len(self) * prod(inner)
         if inner:
@@ -184,8 +184,6 @@ def parameter_names(params: Sequence[str], weights: Mapping[str, Shape]) -> tupl
 
 def _flushed(graph: Graph, index: int) -> int:
     """The node with +0 for what is nearer to zero than `SMALLEST`, in the fewest operations."""
-    if not _may_be_tiny(graph, index):
-        return index
     op, *operands = graph.nodes[index]
     if op == "clip":
         low, high = (graph.nodes[i] for i in operands[1:])
@@ -194,12 +192,16 @@ def _flushed(graph: Graph, index: int) -> int:
     return graph.add("flush", index).index
 
 
-def _may_be_tiny(graph: Graph, index: int) -> bool:
-    """Whether a node can be nearer to zero than `SMALLEST` and not +0."""
-    op, *operands = graph.nodes[index]
-    if op == "const":
-        return abs(operands[0]) < SMALLEST and repr(operands[0]) != "0.0"
-    return op != "where" or any(_may_be_tiny(graph, i) for i in operands[1:])
+def _extend_tiny(tiny: list[bool], nodes: Sequence[Node]) -> None:
+    """Append, for each further node, whether it can be below `SMALLEST` in size and not +0.
+
+    Nodes follow their operands, so that none is looked at twice.
+    """
+    for op, *operands in nodes[len(tiny) :]:
+        if op == "const":
+            tiny.append(abs(operands[0]) < SMALLEST and repr(operands[0]) != "0.0")
+        else:
+            tiny.append(op != "where" or any(tiny[i] for i in operands[1:]))
 
 
 def trace(
@@ -212,15 +214,18 @@ def trace(
 ) -> Program:
     """Call a rule's function once with symbols and return its graph."""
     channels, params, media = tuple(channels), tuple(params), tuple(media)
-    graph = Graph()
+    graph = Graph(most=MOST_NODES)
     result = fn(_Cell(graph, channels, media), _Parameters(graph, params, sizes, weights))
     if not isinstance(result, dict) or not result or not set(result) <= set(channels):
+        got = brief(list(result)) if isinstance(result, dict) else type(result).__name__
         raise ValueError(
             f"a rule returns a dict from some of its channels {channels} to their next values, "
-            f"got {sorted(result) if isinstance(result, dict) else type(result).__name__}"
+            f"got {got}"
         )
-    outputs = {}
+    outputs: dict[int, int] = {}
+    tiny: list[bool] = []
     for name, value in result.items():
         node = graph.operand(value, "f", f"the next {name!r}")
-        outputs[channels.index(name)] = _flushed(graph, node)
+        _extend_tiny(tiny, graph.nodes)
+        outputs[channels.index(name)] = _flushed(graph, node) if tiny[node] else node
     return pruned(graph.nodes, outputs, parameter_names(params, weights), media)

@@ -6,7 +6,6 @@ Random Fourier features of any number, and scattering. On a GPU the features sta
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -16,7 +15,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from pixelflow import available_backends
-from pixelflow.core.inputs import is_count
+from pixelflow.checks import integer, number, sequence
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments._features import Streamed, fourier, kymatio_module, scattering
 from pixelflow.experiments._kept import digest, kept
@@ -27,6 +26,8 @@ from pixelflow.models.training import default_readout, fit_readout
 
 KEYS = ("features", "options", "seeds", "augment", "images", "n_train")
 OPTIONS = {"fourier": ("D", "gammas"), "scattering": ("J", "L")}
+MOST = {"D": 2**24, "J": 16, "L": 64}  # above what any memory, image or angle has room for
+MOST_WIDTHS = 1000  # of a kernel, to choose from
 TIERS = {"fourier": "random", "scattering": "fixed"}
 SELECTION = 10_000  # training images, at most, on which the width of a kernel is chosen,
 CHOOSING = 12_288  # and of how many features at most: more would take longer than the fit itself
@@ -58,12 +59,13 @@ def check(baselines: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> 
 
 def _check_option(said: str, key: str, value: Any) -> None:
     if key != "gammas":
-        if not (is_count(value) and value):
-            raise ValueError(f"{said}: {key} must be a positive integer, got {value!r}")
+        integer(f"{said}: {key}", value, 1, MOST[key])
         return
-    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    if not (several and all(isinstance(g, int | float) and 0 < g < math.inf for g in value)):
-        raise ValueError(f"{said}: gammas must be a list of positive numbers, got {value!r}")
+    gammas = sequence(f"{said}: gammas", value, MOST_WIDTHS)
+    if not gammas:
+        raise ValueError(f"{said}: gammas must have at least one number, got none")
+    for gamma in gammas:
+        number(f"{said}: gammas", gamma, above=0)
 
 
 def run(

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelflow.checks import boolean
 from pixelflow.tasks.fetch import fetch
-from pixelflow.tasks.mnist import Split, stratified_rows
+from pixelflow.tasks.mnist import Split, check_draw, stratified_rows
 
 CLASSES = (
     "airplane",
@@ -70,8 +71,8 @@ def load(subset: int | None = None, seed: int = 0, grayscale: bool = False) -> S
     >>> X_train.shape, cifar10.CLASSES[y_test[0]]
     ((1000, 3072), 'cat')
     """
-    if not isinstance(grayscale, (bool, np.bool_)):
-        raise TypeError(f"grayscale must be True or False, got {grayscale!r}")
+    check_draw(subset, seed)
+    grayscale = boolean("grayscale", grayscale)
     *train, test = [_read_batch(path) for path in fetch("cifar10").values()]
     y_train = np.concatenate([labels for labels, _ in train])
     rows = np.arange(len(y_train)) if subset is None else stratified_rows(y_train, subset, seed)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from pixelflow.checks import FLOAT32_MAX, brief, float32, is_integer, real_array
+from pixelflow.core.limits import check_count
+
+MOST_CELLS = 2**28  # of a grid: 2 GiB for each array of numbers
+SLOWEST = float(np.finfo(np.float32).tiny)  # whose square float64 still holds
 
 
 def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.float64]:
@@ -17,22 +24,24 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
     Parameters
     ----------
     grid : array (H, W)
-        Speed in every cell, in cells per unit of time, above 0.
+        Speed in every cell, in cells per unit of time, above 0. The masked cells of a masked array
+        are obstacles, which no front enters.
     source : (row, column)
         Where the front starts at time 0.
 
     Returns
     -------
     float64 array (H, W)
-        T, with T[source] = 0.
+        T, with T[source] = 0; infinite in obstacles and where no path from the source leads.
 
     Raises
     ------
     ValueError
-        If the grid is not 2-D, is empty, or holds a speed that is not finite or not above 0
-        (the smallest that scikit-fmm takes is 2.2e-16), or if the source is not in it.
+        If the grid is not 2-D, is empty, or holds a speed that float32 can't hold or that is not
+        above 0 (the smallest that scikit-fmm takes is 2.2e-16), or if the source is not in it or
+        is an obstacle.
     TypeError
-        If the source is not two integers.
+        If the grid does not hold real numbers, or the source is not two integers.
     ImportError
         If scikit-fmm is not installed.
 
@@ -48,15 +57,14 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
     >>> solve_reference(np.full((1, 4), 2.0), (0, 1))
     array([[0.5, 0. , 0.5, 1. ]])
     """
-    speed = np.array(grid, dtype=np.float64, order="C")  # scikit-fmm ignores strides
+    obstacles: Any = False
+    if isinstance(grid, np.ma.MaskedArray):  # what lies under a mask is no speed
+        obstacles, grid = np.ma.getmaskarray(grid), grid.filled(1)
+    speed = real_array("grid", grid)
     if speed.ndim != 2 or speed.size == 0:
         raise ValueError(f"grid must be a 2-D array of speeds, got shape {speed.shape}")
-    smallest = np.finfo(np.float64).eps  # scikit-fmm leaves cells this slow out
-    if not (np.isfinite(speed).all() and (speed > smallest).all()):
-        raise ValueError(
-            f"speeds must be finite and > 0 (above {smallest:.1e}), "
-            f"got values from {speed.min()} to {speed.max()}"
-        )
+    speed = np.ascontiguousarray(speed)  # scikit-fmm ignores strides,
+    _checked_speed(speed, float(np.finfo(np.float64).eps))  # and leaves slower cells out
     row, column = _cell_in(speed.shape, source)
     try:
         import skfmm  # pyright: ignore[reportMissingImports]
@@ -65,9 +73,11 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
             'solve_reference needs scikit-fmm: pip install "pixelflow[eikonal]" '
             "(it builds with a C++ compiler)"
         ) from error
-    phi = np.ones(speed.shape)
+    phi = np.ma.array(np.ones(speed.shape), mask=obstacles)
+    if np.ma.getmaskarray(phi)[row, column]:
+        raise ValueError(f"source {(row, column)} is an obstacle: it is masked in the grid")
     phi[row, column] = 0
-    return skfmm.travel_time(phi, speed, dx=1.0, order=1)
+    return np.ma.filled(skfmm.travel_time(phi, speed, dx=1.0, order=1), np.inf)
 
 
 def constant_speed(
@@ -93,9 +103,10 @@ def constant_speed(
     Raises
     ------
     ValueError
-        If the grid has no cell, the source is not in it, or a speed is not finite or not above 0.
+        If the grid has no cell or more than 2**28, the source is not in it, or a speed is not
+        above 0 or not a number that float32 holds.
     TypeError
-        If the shape or the source is not two integers.
+        If the shape or the source is not two integers, or another argument no number.
 
     Examples
     --------
@@ -104,7 +115,7 @@ def constant_speed(
     array([[0.5, 0. , 0.5, 1. ]])
     """
     dy, dx = _offsets(shape, source)
-    field = _checked_speed(speed + 0 * (dy + dx))
+    field = _checked_speed(float32("speed", speed) + 0 * (dy + dx))
     return field, np.hypot(dy, dx) / field
 
 
@@ -140,9 +151,12 @@ def radial_speed(
     array([[0.   , 1.151, 2.773]])
     """
     distance = np.hypot(*_offsets(shape, source))
+    drop = float32("drop", drop)
     slowing = drop / max(distance.max(), 1.0)  # a grid of one cell has no distance
     field = _checked_speed(1 - slowing * distance)
-    return field, distance if slowing == 0 else -np.log1p(-slowing * distance) / slowing
+    if abs(drop) < np.finfo(np.float64).eps:  # the logarithm's digits would be lost
+        return field, distance
+    return field, -np.log1p(-slowing * distance) / slowing
 
 
 def linear_speed(
@@ -187,10 +201,14 @@ def linear_speed(
     array([[0.   , 0.811, 1.386]])
     """
     dy, dx = _offsets(shape, source)
-    field = _checked_speed(speed + gradient[0] * dy + gradient[1] * dx)
+    speed = float32("speed", speed)
+    by_row, by_column = (float32("gradient", part) for part in _pair("gradient", gradient))
+    field = _checked_speed(speed + by_row * dy + by_column * dx)
     times = np.hypot(dy, dx) / np.sqrt(speed * field)
-    steepness = float(np.hypot(*gradient))
-    if steepness > 0:  # acosh(1 + 2 x^2) is 2 asinh(x), which loses no digits near the source
+    steepness = float(np.hypot(by_row, by_column))
+    # acosh(1 + 2 x^2) is 2 asinh(x), which loses no digits near the source. Where x is below 1e-8
+    # everywhere, that is 2 x to the last digit.
+    if steepness / 2 * times.max() > 1e-8:
         times = 2 / steepness * np.arcsinh(steepness / 2 * times)
     return field, times
 
@@ -201,16 +219,19 @@ def _offsets(
     """Rows and columns from the source, (H, 1) and (1, W)."""
     height, width = _two_integers("shape", shape)
     if height < 1 or width < 1:
-        raise ValueError(f"shape must be at least one row and column, got {(height, width)}")
+        raise ValueError(f"shape must be at least one row and column, got {brief((height, width))}")
+    check_count("shape", height, width, most=MOST_CELLS)
     row, column = _cell_in((height, width), source)
     rows, columns = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
     return rows[:, None] - row, columns[None] - column
 
 
-def _checked_speed(speed: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not (np.isfinite(speed).all() and (speed > 0).all()):
+def _checked_speed(speed: NDArray[np.float64], least: float = SLOWEST) -> NDArray[np.float64]:
+    """Speeds from which arrival times can be computed: their squares are numbers, too."""
+    if not (np.abs(speed) <= FLOAT32_MAX).all() or not (speed > least).all():
         raise ValueError(
-            f"speeds must be finite and > 0, got values from {speed.min()} to {speed.max()}"
+            f"speeds must be finite and > 0 (from {least:.1e} to {FLOAT32_MAX:.1e}), "
+            f"got values from {speed.min()} to {speed.max()}"
         )
     return speed
 
@@ -219,13 +240,22 @@ def _cell_in(shape: tuple[int, ...], source: tuple[int, int]) -> tuple[int, int]
     """The source as a cell of a grid of that shape."""
     row, column = _two_integers("source", source)
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
-        raise ValueError(f"source {(row, column)} is outside a grid of shape {shape}")
+        got = brief((row, column))
+        raise ValueError(f"source {got} is outside a grid of shape {shape}")
     return row, column
 
 
 def _two_integers(name: str, pair: tuple[int, int]) -> tuple[int, int]:
-    try:
-        first, second = (operator.index(part) for part in pair)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be two integers, got {pair!r}") from None
-    return first, second
+    first, second = _pair(name, pair, "integers")
+    if not is_integer(first) or not is_integer(second):
+        raise TypeError(f"{name} must be two integers, got {brief(pair)}")
+    return int(first), int(second)
+
+
+def _pair(name: str, pair: Any, kind: str = "numbers") -> tuple[Any, Any]:
+    """The two items of a sequence; of a set nobody knows which is first."""
+    items = pair.tolist() if isinstance(pair, np.ndarray) and pair.size == 2 else pair
+    text = isinstance(items, str | bytes | bytearray)
+    if text or not isinstance(items, Sequence) or len(items) != 2:
+        raise TypeError(f"{name} must be two {kind}, got {brief(pair)}")
+    return items[0], items[1]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixelflow.backends.layout import in_blocks
+from pixelflow.checks import brief, integer
 from pixelflow.tasks.fetch import fetch
 
 AT_ONCE = 4096  # images that a thread scales at a time
@@ -60,6 +60,7 @@ def load(subset: int | None = None, seed: int = 0) -> Split:
 
 def load_idx(name: str, subset: int | None, seed: int) -> Split:
     """Load a data set of four idx files named like MNIST's; arguments and results as `load`."""
+    check_draw(subset, seed)
     paths = fetch(name)
     y_train = read_idx(paths["train-labels-idx1-ubyte"])
     y_test = read_idx(paths["t10k-labels-idx1-ubyte"])
@@ -70,6 +71,13 @@ def load_idx(name: str, subset: int | None, seed: int) -> Split:
         _rows_of_pixels(read_idx(paths["t10k-images-idx3-ubyte"])),
         y_test.astype(np.int64),
     )
+
+
+def check_draw(subset: int | None, seed: int) -> None:
+    """Refuse what can't draw a subset of any data set, before one is fetched."""
+    integer("seed", seed, 0)
+    if subset is not None:
+        integer("subset", subset)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -120,11 +128,13 @@ def stratified_rows(labels: NDArray[np.integer], size: int, seed: int) -> NDArra
     ValueError
         If `size` is out of range, or `seed` negative.
     """
-    size, seed = _integer(size, "subset"), _integer(seed, "seed")
+    check_draw(size, seed)
+    size = int(size)
     classes, counts = np.unique(labels, return_counts=True)
     if not len(classes) <= size <= len(labels):
         raise ValueError(
-            f"subset must be from {len(classes)} (one per class) to {len(labels)}, got {size}"
+            f"subset must be from {len(classes)} (one per class) to {len(labels)}, "
+            f"got {brief(size)}"
         )
     shares, remainders = np.divmod(size * counts, len(labels))
     shares[np.argsort(-remainders, kind="stable")[: size - shares.sum()]] += 1
@@ -134,15 +144,6 @@ def stratified_rows(labels: NDArray[np.integer], size: int, seed: int) -> NDArra
         for label, share in zip(classes, shares, strict=True)
     ]
     return np.sort(np.concatenate(drawn))
-
-
-def _integer(value: int, name: str) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
 def _rows_of_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:

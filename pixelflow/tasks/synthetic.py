@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
+from pixelflow.checks import integer, number
+
 POINTS_PER_CELL = 100
+MOST_POINTS = 10**7  # the problems are small
+MOST_NOISE = 1e6  # nothing is left of the moons; float32 holds it
 
 
 def two_moons(
@@ -33,7 +39,8 @@ def two_moons(
     TypeError
         If `n` or `seed` is not an integer, or `noise` not a number.
     ValueError
-        If `n` < 2, `noise` is negative or not finite, or `seed` is negative.
+        If `n` is below 2 or above 10 million, `noise` is negative or above a million, or `seed` is
+        negative or above 2**32 - 1.
 
     Examples
     --------
@@ -43,9 +50,9 @@ def two_moons(
     ((500, 2), dtype('float32'))
     """
     points, labels = make_moons(
-        n_samples=_at_least(2, n, "n"),
-        noise=_deviation(noise),
-        random_state=_at_least(0, seed, "seed"),
+        n_samples=integer("n", n, 2, MOST_POINTS),
+        noise=abs(number("noise", noise, 0, MOST_NOISE)),
+        random_state=integer("seed", seed, 0, 2**32 - 1),  # as scikit-learn has it
     )
     return np.asarray(points, dtype=np.float32), np.asarray(labels, dtype=np.int64)
 
@@ -74,7 +81,7 @@ def checkerboard(
     TypeError
         If an argument is not an integer.
     ValueError
-        If `n_per_side` < 1 or `seed` is negative.
+        If `n_per_side` is below 1 or above 316, or `seed` is negative.
 
     Examples
     --------
@@ -83,25 +90,9 @@ def checkerboard(
     >>> X.shape, int(y.sum())
     ((900, 2), 400)
     """
-    n_per_side = _at_least(1, n_per_side, "n_per_side")
-    rng = np.random.default_rng(_at_least(0, seed, "seed"))
+    n_per_side = integer("n_per_side", n_per_side, 1, isqrt(MOST_POINTS // POINTS_PER_CELL))
+    rng = np.random.default_rng(integer("seed", seed, 0))
     row, column = np.divmod(np.arange(n_per_side**2), n_per_side)
     corner = np.stack([column, row], axis=1)[:, None, :]
     X = rng.uniform(corner, corner + 1, size=(n_per_side**2, POINTS_PER_CELL, 2))
     return X.reshape(-1, 2).astype(np.float32), np.repeat((row + column) % 2, POINTS_PER_CELL)
-
-
-def _at_least(least: int, value: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
-
-
-def _deviation(noise: float) -> float:
-    if isinstance(noise, bool) or not isinstance(noise, (int, float, np.integer, np.floating)):
-        raise TypeError(f"noise must be a number, got {noise!r}")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be finite and at least 0, got {noise}")
-    return float(noise)

@@ -10,6 +10,8 @@ from pixelflow.backends.emit import NUMBA, statements
 from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
 
 LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
+MADE_WITH = ("convolve", "probe", "select", "windows")  # files whose code emitted modules hold
+MOST_UNROLLED = 16  # cells on a side of a halo: LLVM takes minutes for hundreds
 VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
 
 # Planes are padded by the rule's radius and flat, so that one loop without branches runs over
@@ -23,6 +25,7 @@ from numba import njit
 
 from pixelflow.backends.numba.convolve import convolution, mixture
 from pixelflow.backends.numba.probe import read
+from pixelflow.backends.numba.select import select
 from pixelflow.backends.numba.windows import see
 
 f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
@@ -32,7 +35,7 @@ WRITTEN = {written}  # which channels the rule writes
 mix = mixture({some}, {lanes})
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={fastmath})
+@njit(nogil=True, error_model="numpy", fastmath={fastmath})
 def step(a, b, sums, params, media, cells, key, done, height, width):
     pitch = width + {twice}
     first = {radius} * pitch + {radius}
@@ -43,7 +46,7 @@ def step(a, b, sums, params, media, cells, key, done, height, width):
 {loops}
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def halo(plane, height, width, rows, cols):
     high, wide, pitch = u64(height), u64(width), u64(width + {twice})
     zero = cols[0] < 0
@@ -58,7 +61,7 @@ def halo(plane, height, width, rows, cols):
         at += u64(1)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def load(latents, index, plane, height, width):
     for y in range(height):
         first = (y + {radius}) * (width + {twice}) + {radius}
@@ -67,7 +70,7 @@ def load(latents, index, plane, height, width):
             plane[first + x] = latents[source] if source >= 0 else f32(0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
     for c in range(0, {channels}, {some}):
         for block in range(len(seen)):
@@ -81,7 +84,7 @@ def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
                     a[c + j, first + x] = np.sqrt(value) if root else value
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def store(a, out, height, width):
 {planes}
     flat = out.reshape(height * width * {channels})
@@ -92,7 +95,7 @@ def store(a, out, height, width):
 {interleave}
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def run(
     given, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
     features, start, stop,
@@ -215,7 +218,7 @@ def _leaves(program: Program) -> tuple[dict[int, str], dict[int, str]]:
     views = {i: _view(program.nodes[i]) for i in reads}
     for i, (op, *operands) in enumerate(program.nodes):
         if op == "param":
-            leaves[i] = f"params[{program.params.index(operands[0])}]"
+            leaves[i] = f"params[{program.param_numbers[operands[0]]}]"
         elif op == "medium":
             views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
         elif op == "cell":
@@ -274,20 +277,33 @@ def _lanes(sums: int) -> int:
 @cache
 def _made_by() -> str:
     """What the compiled code of an emitted module holds of this package: its cache can't tell."""
-    files = (Path(__file__).with_name(f"{name}.py") for name in ("convolve", "probe", "windows"))
+    files = (Path(__file__).with_name(f"{name}.py") for name in MADE_WITH)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _halo_lines(radius: int) -> dict[str, str]:
-    """The lines of `halo`, unrolled: where each cell beyond an edge is, and where it comes from."""
+    """The lines of `halo`: where each cell beyond an edge is, and where it comes from."""
     sources, columns, ends = ["pass"], ["pass"], ["pass"]
-    for j in range(2 * radius):
+    if radius > MOST_UNROLLED:
+        columns = [
+            f"for j in range({2 * radius}):",
+            f"    to = at + (u64(j) if j < {radius} else wide + u64(j))",
+            f"    source = at + u64({radius} + max(cols[j], 0))",
+            "    plane[to] = select(zero, f32(0), plane[source])",
+        ]
+        ends = [
+            f"for j in range({2 * radius}):",
+            f"    to = at + (u64(j) if j < {radius} else high + u64(j)) * pitch",
+            f"    source = at + u64({radius} + max(rows[j], 0)) * pitch",
+            "    plane[to] = select(zero, f32(0), plane[source])",
+        ]
+    for j in range(2 * radius if radius <= MOST_UNROLLED else 0):
         x = f"u64({j})" if j < radius else f"wide + u64({j})"
         y = f"u64({j})" if j < radius else f"(high + u64({j}))"
         sources += [f"c{j} = u64({radius} + max(cols[{j}], 0))"]
         sources += [f"r{j}, e{j} = u64({radius} + max(rows[{j}], 0)) * pitch, {y} * pitch"]
-        columns += [f"plane[at + {x}] = f32(0) if zero else plane[at + c{j}]"]
-        ends += [f"plane[at + e{j}] = f32(0) if zero else plane[at + r{j}]"]
+        columns += [f"plane[at + {x}] = select(zero, f32(0), plane[at + c{j}])"]
+        ends += [f"plane[at + e{j}] = select(zero, f32(0), plane[at + r{j}])"]
     lines = {"sources": (sources, 4), "columns": (columns, 8), "ends": (ends, 8)}
     return {name: _indented(text, spaces) for name, (text, spaces) in lines.items()}
 
