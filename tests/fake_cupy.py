@@ -138,7 +138,8 @@ def installed(monkeypatch):
     cupy.ndarray = ndarray
     cupy.asarray = lambda a: a if isinstance(a, ndarray) else ndarray(np.array(a))
     cupy.linalg = types.SimpleNamespace(
-        eigh=lambda a, UPLO: tuple(map(_wrapped, np.linalg.eigh(a.held, UPLO)))
+        eigh=lambda a, UPLO: tuple(map(_wrapped, np.linalg.eigh(a.held, UPLO))),
+        lstsq=lambda a, b, rcond: [_wrapped(np.linalg.lstsq(a.held, b.held, rcond)[0])],
     )
     fake_cuda_libraries.installed(cupy)
     cupy.cuda.Device = Device

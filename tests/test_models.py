@@ -13,8 +13,9 @@ from scipy.ndimage import affine_transform
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
@@ -97,7 +98,7 @@ def test_batches_are_bounded_in_memory():
     dim = sum(reservoir.feature_dim for reservoir in reservoirs)
     assert stream.rows_at_once(reservoirs, None) == 2**28 // (4 * dim)
     assert stream.rows_at_once(reservoirs, 9) == 9
-    huge = Reservoir(CONFIG.with_params(members=4_000_000), backend="cpu")
+    huge = Reservoir(CONFIG.with_params(members=2**20, probe__pool=None), backend="cpu")
     assert stream.rows_at_once([huge], None) == 1
 
 
@@ -221,8 +222,12 @@ def test_weights_reach_every_kind_of_readout():
         model = regressor(readout=readout, batch_size=40).fit(X, VALUES, sample_weight=weight)
         expected = Ridge(1.0).fit(features, VALUES, sample_weight=weight).predict(features)
         assert np.allclose(model.predict(X), expected, atol=1e-3)
-    with pytest.raises(ValueError, match=r"LogisticReadout\.fit takes none"):
-        classifier(readout=LogisticReadout()).fit(X, LABELS, sample_weight=weight)
+    for readout in (LogisticReadout(2.0), LogisticRegression(C=2.0, max_iter=1000)):
+        model = classifier(readout=readout, batch_size=40).fit(X, LABELS, sample_weight=weight)
+        apart = LogisticRegression(C=2.0, max_iter=1000).fit(features, LABELS, weight)
+        assert np.allclose(model.predict_proba(X), apart.predict_proba(features), atol=1e-3)
+    with pytest.raises(ValueError, match=r"KNeighborsClassifier\.fit takes none"):
+        classifier(readout=KNeighborsClassifier()).fit(X, LABELS, sample_weight=weight)
     for bad in (weight[:-1], -weight, np.full(len(X), math.nan)):
         with pytest.raises(ValueError, match="weight"):
             regressor().fit(X, VALUES, sample_weight=bad)
@@ -354,6 +359,22 @@ def test_motions_are_of_an_images_number_alone(more):
     used = np.array([True, True, "degrees" in more, "scale" in more, "scale" in more])
     for other in (whole[0], Copies(shifts=3, seed=6, **more).motions(40, first=0)[1]):
         assert np.array_equal((whole[1] != other).any(axis=0), used)
+
+
+def test_a_copy_may_be_moved_out_of_its_image():
+    """By far more than its height or width: it is 0 then, and takes no more memory."""
+    images = RNG.random((40, 5, 7), dtype=np.float32)
+    copies = Copies(shifts=1, max_shift=20_000, seed=1)
+    motions = copies.motions(40, 0)
+    motions[0, :25, :2] = [(y, x) for y in (-6, -5, 0, 4, 5) for x in (-8, -6, 0, 3, 7)]
+    for moved, image, (dy, dx) in zip(
+        next(copies.of(images, motions)), images, motions[0, :, :2].astype(int), strict=True
+    ):
+        expected = np.zeros((5, 7))
+        for y, x in np.ndindex(5, 7):
+            if 0 <= y - dy < 5 and 0 <= x - dx < 7:
+                expected[y, x] = image[y - dy, x - dx]
+        assert np.array_equal(moved, expected)
 
 
 def test_offsets_are_every_one_but_none_and_the_same_each_time():
@@ -515,6 +536,10 @@ def test_no_copy_of_an_image_held_out_is_trained_on_or_scored(size):
         ({"rotate": 3}, ValueError, "unknown"),
         ({"shifts": -1}, ValueError, "shifts"),
         ({"shifts": 1.5}, ValueError, "shifts"),
+        ({"shifts": 10**6}, ValueError, "shifts must be at most 1000"),
+        ({"shifts": 1, "max_shift": 10**12}, ValueError, "max_shift must be at most 32768"),
+        ({"shifts": 1, "max_shift": 99, "average": True}, ValueError, "over 39601 views"),
+        ({"shifts": 1, "degrees": 10**400}, ValueError, "degrees must be finite"),
         ({"shifts": 1, "max_shift": 0}, ValueError, "at least 1"),
         ({"flip": "yes"}, TypeError, "flip"),
         ({"seed": None}, ValueError, "seed"),
@@ -564,6 +589,39 @@ def test_a_decision_is_the_mean_over_image_and_mirror_image(labels, readout):
         assert np.allclose(model.predict_proba(X).sum(axis=1), 1)
 
 
+AUGMENT = {"shifts": 2, "max_shift": 1, "flip": True, "seed": 3}
+
+
+@pytest.mark.parametrize("y", [VALUES, X[:, :2]], ids=["one value", "two"])
+@pytest.mark.parametrize("readout", [RidgeReadout(4.0), Ridge(4.0)])
+def test_a_regressor_is_trained_on_copies_which_keep_their_values(y, readout):
+    copies = Copies(**AUGMENT)
+    every = np.concatenate([X, *copies.of(X, copies.motions(len(X), 0))])
+    features = Reservoir(CONFIG, backend="cpu").transform(every)
+    weight = np.linspace(1, 2, 150)
+    expected = Ridge(4.0).fit(features, np.concatenate([y] * 6), np.tile(weight, 6))
+    model = regressor(readout=readout, augment=AUGMENT, batch_size=40).fit(X, y, weight)
+    assert np.allclose(model.predict(X), expected.predict(features[:150]), atol=1e-3)
+    if isinstance(readout, RidgeReadout):
+        parts = regressor(readout=readout, augment=AUGMENT)
+        for rows in (slice(0, 90), slice(90, 150)):
+            parts.partial_fit(X[rows], y[rows], weight[rows])
+        assert np.allclose(parts.predict(X), model.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("readout", [None, RidgeReadout(4.0), KNeighborsRegressor()])
+def test_a_regressor_predicts_the_mean_over_all_views(readout, tmp_path):
+    alone = regressor(RANDOM, readout, augment=AUGMENT).fit(X, VALUES)
+    average = {**AUGMENT, "average": True}
+    model = clone(alone).set_params(augment=average).fit(X, VALUES)
+    views = list(Copies(**average).views(X))
+    assert len(views) == 18
+    expected = np.mean([alone.predict(view) for view in views], axis=0)
+    assert np.allclose(model.predict(X), expected, atol=1e-5)
+    assert not np.allclose(model.predict(X), alone.predict(X), atol=1e-3)
+    assert model.score(X, VALUES) == pytest.approx(r2_score(VALUES, expected), abs=1e-4)
+
+
 def test_views_of_shifted_copies_are_all_that_an_image_is_when_moved():
     images = X[:3].reshape(3, 8, 8)
     views = list(Copies(shifts=1, max_shift=1, flip=True, average=True).views(images))
@@ -599,8 +657,8 @@ def test_a_mean_decision_needs_a_readout_that_has_one():
 def test_copies_need_images_and_a_hold_out():
     with pytest.raises(ValueError, match="5 columns"):
         classifier(OTHER, augment={"flip": True}).fit(X[:, :5], LABELS)
+    readout = RidgeReadout([1, 2], selection="loo")
     with pytest.raises(ValueError, match="'loo' leaves copies in"):
-        readout = RidgeReadout([1, 2], selection="loo")
         classifier(readout=readout, augment={"flip": True}).fit(X, LABELS)
 
 
@@ -638,6 +696,12 @@ def test_parameters_are_set_together_or_not_at_all():
     assert model.readout.C == 2.0
 
 
+class Untagged:
+    """It has the methods, and is no estimator."""
+
+    fit = predict = None
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 
@@ -655,6 +719,7 @@ def test_parameters_are_set_together_or_not_at_all():
         ({"readout": "ridge"}, TypeError, "fit and predict"),
         ({"readout": RidgeReadout}, TypeError, "fit and predict"),
         ({"readout": Ridge()}, ValueError, "readout must do classification"),
+        ({"readout": Untagged()}, TypeError, "readout must be an estimator of scikit-learn's"),
         ({"readout": RidgeReadout(task="regression")}, ValueError, "readout must do"),
     ],
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import LogisticReadout, RidgeReadout
@@ -192,11 +192,56 @@ def test_an_unfitted_readout_says_so(readout, method):
         ({"alpha": ["1"]}, TypeError),
         ({"alpha": None}, TypeError),
         ({"alpha": True}, TypeError),
+        ({"alpha": 10**400}, ValueError),
+        ({"alpha": [1.0, -(10**400)]}, ValueError),
+        ({"alpha": range(10**30)}, ValueError),
+        ({"alpha": np.zeros(10**6)}, ValueError),
+        ({"alpha": {1.0: 2.0}}, TypeError),
+        ({"task": np.array(["auto", "auto"])}, ValueError),
+        ({"selection": np.array(["loo", "loo"])}, ValueError),
+        ({"class_weight": np.array(["balanced"] * 2)}, ValueError),
+        ({"class_weight": {0: 10**400}}, ValueError),
     ],
 )
 def test_bad_options_are_refused_in_the_constructor(options, error):
     with pytest.raises(error, match=next(iter(options))):
         RidgeReadout(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"C": 0.0}, ValueError),
+        ({"C": -1}, ValueError),
+        ({"C": math.nan}, ValueError),
+        ({"C": 10**400}, ValueError),
+        ({"C": "1"}, TypeError),
+        ({"C": [1.0]}, TypeError),
+        ({"max_iter": -1}, ValueError),
+        ({"max_iter": 2**31}, ValueError),
+        ({"max_iter": 1.5}, TypeError),
+        ({"max_iter": True}, TypeError),
+    ],
+)
+def test_bad_options_of_a_logistic_readout_are_refused_in_the_constructor(options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        LogisticReadout(**options)
+    readout = LogisticReadout().set_params(**options)
+    with pytest.raises(error, match=next(iter(options))):
+        readout.fit(X, LABELS)
+
+
+def test_a_logistic_readout_takes_weights_and_no_penalty():
+    weights = RNG.integers(0, 4, len(X)).astype(float)
+    for C in (0.3, math.inf):
+        readout = LogisticReadout(C, max_iter=5000).fit(X, LABELS == 0, weights)
+        expected = LogisticRegression(C=C, max_iter=5000).fit(X, LABELS == 0, weights)
+        assert np.array_equal(readout.coef_, expected.coef_)
+        repeated = np.repeat(np.arange(len(X)), weights.astype(int))
+        again = LogisticReadout(C, max_iter=5000).fit(X[repeated], LABELS[repeated] == 0)
+        assert np.allclose(readout.predict_proba(X), again.predict_proba(X), atol=1e-3)
+    with pytest.raises(ValueError, match="C must be larger"):
+        LogisticReadout(1e-300).fit(X, LABELS, np.full(len(X), 1e-9))
 
 
 @pytest.mark.parametrize("readout", [RidgeReadout(), LogisticReadout()])
@@ -213,6 +258,12 @@ def test_bad_training_data_is_refused(readout):
         readout.fit(X, LABELS).predict(X[:, :3])
     with pytest.raises(ValueError, match="NaN"):
         readout.predict(bad)
+    huge = [[10**400] * 7] * len(X)
+    for wrong, message in ((np.ma.array(X, mask=np.isnan(bad)), "masked"), (huge, "fit float64")):
+        with pytest.raises(ValueError, match=f"X must .*{message}"):
+            readout.fit(wrong, LABELS)
+        with pytest.raises(ValueError, match=f"X must .*{message}"):
+            readout.predict(wrong)
 
 
 @pytest.mark.parametrize("y", [VALUES, LABELS, np.zeros(len(X), int)])

@@ -9,15 +9,9 @@ from typing import Any, Self
 import numpy as np
 import sklearn
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    assert_all_finite,
-    check_array,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils import check_consistent_length
 
+from pixelflow.checks import brief
 from pixelflow.core import Reservoir
 from pixelflow.core.inputs import checked_inputs, is_count, see_columns
 from pixelflow.core.params import Configured
@@ -26,7 +20,16 @@ from pixelflow.models.copies import Copies
 from pixelflow.models.stream import Training, asked, features, rows_at_once
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.base import ReadoutNotFittedError
+from pixelflow.readouts.base import ReadoutNotFittedError, lock_of, on_copy
+from pixelflow.readouts.labels import (
+    as_values,
+    checked_classes,
+    checked_labels,
+    checked_weights,
+    plain,
+    unknown_labels,
+)
+from pixelflow.readouts.model import scored
 
 
 class ReservoirModel(Configured):
@@ -38,30 +41,35 @@ class ReservoirModel(Configured):
     exact: bool
     device: int | None
     batch_size: int | None
-    augment: Mapping[str, Any] | None = None
+    augment: Mapping[str, Any] | None
 
     def _check_params(self) -> None:
         if not self.configs:
             raise ValueError("config must be a ReservoirConfig or a list of at least one, got none")
         self.reservoirs()
         if self.batch_size is not None and not (is_count(self.batch_size) and self.batch_size):
-            raise ValueError(
-                f"batch_size must be a positive integer or None, got {self.batch_size!r}"
-            )
-        Copies.checked(self.augment)
-        readout = self.readout
+            got = brief(self.batch_size)
+            raise ValueError(f"batch_size must be a positive integer or None, got {got}")
+        copies, readout = Copies.checked(self.augment), self.readout
         if readout is None:
             return
         if isinstance(readout, type) or not all(hasattr(readout, m) for m in ("fit", "predict")):
-            raise TypeError(f"readout must have fit and predict, got {readout!r}")
-        if Copies.checked(self.augment).average and not hasattr(readout, "decision_function"):
+            raise TypeError(f"readout must have fit and predict, got {brief(readout)}")
+        classifies = self._task == "classification"
+        if classifies and copies.average and not hasattr(readout, "decision_function"):
             name = type(readout).__name__
             raise ValueError(
                 f"augment's average needs a readout with decision_function, not {name}"
             )
-        right = is_classifier(readout) if self._task == "classification" else is_regressor(readout)
-        if not right and not (isinstance(readout, RidgeReadout) and readout.task == "auto"):
-            raise ValueError(f"readout must do {self._task}, got {readout!r}")
+        if isinstance(readout, RidgeReadout) and readout.task == "auto":
+            return
+        try:
+            right = is_classifier(readout) if classifies else is_regressor(readout)
+        except (AttributeError, TypeError) as error:  # it has no tags
+            got = type(readout).__name__
+            raise TypeError(f"readout must be an estimator of scikit-learn's, got {got}") from error
+        if not right:
+            raise ValueError(f"readout must do {self._task}, got {brief(readout)}")
 
     def reservoirs(self) -> list[Reservoir]:
         """A reservoir of each config, not fitted."""
@@ -78,8 +86,14 @@ class ReservoirModel(Configured):
             Labels of a classifier; values of a regressor, which may be (N, T).
         sample_weight : array (N,), optional
         """
+        with on_copy(self) as model:
+            model._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X, y, sample_weight) -> None:
         self._check_params()
         inputs = checked_inputs(X, self, at_least=1)
+        see_columns(self, X, inputs, fitting=True)
         y, weight = self._checked(inputs, y, sample_weight)
         readout = self._own_readout()
         if weight is not None:
@@ -87,22 +101,24 @@ class ReservoirModel(Configured):
         data = self._training(self._fitted_on(inputs), inputs, y, weight)
         if self.readout is None:
             readout.set_params(alpha=training.path(data.total))
-        classes = np.unique(y) if self._task == "classification" else None
+        classes = np.unique(data.y) if self._task == "classification" else None
         training.fit_readout(readout, data, classes)
         for name in ("n_samples_seen_", "weight_seen_", "_loaded"):  # of `partial_fit`, `load`
-            self.__dict__.pop(name, None)
-        see_columns(self, X, inputs, fitting=True)
+            vars(self).pop(name, None)
         self._set_fitted(data, readout, classes)
-        return self
 
     def _partial_fit(self, X, y, classes, sample_weight) -> Self:
+        with lock_of(self), on_copy(self) as model:
+            model._add(X, y, classes, sample_weight)
+        return self
+
+    def _add(self, X, y, classes, sample_weight) -> None:
         self._check_params()
         if hasattr(self, "_loaded"):
             raise ValueError("partial_fit can't go on with a loaded model: begin with a clone")
         new = not hasattr(self, "n_samples_seen_")  # then a `fit` before is forgotten
         inputs = checked_inputs(X, self, at_least=1)
-        if not new:
-            see_columns(self, X, inputs, fitting=False)
+        see_columns(self, X, inputs, fitting=new)
         y, weight = self._checked(inputs, y, sample_weight)
         if self._task == "classification":
             classes = self._classes(y, classes)
@@ -116,9 +132,7 @@ class ReservoirModel(Configured):
                 readout.set_params(alpha=training.path(before + data.total))
             training.partial_fit_readout(readout, data, classes)
         self.n_samples_seen_, self.weight_seen_ = samples + len(inputs), before + data.total
-        see_columns(self, X, inputs, fitting=new)
         self._set_fitted(data, readout, classes)
-        return self
 
     def _check_streams(self, readout: Any, weight: np.ndarray | None) -> None:
         """Raise unless the readout can be fitted in part."""
@@ -154,13 +168,15 @@ class ReservoirModel(Configured):
 
     def _classes(self, y: np.ndarray, classes: Any) -> np.ndarray:
         """The labels to train on, which hold all of y."""
-        known = np.unique(y) if classes is None else np.unique(column_or_1d(classes))
-        seen = self.classes_ if hasattr(self, "n_samples_seen_") else known
-        if classes is not None and not np.array_equal(known, seen):
-            raise ValueError(f"classes {known} are not those of the first partial_fit, {seen}")
-        unknown = np.setdiff1d(y, seen)
-        if len(unknown):
-            raise ValueError(f"y has classes {unknown} that fit didn't see or name: {seen}")
+        seen = self.classes_ if hasattr(self, "n_samples_seen_") else None
+        if classes is not None:
+            seen = checked_classes(classes, seen)
+        elif seen is None:
+            seen = np.unique(y)
+        unknown = unknown_labels(y, seen.tolist())
+        if unknown:
+            what = f"that fit didn't see or name: {brief(seen.tolist())}"
+            raise ValueError(f"y has classes {brief(unknown)} {what}")
         return seen
 
     def _set_fitted(self, data: Training, readout: Any, classes: np.ndarray | None) -> None:
@@ -170,25 +186,26 @@ class ReservoirModel(Configured):
 
     def _checked(self, inputs: np.ndarray, y, weight) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels or values, and the samples' weights."""
-        if y is None:
-            name = type(self).__name__
-            raise ValueError(f"{name} requires y to be passed, but the target y is None")
-        if self._task == "classification":
-            y = column_or_1d(y, warn=True)
-            assert_all_finite(y, input_name="y")
-            check_classification_targets(y)
-        else:
-            y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        y = checked_labels(y) if self._task == "classification" else as_values(plain("y", y))
         check_consistent_length(inputs, y)
-        if weight is not None:
-            weight = _check_sample_weight(weight, inputs, ensure_non_negative=True)
-            if not weight.any():
-                raise ValueError("sample_weight must have at least one that is not zero")
-        return y, weight
+        return y, None if weight is None else checked_weights(weight, len(y))
 
     def predict(self, X) -> np.ndarray:
         """Labels or values (N,), or (N, T) for T targets, of inputs shaped as for `fit`."""
-        return self._by_readout("predict", self._inputs(X))
+        return self._averaged("predict", X)
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Accuracy, or R^2 of values, on inputs shaped as for `fit`.
+
+        A label that was not in `fit` counts as wrong.
+        """
+        return scored(self.predict(X), y, sample_weight, self._task == "classification")
+
+    def _averaged(self, method: str, X) -> np.ndarray:
+        """The mean over all views of each image; there is one without `augment`'s average."""
+        views = Copies.checked(self.augment).views(self._inputs(X))
+        found = [self._by_readout(method, view) for view in views]
+        return found[0] if len(found) == 1 else np.mean(found, axis=0)
 
     def _by_readout(self, method: str, inputs: np.ndarray) -> np.ndarray:
         """What a method of the readout gives for checked inputs, batch after batch."""
@@ -212,12 +229,16 @@ class ReservoirModel(Configured):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file, whole or not at all; see `load`.
 
+        Where `path` is a symbolic link, the file to which it leads is replaced.
+
         Raises
         ------
         NotFittedError
             Also a RuntimeError: before `fit`.
         TypeError
             If the readout is neither a `RidgeReadout` nor a `LogisticReadout`.
+        ValueError
+            If the parameters, arrays not counted, take more than a mebibyte.
         OSError
             If the file can't be written.
         """
@@ -228,6 +249,7 @@ class ReservoirModel(Configured):
     def load(cls, path: str | os.PathLike[str], backend: str | None = None) -> Self:
         """The model that `save` wrote; nothing in the file is run or unpickled.
 
+        Reading it takes no more memory than the file has bytes and the model needs.
         It predicts the same; `partial_fit` can't go on with it. A `backend` takes the place of the
         saved one, for a machine that doesn't have that.
 
@@ -239,6 +261,6 @@ class ReservoirModel(Configured):
         ImportError, RuntimeError
             If its backend can't run here.
         OSError
-            If it can't be read.
+            If it can't be read, or is a folder, a pipe or a device.
         """
         return archive.load(cls, path, backend)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from pixelflow.checks import boolean, integer, mapping, number
 from pixelflow.core.encoders import image_shape
-from pixelflow.core.inputs import is_count
 from pixelflow.readouts.holdout import hashed
+
+# What is at most possible of options that are whole numbers (1,000 copies of an image; pixels), and
+# what other numbers stay below.
+WHOLE: Mapping[str, int | None] = {"shifts": 1000, "max_shift": 2**15, "seed": None}
+BELOW = {"degrees": 180, "scale": 1}
+MOST_VIEWS = 10_000  # that a decision is the mean over
 
 
 @dataclass(frozen=True)
@@ -54,32 +59,11 @@ class Copies:
         """From a model's `augment`; ValueError or TypeError if it is none."""
         if augment is None:
             return cls()
-        if not isinstance(augment, Mapping):
-            raise TypeError(f"augment must be a mapping or None, got {type(augment).__name__}")
         known = [f.name for f in fields(cls)]
-        unknown = [key for key in augment if key not in known]
-        if unknown:
-            raise ValueError(f"augment has unknown {unknown}; known are {known}")
-        copies = cls(**augment)
-        copies._check_types()
+        given = mapping("augment", augment, known, "it")
+        copies = cls(**{name: _checked(name, value) for name, value in given.items()})
         copies._check_together()
         return copies
-
-    def _check_types(self) -> None:
-        for name in ("shifts", "max_shift", "seed"):
-            value = getattr(self, name)
-            if not is_count(value):
-                raise ValueError(f"augment's {name} must be an integer from 0, got {value!r}")
-        for name, end in (("degrees", 180), ("scale", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise TypeError(f"augment's {name} must be a number, got {value!r}")
-            if not 0 <= float(value) < end:
-                raise ValueError(f"augment's {name} must be from 0 to below {end}, got {value!r}")
-        for name in ("flip", "average"):
-            value = getattr(self, name)
-            if not isinstance(value, bool | np.bool_):
-                raise TypeError(f"augment's {name} must be True or False, got {value!r}")
 
     def _check_together(self) -> None:
         affine = self.degrees > 0 or self.scale > 0
@@ -95,11 +79,25 @@ class Copies:
                 "augment's average is over what copies look like: add flip or shifts "
                 "(with a max_shift)"
             )
+        if self.average and self._n_views > MOST_VIEWS:
+            raise ValueError(
+                f"augment's average would be over {self._n_views} views of an image, and at most "
+                f"{MOST_VIEWS} are possible: make max_shift smaller"
+            )
 
     @property
     def count(self) -> int:
         """How many images one image becomes, itself among them."""
         return (1 + self.shifts) * (1 + bool(self.flip))
+
+    @property
+    def _side(self) -> int:
+        """Offsets in each direction that views are moved by."""
+        return 2 * self.max_shift + 1 if self.shifts else 1
+
+    @property
+    def _n_views(self) -> int:
+        return self._side**2 * (1 + bool(self.flip))
 
     def motions(self, n: int, first: int) -> np.ndarray:
         """How copies of n images move: float32 (shifts, n, 5), from these images' numbers alone.
@@ -124,7 +122,7 @@ class Copies:
         yield X
         if not self.average:
             return
-        side = 2 * self.max_shift + 1 if self.shifts else 1
+        side = self._side
         offsets = np.stack(np.divmod(np.arange(side * side), side), axis=1) - side // 2
         motions = np.pad(offsets[offsets.any(axis=1)], ((0, 0), (0, 3))).astype(np.float32)
         every = np.broadcast_to(motions[:, None], (len(motions), len(X), 5))
@@ -139,6 +137,16 @@ class Copies:
                 yield moved.reshape(X.shape)
             if self.flip:
                 yield np.ascontiguousarray(moved[:, :, ::-1]).reshape(X.shape)
+
+
+def _checked(option: str, value: Any) -> Any:
+    """An option in its plain type."""
+    name = f"augment's {option}"
+    if option in WHOLE:
+        return integer(name, value, 0, WHOLE[option])
+    if option in BELOW:
+        return number(name, value, 0, below=BELOW[option])
+    return boolean(name, value)
 
 
 def _offsets(drawn: np.ndarray, most: int) -> np.ndarray:
@@ -168,7 +176,9 @@ def _moved(images: np.ndarray, motions: np.ndarray, most: int) -> np.ndarray:
 def shifted(images: np.ndarray, offsets: np.ndarray, most: int) -> np.ndarray:
     """Images (n, H, W, C), each moved down and right by its own offset; zeros enter."""
     n, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
+    y, x = min(most, height), min(most, width)  # beyond that, all is zeros
+    padded = np.pad(images, ((0, 0), (y, y), (x, x), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    seen = windows[np.arange(n), most - offsets[:, 0], most - offsets[:, 1]]  # (n, C, H, W)
+    down, right = np.clip(offsets, (-y, -x), (y, x)).T
+    seen = windows[np.arange(n), y - down, x - right]  # (n, C, H, W)
     return np.ascontiguousarray(np.moveaxis(seen, 1, 3))

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from pixelflow.core import ReservoirConfig
 from pixelflow.models.base import ReservoirModel
 from pixelflow.models.copies import Copies
 from pixelflow.readouts import RidgeReadout
-from pixelflow.readouts.model import accuracy, decided
+from pixelflow.readouts.model import decided
 
 
 def _readout_has(method: str) -> Any:
@@ -121,6 +120,8 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> ReservoirClassifier:
         """Go on with more samples, a chunk at a time, or begin: after `fit` too, not after `load`.
 
+        Threads that call it wait for each other.
+
         Parameters
         ----------
         X, y, sample_weight
@@ -140,9 +141,7 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
 
     def score(self, X, y, sample_weight=None) -> float:
         """Accuracy on inputs shaped as for `fit`; a label that was not in `fit` counts as wrong."""
-        predicted, y = self.predict(X), np.asarray(y)
-        check_consistent_length(predicted, y, sample_weight)
-        return accuracy(predicted, y, sample_weight)
+        return ReservoirModel.score(self, X, y, sample_weight)
 
     @_readout_has("decision_function")
     def decision_function(self, X) -> np.ndarray:
@@ -153,11 +152,6 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (N, K) of the K classes, of a readout that has them."""
         return self._averaged("predict_proba", X)
-
-    def _averaged(self, method: str, X) -> np.ndarray:
-        """The mean over all views of each image; there is one without `augment`'s average."""
-        views = Copies.checked(self.augment).views(self._inputs(X))
-        return np.mean([self._by_readout(method, view) for view in views], axis=0)
 
 
 class ReservoirRegressor(RegressorMixin, ReservoirModel):
@@ -172,6 +166,9 @@ class ReservoirRegressor(RegressorMixin, ReservoirModel):
         As for `ReservoirClassifier`; alpha is chosen by squared error.
     backend, exact, device, batch_size
         As for `ReservoirClassifier`.
+    augment : mapping, optional
+        As for `ReservoirClassifier`: a copy has its image's values. With ``"average": True`` a
+        prediction is the mean of those of all views.
 
     Attributes
     ----------
@@ -204,6 +201,7 @@ class ReservoirRegressor(RegressorMixin, ReservoirModel):
         exact: bool = True,
         device: int | None = None,
         batch_size: int | None = None,
+        augment: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config
         self.readout = readout
@@ -211,12 +209,17 @@ class ReservoirRegressor(RegressorMixin, ReservoirModel):
         self.exact = exact
         self.device = device
         self.batch_size = batch_size
+        self.augment = augment
         self._check_params()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """R^2 on inputs shaped as for `fit` and their values."""
+        return ReservoirModel.score(self, X, y, sample_weight)
 
     def partial_fit(self, X, y, sample_weight=None) -> ReservoirRegressor:
         """Go on with more samples, a chunk at a time, or begin; see `ReservoirClassifier`."""

@@ -62,7 +62,8 @@ def _few(training: Training) -> bool:
 def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
     """Go on fitting it on all chunks."""
     options: dict[str, Any] = {} if classes is None else {"classes": classes}
-    for features, y, weight in training.chunks():
+    together = isinstance(readout, RidgeReadout) and _together(training)
+    for features, y, weight in [_whole(readout, training)] if together else training.chunks():
         if not isinstance(readout, RidgeReadout):
             features = to_host(features)
         if weight is not None:
@@ -72,15 +73,29 @@ def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | 
 
 @contextmanager
 def unharmed(readout: Any, training: Training) -> Iterator[None]:
-    """A readout that fails within is as it was before, whatever has been added to it already."""
-    several = training.n_samples > training.size  # one chunk is added whole or not at all
-    before = copy.deepcopy(vars(readout)) if several else dict(vars(readout))
+    """A readout that fails within is as it was before, whatever has been added to it already.
+
+    A ridge adds one chunk whole or not at all, so that its large sums need no copy for that.
+    """
+    several, ridge = training.n_samples > training.size, isinstance(readout, RidgeReadout)
+    at_once = ridge and _together(training)
+    before = copy.deepcopy(vars(readout)) if several and not at_once else dict(vars(readout))
+    stream: Any = before.get("_partial") if ridge else None
+    alphas = [] if stream is None else stream.alphas
     try:
         yield
     except BaseException:
+        if stream is not None:
+            stream.alphas = alphas
         vars(readout).clear()
         vars(readout).update(before)
         raise
+
+
+def _together(training: Training) -> bool:
+    """Whether all batches take less memory, in float32, than a ridge's sums, in float64."""
+    dim = sum(one.feature_dim for one in training.reservoirs)
+    return training.size < training.n_samples <= 2 * dim
 
 
 def check_takes_weights(readout: Any, method: str) -> None:
@@ -90,6 +105,12 @@ def check_takes_weights(readout: Any, method: str) -> None:
 
 
 def _fit_whole(readout: Any, training: Training) -> None:
+    features, y, weight = _whole(readout, training)
+    readout.fit(features, y, **({} if weight is None else {"sample_weight": weight}))
+
+
+def _whole(readout: Any, training: Training) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """All chunks as one."""
     n = training.n_samples
     whole, ys, weights, done = None, [], [], 0
     for features, y, weight in training.chunks():
@@ -101,8 +122,8 @@ def _fit_whole(readout: Any, training: Training) -> None:
         done += len(features)
         ys.append(y)
         weights.append(weight)
-    options = {} if training.weight is None else {"sample_weight": np.concatenate(weights)}
-    readout.fit(whole, np.concatenate(ys), **options)
+    weight = None if training.weight is None else np.concatenate(weights)
+    return whole, np.concatenate(ys), weight
 
 
 @contextmanager

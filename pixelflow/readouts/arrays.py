@@ -30,6 +30,12 @@ def to_host(array: Any) -> np.ndarray:
     return np.asarray(array) if namespace(array) is np else array.get()
 
 
+def writeable(array: Any) -> Any:
+    """That array, or a copy of it where joblib has mapped it from a file to be read alone."""
+    read_only = namespace(array) is np and not array.flags.writeable
+    return np.array(array) if read_only else array
+
+
 @contextmanager
 def apart(xp: Any, size: int, dtype: Any) -> Iterator[None]:
     """A context in which a matrix (size, size), where it is large, is made apart from CuPy's pool.

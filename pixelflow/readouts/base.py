@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+from pixelflow.checks import check_range, naming
+from pixelflow.readouts.model import scored
+
 FLOATS: Any = [np.float64, np.float32]  # a readout computes in the precision that it is given
+_LOCKS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_LOOKING_UP = Lock()
 
 
 class ReadoutNotFittedError(NotFittedError, RuntimeError):
     """A readout was asked to predict before `fit`."""
+
+
+def lock_of(estimator: Any) -> Any:
+    """An estimator's own lock; it is no part of its state, which is copied and pickled."""
+    with _LOOKING_UP:
+        return _LOCKS.setdefault(estimator, RLock())
+
+
+@contextmanager
+def on_copy(estimator: Any) -> Iterator[Any]:
+    """A copy to fit, whose state the estimator then takes over.
+
+    So a fit that is refused changes nothing, and no thread sees one half done.
+    """
+    copied = object.__new__(type(estimator))  # not `copy`, which would pickle
+    vars(copied).update(vars(estimator))
+    yield copied
+    with lock_of(estimator):
+        estimator.__dict__ = vars(copied)
+
+
+def host_features(readout: Any, X: Any, reset: bool) -> np.ndarray:
+    """Features (N, D) as float32 or float64; raises for what no features are."""
+    if np.ma.is_masked(X):
+        raise ValueError("X must have no masked values: fill them first")
+    check_range("X", X)
+    with naming("X"), np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
+        checked: Any = validate_data(readout, X, reset=reset, dtype=FLOATS)
+    return checked
 
 
 class LinearReadout(BaseEstimator):
@@ -27,9 +65,11 @@ class LinearReadout(BaseEstimator):
         return self._fitted().predict(self._features(X))
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Accuracy of a classification, R^2 of a regression, on features (N, D) and y."""
-        model = self._fitted()
-        return float(model.score(self._features(X), y, sample_weight=sample_weight))
+        """Accuracy of a classification, R^2 of a regression, on features (N, D) and y.
+
+        A label that was not in `fit` counts as wrong.
+        """
+        return scored(self.predict(X), y, sample_weight, is_classifier(self))
 
     @property
     def classes_(self) -> np.ndarray:
@@ -44,7 +84,7 @@ class LinearReadout(BaseEstimator):
 
     def _features(self, X) -> Any:
         self._fitted()
-        return validate_data(self, X, reset=False, dtype=FLOATS)
+        return host_features(self, X, reset=False)
 
 
 def only_class(X, y: np.ndarray) -> DummyClassifier:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+from sklearn.utils import check_consistent_length
 
-from pixelflow.readouts.arrays import namespace, to_host, where
-from pixelflow.readouts.base import FLOATS
+from pixelflow.checks import brief
+from pixelflow.readouts.arrays import namespace, where
+from pixelflow.readouts.base import FLOATS, host_features
 from pixelflow.readouts.holdout import LATER
+from pixelflow.readouts.labels import checked_weights, plain, task_of
 
 
 class Chunk(NamedTuple):
@@ -21,23 +22,13 @@ class Chunk(NamedTuple):
     y: np.ndarray  # (n,) or (n, T)
     sample_weight: np.ndarray | None
     roles: np.ndarray | None
-
-
-@contextmanager
-def named(number: int, first: int) -> Iterator[None]:
-    """An error within says which chunk it is, counted from 1, and at which sample it begins."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(
-            f"chunk {number} (from sample {first} on) is refused and nothing of it added: {error}"
-        ) from error
+    task: str
 
 
 def checked_features(readout: Any, X: Any, reset: bool) -> Any:
     """Features as float32 or float64 on their device; raises for what no features are."""
     if namespace(X) is np:
-        return validate_data(readout, X, reset=reset, dtype=FLOATS)
+        return host_features(readout, X, reset)
     xp, name = namespace(X), type(readout).__name__
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array of features (N, D), got shape {X.shape}.")
@@ -58,31 +49,28 @@ def checked_features(readout: Any, X: Any, reset: bool) -> Any:
     return X
 
 
-def checked_chunk(readout: Any, chunk: Sequence[Any], reset: bool) -> Chunk:
-    """(X, y, sample weights or None), perhaps with roles, as a Chunk."""
+def parts_of(chunk: Any) -> tuple[Any, Any, Any, Any]:
+    """Features, y, sample weights or None and roles or None, as they came."""
+    if not isinstance(chunk, Sequence) or isinstance(chunk, str):
+        raise TypeError(f"a chunk must be a tuple (X, y, sample_weight), got {brief(chunk)}")
     if len(chunk) not in (3, 4):
-        raise ValueError(f"expected (X, y, sample_weight) or four with roles, got {len(chunk)}")
-    X, y, sample_weight = chunk[:3]
-    roles = chunk[3] if len(chunk) == 4 else None
-    y: Any = y if namespace(y) is np else to_host(y)
-    if namespace(X) is np:
-        checked: Any = validate_data(readout, X, y, reset=reset, dtype=FLOATS, multi_output=True)
-        X, y = checked
-    else:
-        kind: Any = None  # any
-        y = check_array(y, ensure_2d=False, dtype=kind, input_name="y")
-        if len(y) != len(X):
-            raise ValueError(
-                "Found input variables with inconsistent numbers of samples: "
-                f"X has {len(X)} and y {len(y)}."
-            )
-        X = checked_features(readout, X, reset)
+        raise ValueError(f"a chunk must be 3 parts, or 4 with roles, got {len(chunk)}")
+    return chunk[0], chunk[1], chunk[2], chunk[3] if len(chunk) == 4 else None
+
+
+def checked_chunk(readout: Any, chunk: Any, reset: bool) -> Chunk:
+    """(X, y, sample weights or None), perhaps with roles, as a Chunk."""
+    X, given, sample_weight, roles = parts_of(chunk)
+    X, y = checked_features(readout, X, reset), plain("y", given)
+    check_consistent_length(X, y)
+    if not len(y):
+        raise ValueError("X has 0 samples, and a chunk needs at least one")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if sample_weight is not None:
-        like = np.empty((len(y), 1))
-        sample_weight = _check_sample_weight(sample_weight, like, ensure_non_negative=True)
-    return Chunk(X, y, sample_weight, None if roles is None else _checked_roles(roles, len(y)))
+        sample_weight = checked_weights(sample_weight, len(y))
+    roles = None if roles is None else _checked_roles(roles, len(y))
+    return Chunk(X, y, sample_weight, roles, task_of(readout.task, given))
 
 
 def _checked_roles(roles: Any, n_samples: int) -> np.ndarray:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from pixelflow.checks import brief, naming
 from pixelflow.readouts.arrays import namespace, where
-from pixelflow.readouts.chunks import checked_chunk, named
+from pixelflow.readouts.chunks import checked_chunk, parts_of
+from pixelflow.readouts.labels import plain
+from pixelflow.readouts.model import Model
 from pixelflow.readouts.options import checked_options
 from pixelflow.readouts.stream import Stream
 from pixelflow.readouts.sums import Rows
@@ -29,18 +33,21 @@ def added(
     readout: Any,
     stream: Stream | None,
     number: int,
-    chunk: Sequence[Any],
+    chunk: Any,
     classes: Any,
     weights: Any,
     closed: bool = False,
 ) -> Stream:
     """The stream, or a new one, with that chunk; an error names the chunk, and adds nothing."""
-    with named(number, 0 if stream is None else stream.n_samples):
+    first = 0 if stream is None else stream.n_samples
+    with naming(f"chunk {number} (from sample {first} on) is refused and nothing of it added"):
         checked = checked_chunk(readout, chunk, reset=stream is None)
         if stream is None:
             with where(checked.X):
-                targets = Targets(readout.task, checked.y, classes, closed, weights)
+                targets = Targets(checked.task, checked.y, classes, closed, weights)
                 stream = begun(readout, checked.X, targets)
+        elif closed:
+            stream.targets.check_classes(classes)
         stream.add(stream.rows(checked.X, checked.y, checked.sample_weight), checked.roles)
         stream.n_chunks += 1
     return stream
@@ -56,10 +63,44 @@ def sliced(
         yield stream.rows(X[part], y[part], weights)
 
 
-def again(readout: Any, stream: Stream, chunks: Chunks) -> Iterator[Rows]:
+def of_chunks(readout: Any, chunks: Chunks, classes: Any, y: Any) -> Model:
+    """The model of all chunks; see `RidgeReadout.fit_chunks`."""
+    loo = len(checked_options(readout)) > 1 and readout.selection == "loo"
+    if y is not None:
+        y = plain("y", y)
+    elif readout.class_weight == "balanced":
+        y = _all_labels(chunks)
+    weights = class_weights(readout, y)
+    stream: Stream | None = None
+    for number, chunk in enumerate(_iterated(chunks), 1):
+        stream = added(readout, stream, number, chunk, classes, weights)
+    if stream is None:
+        raise ValueError("there are no chunks to fit on: chunks() gave an empty iterator")
+    stream.targets.check_class_weight()
+    rows = partial(_again, readout, stream, chunks)
+    return stream.solve(rows if loo else None)
+
+
+def _iterated(chunks: Chunks) -> Iterator[Any]:
+    """A new iterator over all chunks."""
+    if not callable(chunks):
+        raise TypeError(f"chunks must be a callable that returns an iterator, got {brief(chunks)}")
+    found = chunks()
+    if not isinstance(found, Iterable):
+        raise TypeError(f"chunks must return an iterator over chunks, got {brief(found)}")
+    return iter(found)
+
+
+def _again(readout: Any, stream: Stream, chunks: Chunks) -> Iterator[Rows]:
     """The samples of all chunks once more."""
-    for chunk in chunks():
+    for chunk in _iterated(chunks):
         yield stream.rows(*checked_chunk(readout, chunk, reset=False)[:3])
+
+
+def _all_labels(chunks: Chunks) -> np.ndarray:
+    """The labels of all chunks."""
+    with naming("chunks"):
+        return np.concatenate([plain("y", parts_of(chunk)[1]) for chunk in _iterated(chunks)])
 
 
 def class_weights(readout: Any, y: np.ndarray | None) -> Any:

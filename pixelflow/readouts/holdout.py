@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.arrays import namespace
+from pixelflow.readouts.arrays import namespace, writeable
 from pixelflow.readouts.model import affine, decided
 from pixelflow.readouts.path import ridge_path
 from pixelflow.readouts.sums import Rows, joined, widened
@@ -79,6 +79,7 @@ class Held:
         held, entering = self.rows(), rest.take(xp, taken)
         back = [held.take(xp, slots), rest.take(xp, refused)]
         if len(slots):
+            held = Rows(*map(writeable, held))
             held.X[xp.asarray(slots)] = entering.X
             width = max(held.targets.shape[1], entering.targets.shape[1])
             held = held._replace(targets=widened(held.targets, width))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_consistent_length
 
-from pixelflow.readouts.base import FLOATS, LinearReadout, only_class
+from pixelflow.checks import brief, integer, number
+from pixelflow.readouts.base import LinearReadout, host_features, on_copy, only_class
+from pixelflow.readouts.labels import checked_labels, checked_weights
+from pixelflow.readouts.model import check_classes, restored_map
+
+LEAST = 1e-300  # of C times the weight of all samples, whose inverse the solver computes with
+MOST_ITERATIONS = 2**31 - 1  # that the solver can count
 
 
 class LogisticReadout(ClassifierMixin, LinearReadout):
@@ -20,7 +26,7 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     Parameters
     ----------
     C : float
-        Inverse of the penalty's strength.
+        Inverse of the penalty's strength, above 0; infinity is without a penalty.
     max_iter : int
         The solver's iterations at most; a ConvergenceWarning says if they were too few.
 
@@ -34,7 +40,7 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     Raises
     ------
     ValueError, TypeError
-        If an argument is none of these, in `fit`.
+        If an argument is none of these, in the constructor or in `fit`.
     NotFittedError
         Also a RuntimeError: `predict`, `predict_proba` or `score` before `fit`.
 
@@ -50,18 +56,37 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:
         self.C = C
         self.max_iter = max_iter
+        self._check_params()
 
-    def fit(self, X, y) -> LogisticReadout:
-        """Fit on features (N, D) and labels (N,)."""
-        checked: Any = validate_data(self, X, y, dtype=FLOATS)
-        X, y = checked
-        check_classification_targets(y)
-        if len(np.unique(y)) == 1:
-            self.model_, self.n_iter_ = only_class(X, y), np.array([0])
-        else:
-            self.model_ = LogisticRegression(C=self.C, max_iter=self.max_iter).fit(X, y)
-            self.n_iter_ = self.model_.n_iter_
+    def _check_params(self) -> None:
+        if not (isinstance(self.C, float) and self.C == math.inf):
+            number("C", self.C, above=0)
+        integer("max_iter", self.max_iter, 0, MOST_ITERATIONS)
+
+    def fit(self, X, y, sample_weight=None) -> LogisticReadout:
+        """Fit on features (N, D) and labels (N,); weights are (N,)."""
+        self._check_params()
+        with on_copy(self) as readout:
+            X, y = host_features(readout, X, reset=True), checked_labels(y)
+            check_consistent_length(X, y)
+            if sample_weight is not None:
+                sample_weight = checked_weights(sample_weight, len(y))
+            if len(np.unique(y)) == 1:
+                readout.model_, readout.n_iter_ = only_class(X, y), np.array([0])
+            else:
+                total = len(y) if sample_weight is None else float(sample_weight.sum())
+                self._check_strength(total)
+                model = LogisticRegression(C=self.C, max_iter=self.max_iter)
+                readout.model_ = model.fit(X, y, sample_weight)
+                readout.n_iter_ = model.n_iter_
         return self
+
+    def _check_strength(self, total: float) -> None:
+        if self.C * total < LEAST:
+            raise ValueError(
+                f"C must be larger, or sample_weight: C times the weight of all samples is "
+                f"{self.C * total:.3g}, and must be at least {LEAST:g}"
+            )
 
     def decision_function(self, X) -> np.ndarray:
         """What is compared to decide: (N,) of two classes, else (N, K); of one, zeros (N,)."""
@@ -72,15 +97,21 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> LogisticReadout:
         """A fitted readout from its parameters and fitted attributes, as a file keeps them."""
         readout: Any = cls(**params)
-        for name in ("n_features_in_", "n_iter_"):
-            setattr(readout, name, fitted[name])
-        classes = np.asarray(fitted["classes_"])
-        if len(classes) == 1:
-            readout.model_ = only_class(np.zeros((1, readout.n_features_in_)), classes)
-        else:
-            readout.model_ = LogisticRegression(C=readout.C, max_iter=readout.max_iter)
-            for name in ("coef_", "intercept_", "classes_", "n_features_in_", "n_iter_"):
-                setattr(readout.model_, name, fitted[name])
+        n = readout.n_features_in_ = integer("n_features_in_", fitted["n_features_in_"], 1)
+        readout.n_iter_, classes = np.asarray(fitted["n_iter_"]), np.asarray(fitted["classes_"])
+        if readout.n_iter_.shape != (1,) or readout.n_iter_.dtype.kind not in "iu":
+            raise ValueError(f"n_iter_ must be one integer, got {brief(readout.n_iter_)}")
+        integer("n_iter_", readout.n_iter_[0], 0)
+        if classes.shape == (1,):
+            check_classes(classes)
+            readout.model_ = only_class(np.zeros((1, 1)), classes)
+            return readout
+        coef = restored_map(fitted, ("coef_", "intercept_"))[0]
+        if coef.shape != (len(classes) if len(classes) > 2 else 1, n):
+            raise ValueError(f"coef_ {coef.shape} doesn't go with n_features_in_ {n} and classes_")
+        readout.model_ = LogisticRegression(C=readout.C, max_iter=readout.max_iter)
+        for name in ("coef_", "intercept_", "classes_", "n_features_in_", "n_iter_"):
+            setattr(readout.model_, name, fitted[name])
         return readout
 
     @property
@@ -98,5 +129,5 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
         return self._fitted().predict_proba(self._features(X))
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Accuracy on features (N, D) and labels (N,)."""
+        """Accuracy on features (N, D) and labels (N,); a label not in `fit` counts as wrong."""
         return LinearReadout.score(self, X, y, sample_weight)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pixelflow.readouts.arrays import to_host
 from pixelflow.readouts.normal import Kernel, Normal
-from pixelflow.readouts.path import Factors, decomposed
+from pixelflow.readouts.path import Eigenvectors, Factors, Solver
+from pixelflow.readouts.rotated import Rotated
 from pixelflow.readouts.sums import Rows
-from pixelflow.readouts.symmetric import forward
 
 EIGEN = 4096  # equations up to which one pass over the samples serves all penalties
 ONE = 1e-12  # what is left of a sample that no other one says anything about
+
+
+class Part(NamedTuple):
+    """Samples as the equations have them: centred, scaled, times the roots of their weights."""
+
+    features: Any  # (n, D)
+    targets: Any  # (n, T)
+    hat: Any  # (n,) what the intercept adds to the hat matrix's diagonal
 
 
 def leave_one_out(
@@ -28,78 +35,65 @@ def leave_one_out(
     system : Normal
         Of all samples.
     rows : callable
-        Goes over the samples once more. It is called once up to `EIGEN` features, and for each
-        penalty beyond.
+        Goes over the samples once more. It is called once up to `EIGEN` features of alike scales,
+        and for each penalty beyond.
     """
-    if system.size <= EIGEN:
-        return _best(alphas, _by_eigenvectors(system, alphas, rows, combine))
-    errors, factors = [], Factors(system, np.float64)
+    return _best(system, alphas, lambda: _parts(system, rows(), combine))
+
+
+def leave_one_out_dual(system: Kernel | Rotated, alphas: Sequence[float]) -> tuple[float, float]:
+    """The same of samples in memory that are fewer than their features."""
+    mean = system.roots[:, 0] ** 2 / system.scaling.weight
+    if isinstance(system, Rotated):
+        return _best(system, alphas, lambda: [Part(system.rows, system.targets, mean)])
+    xp, found, errors = system.xp, Eigenvectors(system), []
     for alpha in alphas:
-        solution = factors.solution(alpha)
-        if solution is None:
+        kept = found.values / found.shrunk(alpha)
+        residual = system.rhs - found.vectors @ (found.rotated * kept[:, None])
+        errors.append(_mean(xp, residual, mean + found.vectors**2 @ kept))
+    return _smallest(alphas, errors)
+
+
+def _best(
+    system: Any, alphas: Sequence[float], parts: Callable[[], Iterable[Part]]
+) -> tuple[float, float]:
+    solver, small = Solver(system, min(alphas)), system.size <= EIGEN
+    together = [a for a in alphas if small and solver.serving_all(a) is not None]
+    errors: dict[float, float] = {}
+    if together:
+        by: Any = solver.serving_all(together[0])
+        solutions = [by.solution(alpha) for alpha in together]
+        errors.update(zip(together, _errors(by, solutions, together, parts()), strict=True))
+    for alpha in (a for a in alphas if a not in errors):
+        found = solver.at(alpha) if small else solver.by_factor(alpha)
+        if found is None:
             raise ValueError(
                 f"alpha = {alpha:g} is too small for leave-one-out: rounding is larger"
             )
-        hats = partial(_by_factor, factors.matrix)
-        errors += _errors(system, [solution], hats, rows(), combine)
-    return _best(alphas, errors)
+        by, solution = found
+        errors[alpha] = _errors(by, [solution], [alpha], parts())[0]
+    return _smallest(alphas, [errors[alpha] for alpha in alphas])
 
 
-def _by_factor(factor: Any, Z: Any) -> list[Any]:
-    """What the features Z (n, D) add to the hat matrix's diagonal, by a Cholesky factor."""
-    rows = Z.copy()
-    forward(factor, rows)
-    return [(rows**2).sum(axis=1)]
-
-
-def _by_eigenvectors(
-    system: Normal, alphas: Sequence[float], rows: Callable[[], Iterable[Rows]], combine: np.ndarray
-) -> list[float]:
-    """The mean squared error left out for each penalty, in one pass over the samples."""
-    values, vectors, smallest = decomposed(system)
-    rotated = vectors.T @ system.rhs
-    shrunk = [system.xp.where(values > smallest, values + a, np.inf) for a in alphas]
-    solutions = [vectors @ (rotated / s[:, None]) for s in shrunk]
-
-    def hats(Z: Any) -> Iterable[Any]:
-        squares = (Z @ vectors) ** 2
-        return (squares @ (1 / s) for s in shrunk)
-
-    return _errors(system, solutions, hats, rows(), combine)
-
-
-def leave_one_out_dual(system: Kernel, alphas: Sequence[float]) -> tuple[float, float]:
-    """The same of samples in memory that are fewer than their features."""
-    xp = system.xp
-    values, vectors, smallest = decomposed(system)
-    rotated = vectors.T @ system.rhs
-    mean = system.roots[:, 0] ** 2 / system.scaling.weight
-    errors = []
-    for alpha in alphas:
-        kept = xp.where(
-            values > smallest, values / xp.where(values > smallest, values + alpha, 1), 0
-        )
-        residual = system.rhs - vectors @ (rotated * kept[:, None])
-        errors.append(_mean(xp, residual, mean + vectors**2 @ kept))
-    return _best(alphas, errors)
+def _parts(system: Normal, rows: Iterable[Rows], combine: np.ndarray) -> Iterator[Part]:
+    xp, scaling = system.xp, system.scaling
+    for some in rows:
+        for a in range(0, len(some.own), 2048):
+            X, targets, weights, _ = (values[a : a + 2048] for values in some)
+            roots = xp.asarray(np.sqrt(weights))[:, None]
+            aim = xp.asarray(targets @ combine[: targets.shape[1]] - scaling.targets) * roots
+            yield Part(scaling.apply(X) * roots, aim, roots[:, 0] ** 2 / scaling.weight)
 
 
 def _errors(
-    system: Normal, solutions: list[Any], hats: Any, rows: Iterable[Rows], combine: np.ndarray
+    by: Eigenvectors | Factors, solutions: list[Any], alphas: Sequence[float], parts: Iterable[Part]
 ) -> list[float]:
-    """The mean squared error of each solution in one pass over the samples."""
-    xp, n_samples, sums = system.xp, 0, np.zeros(len(solutions))
-    scaling = system.scaling
-    for part in rows:
-        for a in range(0, len(part.own), 2048):
-            X, targets, weights, _ = (values[a : a + 2048] for values in part)
-            roots = xp.asarray(np.sqrt(weights))[:, None]
-            Z = scaling.apply(X) * roots
-            aim = xp.asarray(targets @ combine[: targets.shape[1]] - scaling.targets) * roots
-            mean = roots[:, 0] ** 2 / scaling.weight
-            for i, (solution, hat) in enumerate(zip(solutions, hats(Z), strict=True)):
-                sums[i] += _mean(xp, aim - Z @ solution, mean + hat) * len(weights)
-            n_samples += len(weights)
+    """The mean squared error left out of each solution, in one pass over the samples."""
+    n_samples, sums = 0, np.zeros(len(solutions))
+    for Z, aim, mean in parts:
+        for i, (solution, hat) in enumerate(zip(solutions, by.leverages(Z, alphas), strict=True)):
+            sums[i] += _mean(by.system.xp, aim - Z @ solution, mean + hat) * len(Z)
+        n_samples += len(Z)
     return (sums / n_samples).tolist()
 
 
@@ -108,6 +102,6 @@ def _mean(xp: Any, residual: Any, hat: Any) -> float:
     return float(to_host(((residual / xp.maximum(1 - hat, ONE)[:, None]) ** 2).mean()))
 
 
-def _best(alphas: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+def _smallest(alphas: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
     score, alpha = max((-error, alpha) for error, alpha in zip(errors, alphas, strict=True))
     return alpha, score

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
 
+from pixelflow.checks import brief, number
 from pixelflow.readouts.arrays import namespace, to_host, where
+from pixelflow.readouts.labels import as_values, checked_weights, plain
 
 ROWS = 2048  # samples that are held in float64 at a time
 
@@ -29,11 +33,26 @@ def only(label: np.ndarray, size: int, alpha: float) -> Model:
 
 def restored(fitted: Mapping[str, Any]) -> Model:
     """The model with these attributes of a readout; ValueError if they don't go together."""
-    missing = [key for key in ("coef_", "intercept_", "alpha_") if fitted.get(key) is None]
+    coef, intercept, classes = restored_map(fitted, ("coef_", "intercept_", "alpha_"))
+    score = fitted.get("best_score_")
+    score = None if score is None else number("best_score_", score)
+    return Model(coef, intercept, classes, number("alpha_", fitted["alpha_"], 0), score)
+
+
+def restored_map(
+    fitted: Mapping[str, Any], needed: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Coefficients, intercepts and perhaps classes; ValueError if they don't go together."""
+    if not isinstance(fitted, Mapping):
+        raise TypeError(f"fitted must be a mapping, got {brief(fitted)}")
+    missing = [key for key in needed if fitted.get(key) is None]
     if missing:
         raise ValueError(f"a fitted readout has {missing} too, got {sorted(fitted)}")
-    coef, intercept = (np.array(fitted[key], np.float64) for key in ("coef_", "intercept_"))
-    classes, score = fitted.get("classes_"), fitted.get("best_score_")
+    given = [np.asarray(fitted[key]) for key in ("coef_", "intercept_")]
+    if any(array.dtype.kind not in "iuf" for array in given):  # text would become numbers
+        raise ValueError(f"coef_ and intercept_ must be numbers, got {[a.dtype for a in given]}")
+    coef, intercept = (np.array(array, np.float64) for array in given)
+    classes = fitted.get("classes_")
     if coef.ndim != 2 or intercept.shape != coef.shape[:1]:
         raise ValueError(
             f"coef_ must be (T, D) and intercept_ (T,), got {coef.shape} and {intercept.shape}"
@@ -45,8 +64,15 @@ def restored(fitted: Mapping[str, Any]) -> Model:
         n = classes.size
         if classes.ndim != 1 or not n or (len(coef) != (n if n > 2 else 1) and n != 2):
             raise ValueError(f"classes_ {classes.shape} don't go with coef_ {coef.shape}")
-    alpha, score = float(fitted["alpha_"]), None if score is None else float(score)
-    return Model(coef, intercept, classes, alpha, score)
+        check_classes(classes)
+    return coef, intercept, classes
+
+
+def check_classes(classes: np.ndarray) -> None:
+    """Raise ValueError where labels (K,) aren't finite, distinct and sorted, as `fit` has them."""
+    finite = classes.dtype.kind != "f" or np.isfinite(classes).all()
+    if not finite or not (classes[1:] > classes[:-1]).all():
+        raise ValueError(f"classes_ must be finite, distinct and sorted, got {brief(classes)}")
 
 
 def affine(X: Any, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -71,7 +97,21 @@ def decided(decision: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     return classes[decision.argmax(axis=1)]
 
 
-def accuracy(predicted: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> float:
-    """How many labels are right, or rows of indicators; labels of any other kind are wrong."""
-    right = predicted.astype(object) == y.reshape(predicted.shape).astype(object)
-    return float(np.average(right.reshape(len(y), -1).all(axis=1), weights=sample_weight))
+def scored(predicted: np.ndarray, y: Any, sample_weight: Any, classifies: bool) -> float:
+    """How many labels, or rows of indicators, are right; R^2 of values.
+
+    Labels that no prediction can be, of another kind too, are wrong.
+    """
+    y = plain("y", y)
+    check_consistent_length(predicted, y)
+    weight = None if sample_weight is None else checked_weights(sample_weight, len(y))
+    if y.size != predicted.size:
+        raise ValueError(f"y must be of shape {predicted.shape} as predicted, got {y.shape}")
+    if classifies:
+        right = predicted.astype(object) == y.reshape(predicted.shape).astype(object)
+        return float(np.average(right.reshape(len(y), -1).all(axis=1), weights=weight))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = float(r2_score(as_values(y), predicted, sample_weight=weight))
+    if np.isnan(found) and len(y) > 1:
+        raise ValueError("y must be smaller: squares of it are beyond float64")
+    return found

@@ -1,8 +1,11 @@
 """The systems of equations that ridge regression solves, for any penalty.
 
-A system is symmetric and has a size n, a right side `rhs` (n, T), `fill` and `product` for its
-matrix without penalty, and `lift`, which makes coefficients of its solution. Its matrix is known
-to a relative `rounding`; factors are tried in `dtype` first, and in float64 if it is `double`.
+A system is symmetric and has a size n, a right side `rhs` (n, T), `fill`, `product` and `diagonal`
+(0 where nothing but rounding is left) for its matrix without penalty, and `lift`, which makes
+coefficients of its solution. `variances` are those of the features, times the samples' weight. The
+squares of the right side along some directions times `gains` are what these explain, at least, of
+the targets' `variation` (T,), where eigenvalues are below `smallest`. The matrix is known to a
+relative `rounding`; factors are tried in `dtype` first, and in float64 if it is `double`.
 """
 
 from __future__ import annotations
@@ -26,12 +29,20 @@ class Scaling:
     def __init__(
         self, xp: Any, moments: Moments, shift: Any, combine: np.ndarray, standardize: bool
     ) -> None:
-        if not moments.weight > 0:
-            raise ValueError("the weights of the samples are all zero: nothing can be fitted")
+        smallest = np.finfo(shift.dtype).tiny / np.finfo(shift.dtype).eps
+        if not moments.weight > smallest:
+            raise ValueError(
+                "sample_weight and class_weight must not leave all samples without weight: "
+                f"the sum is {moments.weight:.3g}"
+            )
         self.shift = shift.astype(np.float64)
         self.weight = moments.weight
         self.mean = moments.first / moments.weight
         self.targets = (moments.targets @ combine) / moments.weight
+        # of labels one column is 1 and the others 0, so that no products of columns are missing
+        squares = moments.squares @ combine**2
+        rounding = float(np.finfo(np.float64).eps) * squares
+        self.variation = np.maximum(squares - moments.weight * self.targets**2, rounding)
         self.scale = xp.ones(len(self.mean))
         if standardize:
             own_mean = moments.own_first / moments.own
@@ -77,21 +88,35 @@ class Normal:
         moments, shift = sums.moments, sums.shift
         if held is not None:
             if shift is None:
-                shift = held.X[0].astype(sums.dtype)
+                shift = held.origin().astype(sums.dtype)
             extra = held.X.astype(sums.dtype) - shift
             moments = moments.plus(xp, weighed(xp, held._replace(X=extra), sums.standardize))
             self._extra = xp.ascontiguousarray(extra.T)  # so that tiles of it need no copies
         combine = combine[: len(moments.targets)]  # the last labels may all be held out
         self.scaling = Scaling(xp, moments, shift, combine, sums.standardize)
+        self.variation = self.scaling.variation
         means = xp.asarray(self.scaling.targets)
         centred = moments.cross @ xp.asarray(combine)
         centred -= self.scaling.weight * self.scaling.mean[:, None] * means
         self.rhs = centred * self.scaling.scale[:, None]
         self.double = sums.gram.dtype == np.float64 and precision.double_factors_fit(xp, sums.size)
+        self.diagonal = self.variances = self._diagonal()
 
-    def fill(self, matrix: Any) -> None:
-        """Write the upper triangle."""
+    def _diagonal(self) -> Any:
+        squares = self._gram.diagonal().astype(np.float64)
+        if self._extra is not None:
+            for a, b in tiles(self.size):
+                squares[a:b] += (self._extra[a:b] ** 2).sum(axis=1)
+        left = squares - self.scaling.weight * self.scaling.mean**2
+        return self.xp.where(left > 8 * self.rounding * squares, left, 0) * self.scaling.scale**2
+
+    def gains(self, vectors: Any, smallest: float, alpha: float) -> Any:
+        return 1 / (smallest + alpha)
+
+    def fill(self, matrix: Any, powers: Any = None) -> None:
+        """Write the upper triangle, its rows and columns multiplied by powers of two if given."""
         mean, scale, weight = self.scaling.mean, self.scaling.scale, self.scaling.weight
+        scale = scale if powers is None else scale * powers
         for a, b in tiles(self.size):
             tile = self._gram[a:b, a:].astype(np.float64)
             if self._extra is not None:
@@ -124,23 +149,36 @@ class Kernel:
 
     def __init__(self, xp: Any, rows: Rows, combine: np.ndarray, standardize: bool) -> None:
         self.xp, self.size = xp, len(rows.own)
-        shift = rows.X[0].astype(np.float64)
+        shift = rows.origin().astype(np.float64)
         found = weighed(xp, rows._replace(X=rows.X.astype(np.float64) - shift), standardize)
         self.scaling = Scaling(xp, found, shift, combine, standardize)
         self.roots = xp.asarray(np.sqrt(rows.weights))[:, None]
-        self._rows = self.scaling.apply(rows.X) * self.roots
+        self.rows = self.scaling.apply(rows.X) * self.roots
         targets = rows.targets @ combine - self.scaling.targets
         self.rhs = xp.asarray(targets) * self.roots
-        self._matrix = self._rows @ self._rows.T
+        self._matrix = self.rows @ self.rows.T
         self.dtype = np.dtype(np.float64)
+        self.diagonal = self._matrix.diagonal()
+        self.variances = xp.einsum("nd,nd->d", self.rows, self.rows)
+        self.variation = self.scaling.variation
 
-    def fill(self, matrix: Any) -> None:
-        """Write the matrix."""
+    def gains(self, vectors: Any, smallest: float, alpha: float) -> Any:
+        lengths = (vectors**2).sum(axis=0)  # 1, but of a scaled system
+        variances = ((self.rows.T @ vectors) ** 2).sum(axis=0)
+        counted = variances > smallest * self.size * self.rounding
+        shares = variances / self.xp.where(counted, variances + alpha, 1)
+        return self.xp.where(counted, shares / lengths, 0)[:, None]
+
+    def fill(self, matrix: Any, powers: Any = None) -> None:
+        """Write the matrix, its rows and columns multiplied by powers of two if given."""
         matrix[...] = self._matrix
+        if powers is not None:
+            matrix *= powers
+            matrix *= powers[:, None]
 
     def product(self, x: Any) -> Any:
         """The matrix times x (N, T)."""
         return self._matrix @ x
 
     def lift(self, solution: Any) -> tuple[np.ndarray, np.ndarray]:
-        return self.scaling.lift(self._rows.T @ solution)
+        return self.scaling.lift(self.rows.T @ solution)

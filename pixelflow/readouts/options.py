@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from pixelflow.checks import boolean, brief, choice, number
+
 TASKS = ("auto", "classification", "regression")
 SELECTIONS = ("holdout", "loo")
+MOST_ALPHAS = 10_000  # to choose among
 
 
 def checked_options(readout: Any) -> list[float]:
     """The alphas of a ridge readout; raises for a parameter that is none of the documented."""
-    for name, known in (("task", TASKS), ("selection", SELECTIONS)):
-        if getattr(readout, name) not in known:
-            raise ValueError(f"{name} must be one of {known}, got {getattr(readout, name)!r}")
-    if not isinstance(readout.standardize, bool | np.bool_):
-        raise TypeError(f"standardize must be True or False, got {readout.standardize!r}")
-    given: Any = readout.alpha
-    alphas = np.asarray(given, object).reshape(-1).tolist()
-    if not all(isinstance(a, numbers.Real) and not isinstance(a, bool) for a in alphas):
-        raise TypeError(f"alpha must be a number or numbers, got {readout.alpha!r}")
-    weight = readout.class_weight
-    if not (weight is None or isinstance(weight, Mapping) or weight == "balanced"):
-        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {weight!r}")
-    for label, value in weight.items() if isinstance(weight, Mapping) else ():
-        if not (isinstance(value, numbers.Real) and 0 <= float(value) < np.inf):
-            raise ValueError(f"class_weight of {label!r} must be a number from 0, got {value!r}")
-    values = np.array(alphas, np.float64)
-    if not len(values) or not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise ValueError(f"alpha must be finite and not negative, got {readout.alpha!r}")
-    return values.tolist()
+    choice("task", readout.task, TASKS)
+    choice("selection", readout.selection, SELECTIONS)
+    boolean("standardize", readout.standardize)
+    _check_class_weight(readout.class_weight)
+    given = _listed(readout.alpha)
+    if not 0 < len(given) <= MOST_ALPHAS:
+        most = f"from 1 to {MOST_ALPHAS} numbers"
+        raise ValueError(f"alpha must be a number, or {most}, got {brief(readout.alpha)}")
+    return [number("alpha", alpha, 0) for alpha in given]
+
+
+def _listed(alpha: Any) -> list[Any]:
+    """One penalty or several, no more of them than it takes to refuse them."""
+    if isinstance(alpha, np.ndarray):
+        return alpha.reshape(-1)[: MOST_ALPHAS + 1].tolist()
+    several = isinstance(alpha, Iterable) and hasattr(alpha, "__getitem__")
+    if not several or isinstance(alpha, str | bytes | Mapping):
+        return [alpha]
+    return list(islice(alpha, MOST_ALPHAS + 1))
+
+
+def _check_class_weight(weight: Any) -> None:
+    if weight is None or (isinstance(weight, str) and weight == "balanced"):
+        return
+    if not isinstance(weight, Mapping):
+        raise ValueError(f"class_weight must be a dict, 'balanced' or None, got {brief(weight)}")
+    for label, value in weight.items():
+        what = f"class_weight of {brief(label)}"
+        try:
+            number(what, value, 0)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} must be a number from 0, got {brief(value)}") from error

@@ -8,41 +8,51 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.readouts.arrays import apart
-from pixelflow.readouts.symmetric import factorize, mirror, restore, solve
+from pixelflow.readouts.arrays import apart, namespace, to_host
+from pixelflow.readouts.scales import alike, powers
+from pixelflow.readouts.symmetric import factorize, forward, mirror, restore, solve
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
 EIGEN_MOST = 8192  # up to which it serves where Cholesky can't
 GOOD = 1e-9  # residual, relative to the right side, at which a solution is refined no further
 ENOUGH = 1e-6  # at which it still counts as one
+LOST = 1e6  # times the rounding: how much of the targets' variation may be lost unsaid
 
 
 def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, Any]]:
     """Each penalty and its solution (n, T), in float64; the largest first.
 
     Systems of up to `EIGEN` equations are decomposed once, in float64; directions without
-    variance get no weight, as least squares of the smallest norm has it. Larger ones get a
-    Cholesky factor for each penalty, which takes far less time: in the system's `dtype`, refined
-    to the float64 solution by its residuals; in float64 where that fails. Where that fails too, or
-    for penalty 0, this penalty and all smaller ones go by eigenvectors or, beyond `EIGEN_MOST`
-    equations, are left out, with a warning; the largest gives way to a larger one, which then is
-    yielded.
+    variance get no weight, as least squares of the smallest norm has it. A decomposition loses
+    features whose scale is small beside others; a Cholesky factor keeps scales apart, and is tried
+    for each penalty at which they are unlike (see `Solver`).
+
+    Larger systems get a Cholesky factor for each penalty, which takes far less time: in the
+    system's `dtype`, refined to the float64 solution by its residuals; in float64 where that
+    fails. Where that fails too, or for penalty 0, this penalty and all smaller ones go as in small
+    systems or, beyond `EIGEN_MOST` equations, are left out, with a warning; the largest gives way
+    to a larger one, which then is yielded.
     """
     order = sorted(alphas, reverse=True)
     if system.size <= EIGEN:
-        yield from _by_eigenvectors(system, order)
+        solver = Solver(system, order[-1])
+        for alpha in order:
+            yield alpha, solver.at(alpha)[1]
         return
-    factors = Factors(system)
+    factors = Factors(system, least=order[-1])
     for i, alpha in enumerate(order):
         found = factors.solution(alpha) if alpha > 0 else None
         if found is None and alpha > 0 and factors.matrix.dtype == np.float32 and system.double:
             del factors  # before there is another
-            factors = Factors(system, np.float64)
+            factors = Factors(system, np.float64, order[-1])
             found = factors.solution(alpha)
         if found is not None:
             yield alpha, found
         elif system.size <= EIGEN_MOST:
-            yield from _by_eigenvectors(system, order[i:])
+            del factors
+            solver = Solver(system, order[-1])
+            for smaller in order[i:]:
+                yield smaller, solver.at(smaller)[1]
             return
         else:
             if i == 0:
@@ -52,30 +62,135 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
             return
 
 
+class Solver:
+    """What solves a system in float64, penalty after penalty; made when it is first needed."""
+
+    def __init__(self, system: Any, least: float) -> None:
+        self.system, self._least = system, least
+        self._eigenvectors: Eigenvectors | None = None
+        self._factors: Factors | None = None
+
+    def serving_all(self, alpha: float) -> Eigenvectors | None:
+        """The decomposition that serves all penalties; None where it isn't precise for this."""
+        if not alike(self.system.variances, alpha):
+            return None
+        self._eigenvectors = self._eigenvectors or Eigenvectors(self.system)
+        return None if self._eigenvectors.loses(alpha) else self._eigenvectors
+
+    def by_factor(self, alpha: float) -> tuple[Factors, Any] | None:
+        """A Cholesky factor, until the next is asked for, and its solution."""
+        self._factors = self._factors or Factors(self.system, np.float64, self._least)
+        solution = self._factors.solution(alpha)
+        return None if solution is None else (self._factors, solution)
+
+    def at(self, alpha: float) -> tuple[Eigenvectors | Factors, Any]:
+        """What serves a penalty, until the next is asked for, and its solution.
+
+        The common decomposition, else a Cholesky factor, else a decomposition of the system with
+        this penalty, scaled; a warning where that loses something too.
+        """
+        serving = self.serving_all(alpha)
+        found = self.by_factor(alpha) if serving is None else None
+        if found is not None:
+            return found
+        if serving is None:
+            serving = Eigenvectors(self.system, alpha)
+            if serving.loses(alpha):
+                what = "what some features explain of y beside others"
+                _warn(self.system, alpha, f"{what} is left out; standardize=True may keep it")
+        return serving, serving.solution(alpha)
+
+
+class Eigenvectors:
+    """The eigendecomposition of a system: as it is, for all penalties, or scaled, for one."""
+
+    def __init__(self, system: Any, penalty: float | None = None) -> None:
+        self.system, xp = system, system.xp
+        self.powers: Any = None
+        matrix, rhs = xp.empty((system.size, system.size), np.float64), system.rhs
+        if penalty is None:
+            system.fill(matrix)
+        else:
+            self.powers = powers(system.diagonal, penalty)
+            system.fill(matrix, self.powers)
+            rhs = self.powers[:, None] * rhs
+            matrix.reshape(-1)[:: system.size + 1] += _penalties(self.powers, penalty)
+        self.values, self.vectors = xp.linalg.eigh(matrix, UPLO="U")
+        rounding = max(system.size * float(np.finfo(np.float64).eps), 8 * system.rounding)
+        self.smallest = max(float(self.values[-1]), 0.0) * rounding
+        self.rotated = self.vectors.T @ rhs
+
+    def solution(self, alpha: float) -> Any:
+        """The solution for a penalty, of the smallest norm."""
+        solution = self.vectors @ (self.rotated / self.shrunk(alpha)[:, None])
+        if self.powers is None:
+            return solution
+        solution *= self.powers[:, None]
+        none = self.vectors[:, : self._n_dropped()] * self.powers[:, None]
+        if not none.size:
+            return solution
+        return solution - none @ self.system.xp.linalg.lstsq(none, solution, rcond=None)[0]
+
+    def shrunk(self, alpha: float) -> Any:
+        """What the eigenvalues (n,) are with a penalty; infinite where there is no variance."""
+        with np.errstate(over="ignore"):
+            values = self.values + alpha if self.powers is None else self.values
+        return self.system.xp.where(self.values > self.smallest, values, np.inf)
+
+    def leverages(self, rows: Any, alphas: Sequence[float]) -> Iterator[Any]:
+        """What features (m, n) add to the hat matrix's diagonal (m,), for each penalty."""
+        squares = ((rows if self.powers is None else rows * self.powers) @ self.vectors) ** 2
+        for alpha in alphas:
+            yield squares @ (1 / self.shrunk(alpha))
+
+    def loses(self, alpha: float) -> bool:
+        """Whether directions without weight, since rounding hides them, explain some of y."""
+        dropped, alpha = self._n_dropped(), alpha if self.powers is None else 0.0
+        if not dropped or not self.smallest + alpha > 0:
+            return False
+        vectors = self.vectors[:, :dropped]
+        if self.powers is not None:
+            vectors = vectors * self.powers[:, None]
+        gains = self.system.gains(vectors, self.smallest, alpha)
+        with np.errstate(over="ignore"):  # what is infinite is more than what may be lost
+            lost = to_host((self.rotated[:dropped] ** 2 * gains).sum(axis=0))
+        return bool(np.any(lost > LOST * self.system.rounding * self.system.variation))
+
+    def _n_dropped(self) -> int:
+        return int((self.values <= self.smallest).sum())
+
+
 class Factors:
     """Cholesky factors of a system with any penalty, one at a time in one matrix's memory.
 
-    The system itself stays in the lower triangle, and its diagonal beside it.
+    The system itself, scaled by powers of two, stays in the lower triangle, and its diagonal
+    beside it.
     """
 
-    def __init__(self, system: Any, dtype: Any = None) -> None:
+    def __init__(self, system: Any, dtype: Any = None, least: float = 0.0) -> None:
         self.system = system
         xp, size, dtype = system.xp, system.size, dtype or system.dtype
+        self.powers = powers(system.diagonal, least)
         with apart(xp, size, dtype):
             self.matrix = xp.empty((size, size), dtype)
-        system.fill(self.matrix)
+        system.fill(self.matrix, self.powers)
         mirror(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
 
     def of(self, alpha: float) -> Any:
         """The factor in the upper triangle, until the next is asked for; None if there is none."""
+        dtype = self.matrix.dtype
         with np.errstate(over="ignore"):  # what is beyond float32 has no factor in it
-            diagonal = self.diagonal + self.matrix.dtype.type(alpha)
+            diagonal = self.diagonal + _penalties(self.powers, alpha).astype(dtype)
         restore(self.matrix, diagonal)
         try:
             factorize(self.matrix)
         except np.linalg.LinAlgError:
             return None
+        if dtype == np.float64:
+            least = float((self.matrix.diagonal() ** 2 / diagonal).min())
+            if not least > len(diagonal) * float(np.finfo(dtype).eps):
+                return None  # rounding has made a number of what is none
         return self.matrix
 
     def solution(self, alpha: float) -> Any:
@@ -84,14 +199,16 @@ class Factors:
         xp = system.xp
         if factor is None:
             return None
-        solution = xp.zeros(system.rhs.shape)
-        residual, error, size = system.rhs, 1.0, float(xp.abs(system.rhs).max())
+        scale, penalties = self.powers[:, None], _penalties(self.powers, alpha)[:, None]
+        rhs = system.rhs * scale
+        solution = xp.zeros(rhs.shape)
+        residual, error, size = rhs, 1.0, float(xp.abs(rhs).max())
         if size == 0:
             return solution
         for _ in range(20):
             step = solve(factor, residual / (size * error)).astype(np.float64) * (size * error)
             further = solution + step
-            left = system.rhs - system.product(further) - alpha * further
+            left = rhs - scale * system.product(scale * further) - penalties * further
             now = float(xp.abs(left).max()) / size
             if not now < error:  # or NaN
                 break
@@ -99,11 +216,17 @@ class Factors:
             solution, residual, error = further, left, now
             if error < GOOD or slow:
                 break
-        return solution if error < ENOUGH else None
+        return solution * scale if error < ENOUGH else None
+
+    def leverages(self, rows: Any, _: Sequence[float]) -> Iterator[Any]:
+        """As of eigenvectors, but for the penalty last factorised with alone."""
+        scaled = rows * self.powers
+        forward(self.matrix, scaled)
+        yield (scaled**2).sum(axis=1)
 
     def solution_with_more(self, alpha: float) -> tuple[float, Any]:
         """The next larger penalty that rounding leaves possible, and its solution."""
-        largest = float(self.diagonal.max()) * self.system.rounding
+        largest = float(self.system.diagonal.max()) * self.system.rounding
         more, found = max(alpha, largest, float(np.finfo(self.matrix.dtype).tiny)), None
         while found is None and more < np.inf:
             more *= 4
@@ -114,22 +237,9 @@ class Factors:
         return more, found
 
 
-def decomposed(system: Any) -> tuple[Any, Any, float]:
-    """Eigenvalues, eigenvectors and the eigenvalue up to which a direction has no variance."""
-    matrix = system.xp.empty((system.size, system.size), np.float64)
-    system.fill(matrix)
-    values, vectors = system.xp.linalg.eigh(matrix, UPLO="U")
-    rounding = max(len(values) * float(np.finfo(np.float64).eps), 8 * system.rounding)
-    return values, vectors, max(float(values[-1]), 0.0) * rounding
-
-
-def _by_eigenvectors(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, Any]]:
-    xp = system.xp
-    values, vectors, smallest = decomposed(system)
-    rotated = vectors.T @ system.rhs
-    for alpha in alphas:
-        shrunk = xp.where(values > smallest, values + alpha, np.inf)[:, None]
-        yield alpha, vectors @ (rotated / shrunk)
+def _penalties(scales: Any, alpha: float) -> Any:
+    """What a penalty adds to the diagonal of a scaled system; 1 where there is no variance."""
+    return namespace(scales).where(scales > 0, alpha * scales**2, 1.0)
 
 
 def _warn(system: Any, alpha: float, what: str) -> None:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from threading import RLock
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, check_consistent_length
+from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
+from pixelflow.checks import mapping
 from pixelflow.readouts.arrays import where
-from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError
+from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError, lock_of, on_copy
 from pixelflow.readouts.chunks import checked_chunk, checked_features
-from pixelflow.readouts.feed import Chunks, added, again, begun, class_weights, sliced
-from pixelflow.readouts.model import Model, accuracy, affine, decided, only, restored
+from pixelflow.readouts.feed import Chunks, added, begun, class_weights, of_chunks, sliced
+from pixelflow.readouts.model import Model, affine, decided, only, restored, scored
 from pixelflow.readouts.options import checked_options
 from pixelflow.readouts.path import EIGEN
-from pixelflow.readouts.stream import Stream, in_memory
+from pixelflow.readouts.stream import in_memory
 from pixelflow.readouts.targets import Targets
 
 DUAL_BYTES = 2**30  # of features in float64, up to which the dual equations are worth it
-LOCK = RLock()  # a readout that is fitted in part may be asked to predict by several threads
 
 
 class RidgeReadout(LinearReadout):
@@ -143,22 +141,30 @@ class RidgeReadout(LinearReadout):
 
         The features may be NumPy's or CuPy's. What `partial_fit` had added before is forgotten.
         """
+        with on_copy(self) as readout:
+            readout._keep(readout._fit(X, y, sample_weight))
+        return self
+
+    def _fit(self, X, y, sample_weight) -> Model:
         alphas = checked_options(self)
-        X, y, sample_weight, _ = checked_chunk(self, (X, y, sample_weight), reset=True)
-        targets = Targets(self.task, y, class_weight=class_weights(self, y))
+        X, y, sample_weight, _, task = checked_chunk(self, (X, y, sample_weight), reset=True)
+        targets = Targets(task, y, class_weight=class_weights(self, y))
+        targets.check_class_weight()
         classes = targets.classes
         if classes is not None and len(classes) == 1:
-            return self._keep(only(classes, X.shape[1], max(alphas)))
+            return only(classes, X.shape[1], max(alphas))
         loo = self.selection == "loo" and len(alphas) > 1
         with where(X):
             stream = begun(self, X, targets)
-            if EIGEN < X.shape[1] >= len(X) and X.size * 8 <= DUAL_BYTES:
-                return self._keep(in_memory(stream, stream.rows(X, y, sample_weight), loo))
+            if X.shape[1] >= len(X) and X.size * 8 <= DUAL_BYTES:
+                model = in_memory(stream, stream.rows(X, y, sample_weight), loo, EIGEN)
+                if model is not None:
+                    return model
 
         rows = partial(sliced, stream, X, y, sample_weight)
         for part in rows():
             stream.add(part)
-        return self._keep(stream.solve(rows if loo else None))
+        return stream.solve(rows if loo else None)
 
     def fit_chunks(self, chunks: Chunks, classes=None, y=None) -> RidgeReadout:
         """Fit on samples that come in chunks, which are never held together.
@@ -177,23 +183,15 @@ class RidgeReadout(LinearReadout):
         y : array or None
             All labels, to count them without another pass.
         """
-        alphas = checked_options(self)
-        loo = self.selection == "loo" and len(alphas) > 1
-        if self.class_weight == "balanced" and y is None:
-            y = np.concatenate([np.asarray(chunk[1]) for chunk in chunks()])
-        weights = class_weights(self, None if y is None else np.asarray(y))
-        stream: Stream | None = None
-        for number, chunk in enumerate(chunks(), 1):
-            stream = added(self, stream, number, chunk, classes, weights)
-        if stream is None:
-            raise ValueError("there are no chunks to fit on: chunks() gave an empty iterator")
-        rows = partial(again, self, stream, chunks)
-        return self._keep(stream.solve(rows if loo else None))
+        with on_copy(self) as readout:
+            readout._keep(of_chunks(readout, chunks, classes, y))
+        return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> RidgeReadout:
         """Add samples to those of the calls before, and fit when something is asked.
 
-        The first call after `fit` or `fit_chunks` begins anew.
+        The first call after `fit` or `fit_chunks` begins anew. Threads that call it wait for each
+        other.
 
         Parameters
         ----------
@@ -215,26 +213,25 @@ class RidgeReadout(LinearReadout):
                 "class_weight 'balanced' needs all labels at once, which partial_fit hasn't: use "
                 "fit or fit_chunks, or give the classes' weights as a dict"
             )
-        with LOCK:
-            stream = self.__dict__.get("_partial")
+        with lock_of(self), on_copy(self) as readout:
+            stream = vars(self).get("_partial")
             if stream is not None:  # alpha may have been set since, to suit more samples
                 stream.set_alphas(alphas)
             number = 1 if stream is None else stream.n_chunks + 1
-            chunk = (X, y, sample_weight)
-            self._partial = added(
-                self, stream, number, chunk, classes, self.class_weight, closed=True
-            )
-            self.__dict__.pop("_model", None)
+            chunk, weights = (X, y, sample_weight), self.class_weight
+            readout._partial = added(readout, stream, number, chunk, classes, weights, closed=True)
+            vars(readout).pop("_model", None)
         return self
 
     def predict(self, X) -> np.ndarray:
         """Labels or values (N,), or (N, T) for T targets, of features (N, D)."""
-        return decided(self._decision(X), self._fitted().classes)
+        model = self._fitted()
+        return decided(self._decision(model, X), model.classes)
 
     @available_if(lambda self: self._classifies())
     def decision_function(self, X) -> np.ndarray:
         """What is compared to decide: (N,) of two classes, else (N, K)."""
-        decision = self._decision(X)
+        decision = self._decision(self._fitted(), X)
         return decision[:, 0] if decision.shape[1] == 1 else decision
 
     def score(self, X, y, sample_weight=None) -> float:
@@ -242,11 +239,8 @@ class RidgeReadout(LinearReadout):
 
         A label that was not in `fit` counts as wrong.
         """
-        predicted, y = self.predict(X), np.asarray(y)
-        check_consistent_length(predicted, y, sample_weight)
-        if self._fitted().classes is None:
-            return float(r2_score(y, predicted, sample_weight=sample_weight))
-        return accuracy(predicted, y, sample_weight)
+        classifies = self._fitted().classes is not None
+        return scored(self.predict(X), y, sample_weight, classifies)
 
     @classmethod
     def restore(cls, params: Mapping[str, Any], fitted: Mapping[str, Any]) -> RidgeReadout:
@@ -259,7 +253,8 @@ class RidgeReadout(LinearReadout):
         fitted : mapping
             `coef_`, `intercept_` and, of a classification, `classes_`; `alpha_`, `best_score_`.
         """
-        readout, model = cls(**params), restored(fitted)
+        known = cls().get_params()
+        readout, model = cls(**mapping("params", params, known, cls.__name__)), restored(fitted)
         readout.n_features_in_ = model.coef.shape[1]
         return readout._keep(model)
 
@@ -270,7 +265,7 @@ class RidgeReadout(LinearReadout):
 
     def _fitted(self) -> Model:
         """The model, solved for first if samples have been added since."""
-        with LOCK:
+        with lock_of(self):
             model, stream = self.__dict__.get("_model"), self.__dict__.get("_partial")
             if model is not None:
                 return model
@@ -281,8 +276,7 @@ class RidgeReadout(LinearReadout):
             self._model = stream.solve()
             return self._model
 
-    def _decision(self, X) -> np.ndarray:
-        model = self._fitted()
+    def _decision(self, model: Model, X) -> np.ndarray:
         X = checked_features(self, X, reset=False)
         return affine(X, model.coef, model.intercept)
 

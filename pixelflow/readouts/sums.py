@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelflow.readouts import precision
-from pixelflow.readouts.arrays import apart, namespace
+from pixelflow.readouts.arrays import apart, namespace, writeable
 from pixelflow.readouts.symmetric import add_square, tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
@@ -20,6 +20,10 @@ class Rows(NamedTuple):
     targets: np.ndarray  # (n, K) float64
     weights: np.ndarray  # (n,) float64, with the weights of classes
     own: np.ndarray  # (n,) float64, without
+
+    def origin(self) -> Any:
+        """Features of one sample, of the first that weighs anything."""
+        return self.X[int(np.argmax(self.weights > 0))]
 
     def take(self, xp: Any, rows: np.ndarray) -> Rows:
         """Those of the samples; rows ascend."""
@@ -50,6 +54,7 @@ class Moments(NamedTuple):
     first: Any  # (D,) weighted features
     cross: Any  # (D, K) weighted features times targets
     targets: np.ndarray  # (K,) weighted targets
+    squares: np.ndarray  # (K,) weighted squares of targets
     own: float  # the last three with the samples' own weights
     own_first: Any  # (D,)
     own_squares: Any  # (D,)
@@ -61,7 +66,8 @@ class Moments(NamedTuple):
         for one in (self, other):
             missing = width - len(one.targets)
             cross = xp.concatenate([one.cross, xp.zeros((len(one.cross), missing))], axis=1)
-            padded.append(one._replace(cross=cross, targets=np.pad(one.targets, (0, missing))))
+            targets, squares = (np.pad(part, (0, missing)) for part in (one.targets, one.squares))
+            padded.append(one._replace(cross=cross, targets=targets, squares=squares))
         return Moments(*(a + b for a, b in zip(*padded, strict=True)))
 
 
@@ -86,6 +92,7 @@ def weighed(xp: Any, rows: Rows, squares: bool) -> Moments:
         there(roots) @ rows.X,
         rows.X.T @ there(rows.targets * roots[:, None]),
         rows.weights @ rows.targets,
+        rows.weights @ rows.targets**2,
         float(rows.own.sum()),
         own_first,
         own_squares,
@@ -106,24 +113,39 @@ class Sums:
         self.size, self.feature_dtype = size, np.dtype(feature_dtype)
         self.standardize = standardize
         self.dtype = precision.of_products(xp, size, feature_dtype)
-        with apart(xp, size, dtype := precision.of_sums(xp, size)):
-            self.gram = xp.zeros((size, size), dtype)
+        self.gram_dtype = precision.of_sums(xp, size)
         none = np.zeros(0)
         zeros = xp.zeros(size)
-        self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, 0.0, zeros, zeros)
+        self.moments = Moments(0.0, zeros, xp.zeros((size, 0)), none, none, 0.0, zeros, zeros)
         self.shift: Any = None
         self.n_samples = 0
-        self._block = xp.empty((ROWS, size), self.dtype)
+        self._gram: Any = None  # and the block: made when they are needed, for they are large
+        self._block: Any = None
         self._pending: list[Rows] = []
         self._filled = 0
 
     @property
     def xp(self) -> Any:
         """The module that its arrays are of."""
-        return namespace(self.gram)
+        return namespace(self.moments.first)
+
+    @property
+    def gram(self) -> Any:
+        """The products of features with each other (D, D)."""
+        if self._gram is None:
+            with apart(self.xp, self.size, self.gram_dtype):
+                self._gram = self.xp.zeros((self.size, self.size), self.gram_dtype)
+        self._gram = writeable(self._gram)
+        return self._gram
 
     def add(self, rows: Rows) -> None:
         """Add samples; they are multiplied when there are enough of them, or in `flush`."""
+        if not len(rows.own):
+            return
+        if self._block is None:
+            _ = self.gram  # first, for it is the one that may not fit
+            self._block = self.xp.empty((ROWS, self.size), self.dtype)
+        self._block = writeable(self._block)
         self.n_samples += len(rows.own)
         start = 0
         while start < len(rows.own):
@@ -140,11 +162,13 @@ class Sums:
         """Multiply what has been added since the last time."""
         if not self._filled:
             return
+        self._block = writeable(self._block)
         block = self._block[: self._filled]
-        if self.shift is None:
-            self.shift = _centre(self.xp, block)
-        block -= self.shift
         rows = joined(np, self._pending)._replace(X=block)
+        if self.shift is None:
+            weighs = np.flatnonzero(rows.weights)
+            self.shift = _centre(self.xp, rows.take(self.xp, weighs).X if len(weighs) else block)
+        block -= self.shift
         self._pending, self._filled = [], 0
         self.moments = self.moments.plus(self.xp, weighed(self.xp, rows, self.standardize))
         add_square(self.gram, block)

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
+
+from pixelflow.checks import brief
+from pixelflow.readouts.labels import (
+    NUMBERS,
+    as_labels,
+    as_values,
+    checked_classes,
+    unknown_labels,
+)
 
 
 class Targets:
@@ -19,12 +27,13 @@ class Targets:
     ----------
     task : "auto", "classification" or "regression"
     y : array (N,) or (N, T)
-        The first of the stream.
+        The first of the stream, plain.
     classes : array or None
         All labels there will be, if that is known.
     closed : bool
         Refuse labels that are neither in `classes` nor, without it, in the first y.
     class_weight : mapping, or None
+        Compared with the labels when they are all known: at once, or by `check_class_weight`.
     """
 
     def __init__(
@@ -43,24 +52,30 @@ class Targets:
         self.offset = np.zeros(self.n_columns)
         self._class_weight = class_weight
         if labels:
-            check_classification_targets(y)
-            if self.indicators and not np.isin(y, [0, 1]).all():
-                raise ValueError(
-                    "labels (N, T) must be indicators, 0 or 1: more classes a column are not "
-                    "supported; say task='regression' for values"
-                )
-            if not self.indicators:
+            as_labels(y)
+            if self.indicators:
+                self._check_indicators(y)
+                self.check_classes(classes)
+            else:
                 self.labels = []
                 self.closed = False
-                self._columns(np.asarray(classes) if classes is not None else y)
+                known = y if classes is None else checked_classes(classes)
+                if _kind(known) != _kind(y):
+                    self.dtype = known.dtype
+                self._columns(known)
                 self.closed = closed
         elif classes is not None:
             raise ValueError("classes is for classification, and y holds values to regress on")
         else:
-            self.offset = y.reshape(len(y), -1).mean(axis=0, dtype=np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.offset = as_values(y).reshape(len(y), -1).mean(axis=0, dtype=np.float64)
+            if not np.isfinite(self.offset).all():
+                raise ValueError("y must be smaller in size: its sum is beyond float64")
         if class_weight is not None and self.labels is None:
             what = "label indicators" if self.indicators else "values to regress on"
             raise ValueError(f"class_weight is for classification, and y holds {what}")
+        if closed or classes is not None:
+            self.check_class_weight()
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -69,10 +84,29 @@ class Targets:
             return np.array([0, 1], self.dtype)
         return None if self.labels is None else np.sort(np.array(self.labels, self.dtype))
 
+    def check_classes(self, classes: Any) -> None:
+        """Raise where `classes` are not the labels of before."""
+        if classes is not None:
+            if self.classes is None:
+                raise ValueError("classes is for classification, and y held values to regress on")
+            checked_classes(classes, self.classes)
+
+    def check_class_weight(self) -> None:
+        """Raise, as scikit-learn does, for weights of what is no label where a label has none."""
+        if self._class_weight is None or self.labels is None:
+            return
+        without = [label for label in self.labels if label not in self._class_weight]
+        if without and len(self.labels) - len(without) != len(self._class_weight):
+            keys = [key for key in self._class_weight if key not in self.labels]
+            raise ValueError(
+                f"class_weight has {brief(keys)}, which are no labels, and the classes, "
+                f"{brief(without)}, are not in class_weight"
+            )
+
     def columns(self, y: np.ndarray) -> np.ndarray:
         """The columns (N, K) of the labels or values y."""
         if self.labels is not None:
-            check_classification_targets(y)
+            as_labels(y)
             if y.ndim != 1:
                 raise ValueError(f"y must be labels (N,) as before, got shape {y.shape}")
             columns = self._columns(y)
@@ -82,10 +116,10 @@ class Targets:
         if y.ndim > 2 or (1 if y.ndim == 1 else y.shape[1]) != self.n_columns:
             raise ValueError(f"y must have {self.n_columns} columns as before, got {y.shape}")
         if self.indicators:
-            if not np.isin(y, [0, 1]).all():
-                raise ValueError("y must hold label indicators, 0 or 1, as before")
+            self._check_indicators(y)
             return 2.0 * y - 1.0
-        return y.reshape(len(y), -1).astype(np.float64) - self.offset
+        with np.errstate(over="ignore"):  # what is too large for the sums is refused there
+            return as_values(y).reshape(len(y), -1).astype(np.float64) - self.offset
 
     def weights(self, y: np.ndarray) -> np.ndarray | None:
         """The class weight of each sample."""
@@ -109,23 +143,37 @@ class Targets:
             return np.where(np.arange(2) == order[1], 1.0, -1.0)[:, None]
         return (2.0 * np.eye(n) - 1)[:, order]
 
+    def _check_indicators(self, y: np.ndarray) -> None:
+        if y.dtype.kind not in NUMBERS or not np.isin(y, [0, 1]).all():
+            raise ValueError(
+                "y (N, T) must hold label indicators, 0 or 1: more classes a column are not "
+                "supported; say task='regression' for values"
+            )
+
     def _columns(self, y: np.ndarray) -> np.ndarray:
         """The column of each label; new labels get new ones, or are refused."""
-        columns = self.labels if self.labels is not None else []
-        known = {label: k for k, label in enumerate(columns)}
-        labels, inverse = np.unique(y, return_inverse=True)
-        unknown = [label for label in labels.tolist() if label not in known]
+        columns: list[Any] = [] if self.labels is None else self.labels
+        unknown = unknown_labels(y, columns)
         if unknown and self.closed:
             raise ValueError(
-                f"y has labels {unknown} that were neither in the first y nor in classes, "
-                f"which are {list(known)}: name all classes in the first call"
+                f"y has labels {brief(unknown)} that were neither in the first y nor in classes, "
+                f"which are {brief(columns)}: name all classes in the first call"
             )
         if unknown:
-            self.dtype = np.result_type(self.dtype, labels)
-        for label in unknown:
-            known[label] = len(known)
-            columns.append(label)
+            if _kind(y) != _kind(self):
+                before = brief(columns)
+                raise ValueError(f"y has labels {brief(unknown)}, and those before are {before}")
+            self.dtype = np.result_type(self.dtype, y)
+            columns.extend(unknown)
+        known = {label: k for k, label in enumerate(columns)}
+        labels, inverse = np.unique(y, return_inverse=True)
         return np.array([known[label] for label in labels.tolist()], int)[inverse]
+
+
+def _kind(labels: Any) -> str:
+    """What labels are: numbers, text or a kind of time."""
+    kind = labels.dtype.kind
+    return "numbers" if kind in NUMBERS else "text" if kind in "UO" else kind
 
 
 def balanced(labels: np.ndarray, counts: np.ndarray) -> dict[Any, float]:
