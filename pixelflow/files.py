@@ -1,17 +1,21 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read only where they have an end."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+
+from pixelflow import checks
 
 if sys.platform != "win32":
     import fcntl
@@ -22,6 +26,7 @@ STALE = 24 * 3600  # seconds after which one is left behind, where there are no 
 
 _SPACE = "free space on that disk, and run again"
 _PERMISSION = "see that its folder may be written to, and run again"
+_KIND = "give the name of a file, and run again"
 _FILE = "move away the file that is where its folder should be, and run again"
 REMEDIES = {
     errno.ENOSPC: _SPACE,
@@ -30,6 +35,8 @@ REMEDIES = {
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
     errno.EROFS: _PERMISSION,
+    errno.EISDIR: _KIND,
+    errno.EINVAL: _KIND,
     errno.EEXIST: _FILE,
     errno.ENOTDIR: _FILE,
 }
@@ -37,24 +44,31 @@ REMEDIES = {
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, if no error was raised.
+    """A temporary path that takes the place of `path` at the end, if no error was raised.
+
+    It has the suffix of `path`. Where `path` is a symbolic link, the file to which it leads is
+    replaced, and the link stays.
 
     Raises
     ------
+    TypeError, ValueError
+        When `path` can't be one.
     OSError
         When the file can't be written; the message names it and says what to do. An older file
-        of that name is then as it was.
+        of that name is then as it was. A folder, a pipe or a device is never replaced.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     writer = f"{os.getpid()}-{threading.get_ident()}"
-    temporary = path.with_name(f".{writer}.{path.name}")  # keeps the suffix
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_regular(path)
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        temporary = target.with_name(f".{writer}.{path.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())  # else a power cut may leave the name without the content
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -62,6 +76,25 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         what = error.strerror or str(error)
         remedy = f"; {REMEDIES[number]}" if number in REMEDIES else ""
         raise OSError(number, f"can't write {path}: {what}{remedy}") from error
+
+
+def opened(path: str | os.PathLike[str]) -> BufferedReader:
+    """A file, open to be read; OSError where it has no end, as a pipe or a device."""
+    path = checks.path("path", path)
+    _check_regular(path)
+    return path.open("rb")
+
+
+def _check_regular(path: Path) -> None:
+    """Raise OSError where there is something else than a regular file, links followed."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.files import written_whole
+from pixelflow.checks import brief
+from pixelflow.files import opened, written_whole
 
 __all__ = ["provenance", "read", "save", "wrap"]
 
@@ -85,20 +86,26 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When the file isn't a whole result of this schema.
+        When the file isn't a whole result of this schema, or holds a number that isn't finite.
+    OSError
+        When it can't be read.
     """
-    path = Path(path)
+    with opened(path) as file:
+        content = file.read()
+    path = Path(file.name)
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = _plain(json.loads(content.decode("utf-8")), "result")
     except ValueError as error:
         raise _foreign(path, f"not whole JSON ({error})") from error
+    except RecursionError as error:
+        raise _foreign(path, "JSON nested too deep") from error
     if not isinstance(result, dict):
         raise _foreign(path, f"a JSON {type(result).__name__}, not an object")
     missing = [key for key in KEYS if key not in result]
     if missing:
         raise _foreign(path, f"an object without {', '.join(missing)}")
     if result["schema"] != SCHEMA:
-        raise _foreign(path, f"schema {result['schema']!r}, and this version reads {SCHEMA}")
+        raise _foreign(path, f"schema {brief(result['schema'])}, and this version reads {SCHEMA}")
     wrong = [
         key for key in ("config", "metrics", "provenance") if not isinstance(result[key], dict)
     ]
@@ -139,6 +146,13 @@ def _foreign(path: Path, what: str) -> ValueError:
 
 def _plain(value: Any, where: str) -> Any:
     """The value as JSON has it; `where` names it in errors."""
+    try:
+        return _converted(value, where)
+    except RecursionError as error:
+        raise ValueError(f"{where} is nested too deep, or holds itself") from error
+
+
+def _converted(value: Any, where: str) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | str):
@@ -150,10 +164,11 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         names = [key for key in value if not isinstance(key, str)]
         if names:
-            raise TypeError(f"{where} has the key {names[0]!r}; the keys of a result are strings")
-        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+            key = brief(names[0])
+            raise TypeError(f"{where} has the key {key}; the keys of a result are strings")
+        return {key: _converted(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [_converted(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise TypeError(f"{where} is a {type(value).__name__}, which has no place in a result")
 
 

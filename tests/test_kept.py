@@ -37,6 +37,23 @@ def test_a_job_is_done_once(times):
     assert np.array_equal(again[0][1], np.arange(3)) and times == jobs
 
 
+def test_the_home_folder_keeps_and_what_is_damaged_is_done_again(times, tmp_path, monkeypatch):
+    def work(*job):
+        times.append(job)
+        return 7
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(_kept.FOLDER, "~/kept")
+    assert [_kept.kept(work, ("a",), "seen") for _ in range(2)] == [7, 7] and len(times) == 1
+    assert os.listdir() == ["home"]
+    (output,) = (tmp_path / "home" / "kept").rglob("output.pkl")
+    for part in (b"", b"garbage", output.read_bytes()[:-3]):
+        output.write_bytes(part)
+        assert _kept.kept(work, ("a",), "seen") == 7
+    assert len(times) == 4
+
+
 def test_other_data_jobs_or_code_are_done_again(times, monkeypatch):
     def work(*job):
         times.append(job)

@@ -1,14 +1,16 @@
 """Models in files: the same after load, and every file that is none is refused by name."""
 
-import io
-import json
+import copy
 import os
 import pickle
+import warnings
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from model_parts import array_of, assemble, item, members, npy, parts, put, sign, write
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from pixelflow import (
@@ -55,10 +57,15 @@ def classifier(config=PLAIN, readout=None, y=LABELS, **options):
     return ReservoirClassifier(config, readout, backend="cpu", **options).fit(X, y)
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A model of two configs, which no test changes."""
+    return classifier([PLAIN, MEDIA])
+
+
 @pytest.fixture
-def saved(tmp_path):
+def saved(model, tmp_path):
     """The file of a model, and its model."""
-    model = classifier([PLAIN, MEDIA])
     model.save(tmp_path / "model.npz")
     return tmp_path / "model.npz", model
 
@@ -133,6 +140,12 @@ def test_names_of_columns_come_back(tmp_path):
     assert np.array_equal(loaded.predict(frame), model.predict(frame))
     with pytest.raises(ValueError, match="feature names"):
         loaded.predict(frame[frame.columns[::-1]])
+    head, arrays = parts(tmp_path / "model.npz")
+    names = "state.fitted.feature_names_in_"
+    for other in (arrays[names][1:], np.arange(36), arrays[names].reshape(6, 6)):
+        assemble(tmp_path / "model.npz", head, {**arrays, names: other})
+        with pytest.raises(ValueError, match=r"feature_names_in_.* (36 texts|not text)"):
+            ReservoirClassifier.load(tmp_path / "model.npz")
 
 
 def test_a_file_is_written_whole_or_not_at_all(saved, monkeypatch):
@@ -193,23 +206,6 @@ class Evil:
         return pytest.fail, ("code of the file was run",)
 
 
-def members(path):
-    with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist()}
-
-
-def write(path, contents, **options):
-    with zipfile.ZipFile(path, "w", **options) as file:
-        for name, data in contents.items():
-            file.writestr(name, data)
-
-
-def npy(array, **options):
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, **options)
-    return file.getvalue()
-
-
 def test_no_changed_byte_raises_anything_but_a_value_error(saved):
     """Near the end of the file is what a zip archive's reader goes by."""
     path, model = saved
@@ -263,15 +259,11 @@ def test_nothing_of_a_foreign_file_is_run(saved):
 
 def described(path, change, signed=True):
     """Change the description in a file, and its checksum with it."""
-    contents = members(path)
-    array = np.lib.format.read_array(io.BytesIO(contents["model.npy"]))
-    head = json.loads(array.tobytes())
+    head, arrays = parts(path)
     change(head)
     if signed:
-        head.pop("sha256")
-        head["sha256"] = archive.packing.digest(archive._text(head))
-    contents["model.npy"] = npy(np.frombuffer(archive._text(head).encode(), np.uint8))
-    write(path, contents)
+        sign(head)
+    assemble(path, head, arrays, signed=False)
 
 
 def state(head):
@@ -312,8 +304,7 @@ def test_a_readout_that_does_not_go_with_the_features_is_refused(saved, tmp_path
     name = "state.readout_.fitted.coef_"
 
     def swap(head):
-        array = np.lib.format.read_array(io.BytesIO(other[f"{name}.npy"]))
-        head["arrays"][name] = archive.packing.digest(array)
+        head["arrays"][name] = archive.packing.digest(array_of(other[f"{name}.npy"]))
 
     contents = members(path)
     write(path, {**contents, f"{name}.npy": other[f"{name}.npy"]})
@@ -327,24 +318,250 @@ def test_a_model_is_loaded_by_its_own_class(saved):
         ReservoirRegressor.load(saved[0])
 
 
-def test_a_rule_has_to_be_registered_and_the_same(tmp_path, registry):
-    def build(rate):
-        @rule("test_saved", channels=("a",))
-        def saved_rule(at, p):
-            return {"a": at(0, 1, "a") * rate}
+@pytest.fixture
+def build(registry):
+    """Define a rule of sizes, anew each time."""
 
-    build(0.5)
-    config = ReservoirConfig(6, 6, 1, 1, rule="test_saved")
-    model = classifier(config)
-    model.save(tmp_path / "model.npz")
-    same(model, tmp_path / "model.npz")
-    build(0.25)
-    with pytest.warns(UserWarning, match="'test_saved' isn't as it was"):
-        ReservoirClassifier.load(tmp_path / "model.npz")
+    def build(factor=1.0, rate=0.5, reach=1):
+        @rule("test_saved", channels=("a",), params={"rate": rate}, sizes={"reach": reach})
+        def saved_rule(at, p):
+            far = at(0, p.reach, "a") * (factor if p.reach == 1 else 2.0)
+            return {"a": far * p.rate}
+
+    build()
+    return build
+
+
+OTHER = "rule 'test_saved' isn't as it was when the model was saved: it may predict otherwise"
+
+
+def sized(**rule_params):
+    return ReservoirConfig(6, 6, 1, 1, rule="test_saved", rule_params=rule_params)
+
+
+def test_a_rule_has_to_be_registered_and_the_same(tmp_path, registry, build):
+    path = tmp_path / "model.npz"
+    model = classifier(sized())
+    model.save(path)
+    build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(model, path)
+    for other in ({"factor": 0.25}, {"rate": 0.25}, {"reach": 2}):
+        build(**other)
+        with pytest.warns(UserWarning, match="'test_saved' isn't as it was") as said:
+            ReservoirClassifier.load(path)
+        assert said[0].filename == __file__
     del registry["test_saved"]
     with pytest.raises(ValueError, match=r"model\.npz .*'test_saved' isn't registered") as raised:
-        ReservoirClassifier.load(tmp_path / "model.npz")
+        ReservoirClassifier.load(path)
     assert "run the code that defines it" in str(raised.value)
+
+
+def test_a_pickled_rule_that_is_another_one_here_warns(registry, build):
+    """In the words in which `load` warns."""
+    model = classifier(sized())
+    others = [pickle.dumps(one) for one in (model, model.reservoirs_[0], clone(model))]
+    apart = pickle.dumps(classifier(sized(reach=2, rate=0.5)))
+    before = model.predict(X)
+    for change, warns in (({}, False), ({"factor": 0.25}, True), ({"rate": 0.25}, True)):
+        build(**change)
+        for pickled in others:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                pickle.loads(pickled)
+            assert {str(one.message) for one in said} == ({OTHER} if warns else set())
+            assert all(one.filename == __file__ for one in said)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pickle.loads(apart)  # of another size, and no default: nothing of it changed
+    del registry["test_saved"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, far = pickle.loads(others[0]), pickle.loads(apart)
+        assert np.array_equal(found.predict(X), before) and far.predict(X).shape == before.shape
+        assert pickle.loads(others[0]).config == sized()
+
+
+def test_a_rule_that_came_with_a_pickle_gives_way_to_a_later_one(registry, build):
+    """A worker that lives on gets the rule that the user has defined anew; earlier models tell."""
+    first = pickle.dumps(classifier(sized()))
+    build(factor=0.25)
+    model = classifier(sized())
+    second = pickle.dumps(model)
+    del registry["test_saved"]
+    pickle.loads(first)
+    with pytest.warns(UserWarning, match="models loaded before may predict otherwise"):
+        found = pickle.loads(second)
+    assert np.array_equal(found.decision_function(X), model.decision_function(X))
+
+
+def test_a_file_of_an_earlier_version_does_not_warn(tmp_path, build):
+    """It has the digest of the rule's program with its defaults, whatever the sizes."""
+    model = classifier(sized(reach=2))
+    model.save(tmp_path / "model.npz")
+    program = archive.get_rule("test_saved").program
+    described(
+        tmp_path / "model.npz",
+        lambda head: state(head)["rules"].__setitem__(0, archive.packing.digest(repr(program))),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(model, tmp_path / "model.npz")
+
+
+NUMBERS = (float("nan"), float("inf"), -1.0, 10**400, "1", None, True, [1.0], {"tuple": []})
+COUNTS = (7, 8.0, "8", True, None, -8, 0, 10**9, 10**30, [8])
+LABELS_OF_3 = (
+    *(np.arange(2), np.arange(4), np.array([0, 0, 1]), np.array([2, 1, 0])),
+    *(np.array([0, np.nan, 1]), np.array([0, 1, np.inf]), np.zeros((3, 1), int), 3, [2, 1]),
+)
+BOTH = {  # of the readouts
+    ("coef_",): (np.full((3, 36), np.nan), np.zeros((3, 36), "U3"), np.zeros((3, 35)), np.ones(36)),
+    ("intercept_",): (np.array([0, np.inf, 0]), np.zeros(2), np.zeros((3, 1)), 0.0),
+    ("classes_",): LABELS_OF_3,
+    ("n_features_in_",): COUNTS,
+}
+LOGISTIC = LogisticReadout()
+FITTED = {  # attributes, of whom, and what they never are
+    RidgeReadout(): BOTH | {("alpha_",): NUMBERS},
+    RidgeReadout([0.1, 1.0]): {("best_score_",): (float("nan"), float("inf"), "1", [1.0], True)},
+    LOGISTIC: BOTH
+    | {("n_iter_",): (np.array([-1]), np.array([1.5]), np.zeros(2, int), 7, np.zeros((1, 1), int))},
+}
+REFUSED = [
+    (readout, ("readout_", "fitted", *keys), value)
+    for readout, several in FITTED.items()
+    for keys, values in several.items()
+    for value in values
+]
+OTHERS = {  # of a model with an encoder that learns and with a quantile
+    ("fitted", "classes_"): (LABELS_OF_3[0], *LABELS_OF_3[2:]),
+    ("fitted", "n_features_in_"): COUNTS,
+    ("reservoirs", 0, "n_features_in_"): COUNTS,
+    ("reservoirs", 0, "threshold_"): NUMBERS,
+    ("reservoirs", 0, "input_shape_"): (
+        *(None, 36, "36", [], [0], [36.0], [True], [-6, -6], [6, 7], [6, 6, 1], [3, 4, 3]),
+        *([1, 1, 36], [36, 1, 1, 1], {"tuple": []}, {"mapping": []}, [10**9, 10**9]),
+    ),
+    ("reservoirs", 0, "encoder_", "kernel"): (
+        *(np.full((2, 4, 9), np.nan, np.float32), np.zeros((2, 4, 9)), np.zeros((2, 4, 8), "f4")),
+        *(np.zeros((2, 36), "f4"), None, [0.0]),
+    ),
+    ("reservoirs", 0, "encoder_", "bias"): (np.full((2, 4), np.inf, np.float32), np.zeros((2, 4))),
+    ("reservoirs", 0, "encoder_"): (None, [], {"mapping": []}, 1.0),
+    ("params", "batch_size"): (0, -1, 1.5, "1", [1]),
+    ("params", "exact"): (1, "yes", None),
+    ("params", "device"): ("0", 1.5, -1),
+    ("params", "backend"): (1, "gpu", None, []),
+    ("params", "augment"): ([], "flip", {"mapping": [["x", 1]]}, {"mapping": [[1, 1]]}),
+    ("readout_", "params", "alpha"): (*NUMBERS[:5], None, [], True),
+    ("readout_", "params", "task"): (1, "other", None),
+    ("readout_", "class"): (1, "Ridge", None, []),
+    ("rules",): ([], None, 1),
+}
+REFUSED += [(None, keys, value) for keys, values in OTHERS.items() for value in values]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The file of one model with each readout, as its parts."""
+    folder, found = tmp_path_factory.mktemp("files"), {}
+    for readout in (None, *FITTED):
+        config = PLAIN.with_params(probe=Probe(channels=(0,))) if readout else FILTERS
+        classifier(config, readout).save(folder / "model.npz")
+        found[readout] = parts(folder / "model.npz")
+    return found
+
+
+@pytest.mark.parametrize(("readout", "keys", "value"), REFUSED)
+def test_what_no_model_has_learned_is_refused(readout, keys, value, files, tmp_path):
+    """All checksums are right."""
+    head, arrays = copy.deepcopy(files[readout])
+    name = ".".join(map(str, ("state", *keys)))
+    if isinstance(value, np.ndarray):
+        assert arrays[name].dtype != value.dtype or not np.array_equal(arrays[name], value)
+        arrays[name] = value
+    else:
+        put(head, value, *keys)
+    assemble(tmp_path / "model.npz", head, arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"model\.npz can't be loaded"):
+            ReservoirClassifier.load(tmp_path / "model.npz")
+
+
+def test_a_model_of_another_task_is_refused(files, tmp_path):
+    """Its class alone was changed: a regressor would predict labels, a classifier values."""
+    head, arrays = copy.deepcopy(files[LOGISTIC])
+    head["class"] = "ReservoirRegressor"
+    put(head, None, "readout")
+    item(head["state"], "params")["mapping"][:] = [["backend", "cpu"]]
+    assemble(tmp_path / "model.npz", head, arrays)
+    with pytest.raises(ValueError, match="classes_, which no regressor's"):
+        ReservoirRegressor.load(tmp_path / "model.npz")
+    model = ReservoirRegressor(PLAIN, RidgeReadout(), backend="cpu").fit(X, VALUES)
+    model.save(tmp_path / "model.npz")
+    described(tmp_path / "model.npz", lambda head: head.update({"class": "ReservoirClassifier"}))
+    with pytest.raises(ValueError, match="can't be loaded"):
+        ReservoirClassifier.load(tmp_path / "model.npz")
+
+
+def test_what_a_file_could_not_hold_is_not_saved(tmp_path):
+    """What `save` writes, `load` reads: its limits hold for both."""
+    weights = {f"a label of some length {i}": 1.0 for i in range(40_000)}
+    model = classifier()
+    model.readout = RidgeReadout(class_weight=weights)
+    with pytest.raises(ValueError, match=r"parameters take \d+ bytes, .* 1048576"):
+        model.save(tmp_path / "model.npz")
+    assert not os.listdir(tmp_path)
+
+
+# -- paths that name no file -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        *((1, TypeError), (0, TypeError), (True, TypeError), (None, TypeError), (b"m", TypeError)),
+        *((1.5, TypeError), ([], TypeError), ("a\0b", ValueError), ("", ValueError)),
+        ("\ud800", ValueError),
+        *((".", IsADirectoryError), ("..", IsADirectoryError), ("/", IsADirectoryError)),
+        *(("pipe", OSError), ("loop", OSError), ("link to a pipe", OSError)),
+        *(("file/m.npz", OSError), ("x" * 300, OSError)),
+    ],
+)
+def test_a_path_that_names_no_file_is_refused(path, error, saved, tmp_path, monkeypatch):
+    """Neither read without end nor put in the place of what is there."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    os.symlink("pipe", "link to a pipe")
+    (tmp_path / "file").write_text("")
+    before = sorted(os.listdir()), [os.fstat(i).st_ino for i in range(3)]
+    with pytest.raises(error) as raised:
+        ReservoirClassifier.load(path)
+    if isinstance(path, str | bytes | int):
+        assert "path" in str(raised.value) or str(path) in str(raised.value)
+    with pytest.raises(error):
+        saved[1].save(path)
+    assert before == (sorted(os.listdir()), [os.fstat(i).st_ino for i in range(3)])
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null"])
+def test_a_device_is_not_read(path):
+    with pytest.raises(OSError, match=f"Not a regular file: '{path}'"):
+        ReservoirClassifier.load(path)
+
+
+def test_the_home_folder(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    saved[1].save("~/m.npz")
+    same(saved[1], "~/m.npz")
+    assert (tmp_path / "home" / "m.npz").is_file() and not (tmp_path / "~").exists()
+    saved[1].save("~nobody_of_that_name.npz")  # a file of the folder, as it was
+    assert (tmp_path / "~nobody_of_that_name.npz").is_file()
 
 
 def test_what_cannot_be_saved_is_refused_and_nothing_is_written(tmp_path):

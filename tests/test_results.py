@@ -115,6 +115,25 @@ def test_binary_is_foreign(tmp_path):
         results.read(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", "[" * 10**5, '{"a":' * 10**5])
+def test_what_no_result_holds_is_foreign(tmp_path, text):
+    """`save` writes finite numbers; JSON's reader takes others, and fails on what is deep."""
+    whole = {"schema": 1, "experiment": "x", "config": {}, "metrics": {"a": 1}, "provenance": {}}
+    (tmp_path / "r.json").write_text(json.dumps(whole).replace('{"a": 1}', f'{{"a": {text}}}'))
+    with pytest.raises(ValueError, match=r"r\.json .*delete it and run again"):
+        results.read(tmp_path / "r.json")
+
+
+def test_what_holds_itself_is_refused(tmp_path):
+    config = {"seed": 0}
+    config["more"] = [config]
+    with pytest.raises(ValueError, match="config is nested too deep, or holds itself"):
+        results.wrap("x", config, {})
+    with pytest.raises(ValueError, match="result is nested too deep, or holds itself"):
+        results.save(tmp_path / "r.json", config)
+    assert not list(tmp_path.iterdir())
+
+
 def test_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         results.read(tmp_path / "r.json")

@@ -1,4 +1,7 @@
-"""Finished jobs kept in a folder, so that a run that was cut short goes on where it ended."""
+"""Finished jobs kept in a folder, so that a run that was cut short goes on where it ended.
+
+They are pickles, which run code when read: the folder must be one that nobody else writes to.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import joblib
 
+from pixelflow import checks
 from pixelflow.results import provenance
 
 FOLDER = "PIXELFLOW_KEEP"  # the environment variable that names it, for other processes too
@@ -27,7 +31,7 @@ def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
     folder = os.environ.get(FOLDER)
     if not folder:
         return work(*job)
-    remember = joblib.Memory(folder, verbose=0).cache(_done, ignore=["work"])
+    remember = joblib.Memory(checks.path(FOLDER, folder), verbose=0).cache(_done, ignore=["work"])
     return remember(work, job, {"seen": seen, **_here()})
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numba import njit
 
+from pixelflow.backends.jit import kept
 from pixelflow.backends.layout import in_blocks, n_threads
 
 
@@ -46,7 +47,8 @@ def _sources(motions: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.concatenate([undone, first[:, :, None]], axis=2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
+@njit(nogil=True, error_model="numpy")
 def _resample(images, sources, rounding, out, start, stop):
     """Fill images start to stop of `out`; `rounding` is added before uint8 cuts it off."""
     _, height, width, depth = images.shape

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-KINDS = "biufU"  # of arrays that are kept: numbers, booleans, text
-DAMAGE = (  # what reading a damaged archive may raise, of a file that could be opened
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
-    *(NotImplementedError, RuntimeError, MemoryError),
-)
+from pixelflow.checks import brief
+from pixelflow.models.members import KINDS
+
+Place = tuple[Any, Any]  # that which is around, or None, and a key or number in it
 
 
 def packed(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
@@ -55,39 +51,49 @@ def _packed_array(array: np.ndarray, arrays: dict[str, np.ndarray], name: str) -
     return {"array": name, "objects": objects}
 
 
-def unpacked(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The value that `packed` was given."""
+def unpacked(value: Any, arrays: dict[str, np.ndarray], place: Place) -> Any:
+    """The value that `packed` was given; its arrays are taken out of `arrays`.
+
+    Each array has one place, that which its name says. So none is used twice, or as another.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If it isn't as `packed` makes it.
+    """
     if isinstance(value, list):
-        return [unpacked(item, arrays) for item in value]
+        return [unpacked(item, arrays, (place, i)) for i, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if "mapping" in value:
-        return {unpacked(k, arrays): unpacked(item, arrays) for k, item in value["mapping"]}
+        return {key: unpacked(item, arrays, (place, key)) for key, item in value["mapping"]}
     if "tuple" in value:
-        return tuple(unpacked(item, arrays) for item in value["tuple"])
-    array = arrays[value["array"]]
-    return array.astype(object) if value["objects"] else array
+        return tuple(unpacked(item, arrays, (place, i)) for i, item in enumerate(value["tuple"]))
+    name = _name(place)
+    if value["array"] != name:
+        raise ValueError(f"{brief(name)} has the array of another place, {brief(value['array'])}")
+    array = arrays.pop(name)
+    if not value["objects"]:
+        return array
+    if array.dtype.kind != "U":
+        raise ValueError(f"{brief(name)} holds {array.dtype}, not text")
+    return array.astype(object)
+
+
+def _name(place: Place) -> str:
+    """The name that `packed` gives the array in that place."""
+    outer, inner = place
+    parts = [str(inner)]
+    while outer is not None:
+        outer, inner = outer
+        parts.append(str(inner))
+    return ".".join(reversed(parts))
 
 
 def digest(value: np.ndarray | str) -> str:
     """SHA-256 of text, or of an array with its type and shape."""
     if isinstance(value, str):
         return hashlib.sha256(value.encode()).hexdigest()
-    head = f"{value.dtype.str}{value.shape}".encode()
-    return hashlib.sha256(head + value.tobytes()).hexdigest()
-
-
-def read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """Every array of an npz, none of them compressed or of objects; ValueError otherwise."""
-    found = {}
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if info.compress_type != zipfile.ZIP_STORED or name == info.filename:
-            raise ValueError(f"its member {info.filename!r} is none that a model has")
-        with archive.open(info) as member:  # whose checksum is compared at its end
-            found[name] = np.lib.format.read_array(member, allow_pickle=False)
-            if member.read(1):
-                raise ValueError(f"its member {info.filename!r} goes on after its array")
-        if found[name].dtype.kind not in KINDS:
-            raise ValueError(f"its member {info.filename!r} is of {found[name].dtype}")
-    return found
+    found = hashlib.sha256(f"{value.dtype.str}{value.shape}".encode())
+    found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)  # no copy
+    return found.hexdigest()
