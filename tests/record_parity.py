@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Record the parity suites' outcome.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="h100", help="a config in config/recorded")
+    parser.add_argument("--processes", type=int, default=8, help="if pytest-xdist is there")
     arguments = parser.parse_args()
     config = yaml.safe_load((CONFIG / f"{arguments.device}.yaml").read_text())
     section = config["parity"]
@@ -54,9 +56,13 @@ def main() -> None:
     if missing:
         sys.exit(f"these backends can't run here: {sorted(missing)}; see python -m pixelflow")
     os.environ["PIXELFLOW_TEST_BACKENDS"] = ",".join(section["backends"])
+    os.environ["PIXELFLOW_TEST_SHAPES"] = str(section["shapes"])
     outcomes, start = Outcomes(), time.perf_counter()
     files = [str(TESTS / name) for name in section["suites"]]
-    pytest.main(["-q", "-p", "no:cacheprovider", "--durations=8", *files], plugins=[outcomes])
+    options = ["-q", "-p", "no:cacheprovider", "--durations=8"]
+    if find_spec("xdist"):  # kernels are compiled on all cores
+        options += ["-n", str(arguments.processes), "--dist", "worksteal"]
+    pytest.main([*options, *files], plugins=[outcomes])
     total = sum(outcomes.counts.values(), Counter())
     metrics = {
         "backends": {name: available_backends()[name] for name in section["backends"]},

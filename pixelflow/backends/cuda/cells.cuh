@@ -1,4 +1,4 @@
-// One step of large textures, a thread for each cell: for rules that look too far for tiles.
+// One step of large textures, a thread for each strip: for rules that look too far for tiles.
 
 struct PlaneCell : Exact {
     const float* planes;
@@ -7,7 +7,8 @@ struct PlaneCell : Exact {
     unsigned done;
 
     __device__ __forceinline__ float read(int k, int dy, int dx) const {
-        const int from_y = dy == 0 ? y : folded(y + dy, H), from_x = dx == 0 ? x : folded(x + dx, W);
+        const int from_y = dy == 0 ? y : within<H, REACH>(y + dy);
+        const int from_x = dx == 0 ? x : within<W, REACH>(x + dx);
         if (BOUNDARY == ZERO && (from_y < 0 || from_x < 0)) return 0.0f;
         return planes[k * PLANE + from_y * W + from_x];
     }
@@ -31,14 +32,25 @@ struct PlaneCell : Exact {
 
 extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, unsigned done) {
     const Inputs in = GIVEN;
-    const long long cell = blockIdx.x * static_cast<long long>(WIDE) + threadIdx.x;
-    if (cell >= PLANE) return;
+    const unsigned strip = blockIdx.x * WIDE + threadIdx.x;
+    if (strip >= STRIPS) return;
     const Item item(in, blockIdx.y);
     const long long planes = blockIdx.y * (K * PLANE);
-    float next[K];
-    const int y = static_cast<int>(cell / W), x = static_cast<int>(cell % W);
-    rule(PlaneCell{{}, from + planes, item, y, x, done}, next);
+    const int x = strip % W, top = first_row(strip);
+    float next[R][K];
 #pragma unroll
-    for (int k = 0; k < K; ++k)
-        to[planes + k * PLANE + cell] = written(k) ? next[k] : from[planes + k * PLANE + cell];
+    for (int i = 0; i < R; ++i) {
+        const int y = top + i * APART;
+        rule(PlaneCell{{}, from + planes, item, WHOLE ? y : min(y, H - 1), x, done}, next[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < R; ++i) {
+        const int y = top + i * APART;
+        if (!WHOLE && y >= H) break;
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            const long long place = planes + k * PLANE + y * W + x;
+            to[place] = written(k) ? next[i][k] : from[place];
+        }
+    }
 }

@@ -12,10 +12,12 @@ from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
 KINDS = ("convolved", "convolved_tiles")  # whole textures, and tiles of large ones
-TILE_ROWS, TILE_CELLS = 32, 2048  # at most
-MOST_SUMS = 32, 64  # of a thread: few leave room for more threads, many fit larger textures
+TILE_ROWS, TILE_CELLS = 16, 700  # at most: small ones load while others compute
+FEWEST_OF_TILE = 96  # threads of a tile, below which it takes as long
+LOAD = 0.5  # of the time that a cell is computed in, to load one
+MOST_SUMS = 32, 64, 80  # of a thread: few leave room for more threads, many fit larger textures
 EVERY = 2**32 - 1  # channel, as bits
-MOST_CELLS = 16  # of a strip
+MOST_CELLS = 20  # of a strip
 REGISTERS = 65536  # of a multiprocessor
 OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
 MOST_BODY = 1000  # multiplications and additions of a loop: with 16 bytes each they fit its cache
@@ -73,14 +75,34 @@ def line(plan: Plan, width: int, columns: int) -> int:
 def convolved(plan: Plan, kind: str, shared_limit: int) -> Layout | None:
     """The fastest layout of a kind; None where memory or registers are too few for it."""
     height, width, _ = plan.shape
-    if kind == "convolved_tiles":
-        height = min(height, TILE_ROWS)
-        width = min(width, TILE_CELLS // height)
+    sizes = [(height, width)] if kind == "convolved" else list(_tiles(height, width))
     for most in MOST_SUMS:
-        found = list(_layouts(plan, kind, (height, width), shared_limit, most))
+        found = [p for size in sizes for p in _layouts(plan, kind, size, shared_limit, most)]
         if found:
-            return min(found, key=lambda p: -(-width // p.columns) * (p.columns + 1))
+            return min(found, key=lambda p: _work(plan, p))
     return None
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns of tiles: of those with which so many cover a texture, the least."""
+    for rows in _shares(height, -(-height // TILE_ROWS)):
+        yield from ((rows, columns) for columns in _shares(width, -(-width * rows // TILE_CELLS)))
+
+
+def _shares(size: int, fewest: int) -> dict[int, None]:
+    """What each of so many tiles has of a side: the fewest there may be, up to twice as many."""
+    return dict.fromkeys(-(-size // n) for n in range(fewest, 2 * fewest + 1))
+
+
+def _work(plan: Plan, p: Layout) -> float:
+    """What all tiles compute, and load around them, in units of a strip's cell."""
+    height, width, _ = plan.shape
+    seen, (rows, columns) = reach(plan.program), p.tile
+    if p.kind == "convolved":
+        return -(-columns // p.columns) * (p.columns + 1)
+    loaded = (rows + seen.up + seen.down) * (columns + seen.left + seen.right)
+    tiles = -(-height // rows) * -(-width // columns)
+    return tiles * (max(p.threads, FEWEST_OF_TILE) * (p.columns + 1) + LOAD * loaded)
 
 
 def _layouts(

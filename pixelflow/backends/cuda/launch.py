@@ -12,13 +12,18 @@ import numpy as np
 from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, on, shared_limit, the_cupy
 from pixelflow.backends.cuda.layouts import layout
 from pixelflow.backends.cuda.local import Products
+from pixelflow.backends.cuda.patches import stride, tiling
 from pixelflow.backends.cuda.source import source
 from pixelflow.core.encoders import Encoder
 from pixelflow.core.forms import Local
 from pixelflow.core.plan import Plan
 
 WIDE = 256  # threads of a block of the kernels for large textures
-MARGIN = 8  # cells of a tile that go stale in one launch
+ADVANCE = {  # the kernel that advances large textures
+    "cells": "advance_plain",
+    "convolved_tiles": "advance_convolved",
+    "tiles": "advance",
+}
 FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
 LATENT_BYTES = 2**30  # of what a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
@@ -56,7 +61,8 @@ class Loaded:
         self.shape, self.times, self.members = plan.shape, plan.times, plan.members
         self.threshold = np.float32(plan.probe.level)
         self.held = len(plan.program.held)
-        self.radius = max(1, plan.program.radius)
+        self.stride = stride(self.layout, plan.shape[1])
+        self.radius = plan.program.radius
         driven = plan.encoder.index[..., list(plan.encoder.driven)]
         with on(device) as cupy:
             index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
@@ -84,8 +90,7 @@ class Loaded:
         if self.latents.size:
             most = min(most, LATENT_BYTES // (4 * self.latents.size))
         if self.layout.kind not in FUSED:
-            height, width, _ = self.shape
-            planes = 2 * self.members * self.held * height * width * 4
+            planes = 2 * self.members * self.held * self.shape[0] * self.stride * 4
             most = min(most, MOST_BLOCKS // self.members, PLANES_BYTES // planes)
         return max(1, most)
 
@@ -96,21 +101,20 @@ class Loaded:
             items = len(out)
             grid = (-(-items // self.layout.slots) * self.members,)
         more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
-        kernel = self._kernel(f"fused_{self.layout.kind}")
-        memory = self.layout.shared_bytes
-        kernel(grid, (self.layout.threads,), (*inputs, *more), shared_mem=memory)
+        self._launch(f"fused_{self.layout.kind}", grid, (*inputs, *more))
 
-    def _kernel(self, name: str) -> Any:
-        kernel = self.module.get_function(name)
-        if self.layout.shared_bytes > 48 * 1024:
-            kernel.max_dynamic_shared_size_bytes = self.layout.shared_bytes
-        return kernel
+    def _launch(self, name: str, grid: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        kernel, memory = self.module.get_function(name), self.layout.shared_bytes
+        if memory > 48 * 1024:
+            kernel.max_dynamic_shared_size_bytes = memory
+        kernel(grid, (self.layout.threads,), arguments, shared_mem=memory)
 
     def _step_by_step(self, inputs: tuple, out: Any) -> None:
         """Large textures."""
         height, width, _ = self.shape
         items = len(out) * self.members
-        now, after = the_cupy().empty((2, items, self.held, height, width), np.float32)
+        room = (2, items, self.held, height, self.stride)
+        now, after = the_cupy().empty(room, np.float32)
         grid = (-(-height * width // WIDE), items)
         self.module.get_function("encode")(grid, (WIDE,), (*inputs, now))
         done = 0
@@ -126,29 +130,19 @@ class Loaded:
         """One launch; how many steps it took."""
         items, (height, width, _) = len(now), self.shape
         planes = (*inputs, now, after, np.uint32(done))
-        if self.layout.kind == "cells":
-            grid = (-(-height * width // WIDE), items)
-            self.module.get_function("advance_plain")(grid, (WIDE,), planes)
-            return 1
-        whole = zip((width, height), self.layout.tile[::-1], strict=True)
-        if self.layout.kind == "convolved_tiles":
-            grid = [-(-size // tile) for size, tile in whole]
-            self._kernel("advance_convolved")(
-                (*grid, items),
-                (self.layout.threads,),
-                planes,
-                shared_mem=self.layout.shared_bytes,
-            )
-            return 1
-        steps = min(most, MARGIN // self.radius)
-        margin = -(-steps * self.radius // 4) * 4
-        grid = [1 if tile >= size else -(-size // (tile - 2 * margin)) for size, tile in whole]
-        self._kernel("advance")(
-            (*grid, items),
-            (self.layout.threads,),
-            (*planes, np.uint32(steps), np.int32(margin)),
-            shared_mem=self.layout.shared_bytes,
-        )
+        chosen, name, steps = self.layout, ADVANCE[self.layout.kind], 1
+        if chosen.kind == "cells":
+            band = chosen.rows * chosen.apart
+            strips = -(-height // band) * chosen.apart * width
+            grid = [-(-strips // WIDE)]
+        elif chosen.kind == "convolved_tiles":
+            grid = [-(-width // chosen.tile[1]), -(-height // chosen.tile[0])]
+        else:
+            steps = min(most, chosen.steps)
+            margins, (down, across) = tiling(chosen, self.shape, self.radius, steps)
+            grid = [across, down]
+            planes = (*planes, np.uint32(steps), *map(np.int32, margins))
+        self._launch(name, (*grid, items), planes)
         return steps
 
 

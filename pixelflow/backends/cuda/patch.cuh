@@ -1,10 +1,15 @@
 // A thread keeps a patch of R x P cells in registers. It gets the columns beside it by shuffles from
 // the threads beside it, and the rows above and below through shared memory, the exchange.
+//
+// The last patches of a whole texture may reach over its edge, by PAD_Y rows and PAD_X columns. What
+// they hold there is never written, and read only after it was replaced by what lies beyond the edge.
 
-constexpr int ROW_LANES = BW / P;               // threads side by side in a row of patches
+constexpr int ROW_LANES = (BW + P - 1) / P;     // threads side by side in a row of patches
 constexpr int WARP_ROWS = 32 / ROW_LANES;       // rows of patches in a warp
-constexpr int GROUPS = BH / R;                  // rows of patches in a texture, or a tile of one
-constexpr int EDGE = (UP + DOWN) * BW;          // what a row of patches shows to those beside it
+constexpr int GROUPS = (BH + R - 1) / R;        // rows of patches in a texture, or a tile of one
+constexpr int ROW = ROW_LANES * P;              // cells of a row of patches
+constexpr int PAD_X = ROW - BW, PAD_Y = GROUPS * R - BH;
+constexpr int EDGE = (UP + DOWN) * ROW;         // what a row of patches shows to those beside it
 constexpr int EXCHANGE = VERTICALS * SLOTS * GROUPS * EDGE;
 
 struct Patch {
@@ -19,9 +24,10 @@ struct Patch {
     bool active, first_column, last_column, first_row, last_row;  // at the texture's own edge
 };
 
-template <int N>
+// A row of a patch to memory whose rows lie PITCH apart.
+template <int PITCH, int N>
 __device__ __forceinline__ void put(float* to, const float (&from)[N]) {
-    if constexpr (N % 4 == 0 && W % 4 == 0) {
+    if constexpr (N % 4 == 0 && PITCH % 4 == 0) {
 #pragma unroll
         for (int j = 0; j < N; j += 4)
             *reinterpret_cast<float4*>(to + j) =
@@ -32,16 +38,19 @@ __device__ __forceinline__ void put(float* to, const float (&from)[N]) {
     }
 }
 
-// A row of a patch from memory; patches begin at multiples of 4 cells where they hold 4.
-template <int N>
+// A row of a patch from memory whose rows lie PITCH apart. Patches of 4 cells begin at multiples of 4,
+// but for those of a tile that reaches over the edge of a row of another length.
+template <int PITCH, int N>
 __device__ __forceinline__ void get(float (&to)[N], const float* row, const int (&xs)[N]) {
-    if constexpr (N == 4 && W % 4 == 0) {
-        const float4 cells = *reinterpret_cast<const float4*>(row + xs[0]);
-        to[0] = cells.x, to[1] = cells.y, to[2] = cells.z, to[3] = cells.w;
-    } else {
-#pragma unroll
-        for (int j = 0; j < N; ++j) to[j] = row[xs[j]];
+    if constexpr (N == 4 && PITCH % 4 == 0) {
+        if (W % 4 == 0 || (xs[0] % 4 == 0 && xs[3] == xs[0] + 3)) {
+            const float4 cells = *reinterpret_cast<const float4*>(row + xs[0]);
+            to[0] = cells.x, to[1] = cells.y, to[2] = cells.z, to[3] = cells.w;
+            return;
+        }
     }
+#pragma unroll
+    for (int j = 0; j < N; ++j) to[j] = row[xs[j]];
 }
 
 constexpr int BLOCK_GROUPS = SLOTS * GROUPS;
@@ -83,6 +92,12 @@ __device__ __forceinline__ Patch placed(int top, int start, Edges edges) {
     return p;
 }
 
+// Whether a cell of a patch is one of the texture.
+__device__ __forceinline__ bool holds(const Patch& p, int i, int j) {
+    return (PAD_Y == 0 || i < R - PAD_Y || !p.last_row) &&
+           (PAD_X == 0 || j < P - PAD_X || !p.last_column);
+}
+
 // What does not change while a patch evolves.
 __device__ __forceinline__ void load_fixed(Patch& p, const Item& item) {
 #pragma unroll
@@ -91,7 +106,7 @@ __device__ __forceinline__ void load_fixed(Patch& p, const Item& item) {
     for (int q = 0; q < MEDIA; ++q)
 #pragma unroll
         for (int i = 0; i < R; ++i)
-            get(p.medium[q][i], item.media + q * PLANE + p.ys[i] * W, p.xs);
+            get<W>(p.medium[q][i], item.media + q * PLANE + p.ys[i] * W, p.xs);
 }
 
 // One cell of a patch, as its rule sees it. IN_RANGE: every channel that has a `bound` is within it,
@@ -132,7 +147,9 @@ template <int N>
 __device__ __forceinline__ void sides(const Patch& p, float (&row)[N]) {
 #pragma unroll
     for (int q = 1; q <= LEFT; ++q) {
-        const float value = __shfl_sync(~0u, row[LEFT + P - q], p.left);
+        const float shown =
+            PAD_X > 0 && p.last_column ? row[LEFT + P - PAD_X - q] : row[LEFT + P - q];
+        const float value = __shfl_sync(~0u, shown, p.left);
         row[LEFT - q] = BOUNDARY == PERIODIC || !p.first_column ? value
                         : BOUNDARY == REFLECT                   ? row[LEFT + q - 1]
                                                                 : 0.0f;
@@ -140,9 +157,11 @@ __device__ __forceinline__ void sides(const Patch& p, float (&row)[N]) {
 #pragma unroll
     for (int q = 1; q <= RIGHT; ++q) {
         const float value = __shfl_sync(~0u, row[LEFT + q - 1], p.right);
-        row[LEFT + P + q - 1] = BOUNDARY == PERIODIC || !p.last_column ? value
-                                : BOUNDARY == REFLECT                  ? row[LEFT + P - q]
-                                                                       : 0.0f;
+        const float beside = BOUNDARY == PERIODIC || !p.last_column ? value
+                             : BOUNDARY == REFLECT                  ? row[LEFT + P - PAD_X - q]
+                                                                    : 0.0f;
+        row[LEFT + P + q - 1] = beside;
+        if (PAD_X > 0 && p.last_column) row[LEFT + P - PAD_X + q - 1] = beside;
     }
 }
 
@@ -155,9 +174,16 @@ __device__ __forceinline__ void show(const Patch& p, float* exchange) {
         if (vertical(k) < 0 || !p.active) continue;
         float* edge = exchange + (vertical(k) * BLOCK_GROUPS + p.shown) * EDGE;
 #pragma unroll
-        for (int q = 0; q < UP; ++q) put(edge + q * BW, p.s[k][R - UP + q]);
+        for (int q = 0; q < UP; ++q) {
+            float row[P];
 #pragma unroll
-        for (int q = 0; q < DOWN; ++q) put(edge + (UP + q) * BW, p.s[k][q]);
+            for (int j = 0; j < P; ++j)
+                row[j] = PAD_Y > 0 && p.last_row ? p.s[k][R - PAD_Y - UP + q][j]
+                                                 : p.s[k][R - UP + q][j];
+            put<ROW>(edge + q * ROW, row);
+        }
+#pragma unroll
+        for (int q = 0; q < DOWN; ++q) put<ROW>(edge + (UP + q) * ROW, p.s[k][q]);
     }
 }
 
@@ -169,8 +195,8 @@ __device__ __forceinline__ void look(const Patch& p, const float* exchange, int 
     for (int q = 0; q < UP; ++q)
 #pragma unroll
         for (int j = 0; j < P; ++j) {
-            const float value = GROUPS == 1 ? p.s[k][R - UP + q][j]
-                                            : from[p.above * EDGE + q * BW + j];
+            const float value = GROUPS == 1 ? p.s[k][R - PAD_Y - UP + q][j]
+                                            : from[p.above * EDGE + q * ROW + j];
             w[q][LEFT + j] = BOUNDARY == PERIODIC || !p.first_row ? value
                              : BOUNDARY == REFLECT                ? p.s[k][UP - 1 - q][j]
                                                                   : 0.0f;
@@ -180,10 +206,12 @@ __device__ __forceinline__ void look(const Patch& p, const float* exchange, int 
 #pragma unroll
         for (int j = 0; j < P; ++j) {
             const float value =
-                GROUPS == 1 ? p.s[k][q][j] : from[p.below * EDGE + (UP + q) * BW + j];
-            w[UP + R + q][LEFT + j] = BOUNDARY == PERIODIC || !p.last_row ? value
-                                      : BOUNDARY == REFLECT               ? p.s[k][R - 1 - q][j]
-                                                                          : 0.0f;
+                GROUPS == 1 ? p.s[k][q][j] : from[p.below * EDGE + (UP + q) * ROW + j];
+            const float below = BOUNDARY == PERIODIC || !p.last_row ? value
+                                : BOUNDARY == REFLECT ? p.s[k][R - PAD_Y - 1 - q][j]
+                                                      : 0.0f;
+            w[UP + R + q][LEFT + j] = below;
+            if (PAD_Y > 0 && p.last_row) w[UP + R - PAD_Y + q][LEFT + j] = below;
         }
 }
 
@@ -239,7 +267,8 @@ __device__ __forceinline__ bool in_range(const Patch& p) {
     for (int k = 0; k < K; ++k)
 #pragma unroll
         for (int n = 0; n < R * P; ++n)
-            if (bound(k) >= 0.0f) inside = inside && fabsf(p.s[k][n / P][n % P]) <= bound(k);
+            if (bound(k) >= 0.0f && holds(p, n / P, n % P))
+                inside = inside && fabsf(p.s[k][n / P][n % P]) <= bound(k);
     return inside;
 }
 

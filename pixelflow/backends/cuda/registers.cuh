@@ -21,22 +21,26 @@ __device__ __forceinline__ void load_staged(Patch& p, const Inputs& in, const Wo
         return reinterpret_cast<const V*>(item < work.items ? at : nullptr);
     };
 #pragma unroll
-    for (int i = 0; i < R; ++i)
-        for_line(p.lane, i, texture, [&](int v, const V* memory) {
-            copy_async(stage + i * LINE_VECTORS + v, memory);
-        });
-    copies_done();
-    __syncwarp();
+    for (int first = 0; first < R; first += STAGED) {
 #pragma unroll
-    for (int i = 0; i < R; ++i) {
-        float values[P * C];
+        for (int i = 0; i < STAGED; ++i)
+            for_line(p.lane, first + i, texture, [&](int v, const V* memory) {
+                copy_async(stage + i * LINE_VECTORS + v, memory);
+            });
+        copies_done();
+        __syncwarp();
 #pragma unroll
-        for (int v = 0; v < LANE_VECTORS; ++v)
-            unpack(stage[i * LINE_VECTORS + swizzled(p.lane * LANE_VECTORS + v)], values, v);
+        for (int i = 0; i < STAGED; ++i) {
+            float values[P * C];
 #pragma unroll
-        for (int k = 0; k < K; ++k)
+            for (int v = 0; v < LANE_VECTORS; ++v)
+                unpack(stage[i * LINE_VECTORS + swizzled(p.lane * LANE_VECTORS + v)], values, v);
 #pragma unroll
-            for (int j = 0; j < P; ++j) p.s[k][i][j] = values[j * C + held(k)];
+            for (int k = 0; k < K; ++k)
+#pragma unroll
+                for (int j = 0; j < P; ++j) p.s[k][first + i][j] = values[j * C + held(k)];
+        }
+        if (first + STAGED < R) __syncwarp();  // the next rows take the same place
     }
     if (!KEPT) __syncthreads();  // the stage lies in the exchange
 }
@@ -47,7 +51,7 @@ __device__ __forceinline__ void load_encoded(Patch& p, const Item& item) {
 #pragma unroll
         for (int i = 0; i < R; ++i) {
             if (PRODUCTS && IDENTITY) {
-                get(p.s[k][i], item.products(held(k)) + p.ys[i] * W, p.xs);
+                get<W>(p.s[k][i], item.products(held(k)) + p.ys[i] * W, p.xs);
                 continue;
             }
 #pragma unroll
@@ -109,8 +113,9 @@ __device__ __forceinline__ void store_channel(const Patch& p, const Item& item, 
         for (int sign = 0; sign < SIGNS; ++sign)
 #pragma unroll
             for (int j = 0; j < P; ++j)
-                features[sign * PLANE + p.ys[i] * W + p.xs[j]] =
-                    rectified(value_of(p, item, c, i, j), sign, threshold);
+                if (holds(p, i, j))
+                    features[sign * PLANE + p.ys[i] * W + p.xs[j]] =
+                        rectified(value_of(p, item, c, i, j), sign, threshold);
 }
 
 // Whether every patch lies in one cell of the grid that is pooled to.
@@ -148,7 +153,14 @@ __device__ __forceinline__ void share_channel(const Patch& p, const Item& item, 
             float values[P];
 #pragma unroll
             for (int j = 0; j < P; ++j) values[j] = value_of(p, item, c, i, j);
-            put(memory + p.slot * (H * W) + p.ys[i] * W + p.xs[0], values);
+            float* row = memory + p.slot * (H * W) + p.ys[i] * W + p.xs[0];
+            if (PAD_X == 0 && PAD_Y == 0) {
+                put<W>(row, values);
+                continue;
+            }
+#pragma unroll
+            for (int j = 0; j < P; ++j)
+                if (holds(p, i, j)) row[j] = values[j];
         }
     }
 }

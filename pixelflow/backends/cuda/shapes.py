@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import gcd
 
 from pixelflow.core.forms import Local
-from pixelflow.core.graph import Program
+from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import Plan
 
 WARP, MOST_THREADS = 32, 1024
@@ -34,6 +34,12 @@ class Layout:
         Shared memory of a block.
     apart : int
         From one row of a patch to the next; 1 but for "shared".
+    staged : int
+        Rows of its patch that a thread moves between memory and registers at once; divides `rows`.
+    kept : bool
+        Whether the texture as it came stays in shared memory, for the channels not held.
+    steps : int
+        Steps of a launch; of "tiles" alone more than one.
     """
 
     kind: str
@@ -44,6 +50,9 @@ class Layout:
     threads: int = 256
     shared_bytes: int = 0
     apart: int = 1
+    staged: int = 1
+    kept: bool = False
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,12 @@ def is_local(plan: Plan) -> bool:
 def is_texture(plan: Plan) -> bool:
     """Whether the latent values are the texture, as it lies in memory."""
     return plan.encoder.identical and not is_local(plan)
+
+
+@lru_cache(maxsize=256)
+def operations(program: Program) -> int:
+    """How many operations a cell's step has."""
+    return sum(node[0] in OPERATIONS for node in program.nodes)
 
 
 @lru_cache(maxsize=256)

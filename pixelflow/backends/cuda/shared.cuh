@@ -1,13 +1,7 @@
 // Everything in one launch, all cells in shared memory: for rules that look far. Each held channel
-// has a padded plane, twice: a step reads one and writes the other. A thread takes strips of R
-// cells of one column, so that neighbours in a warp read neighbours in memory, and as far apart as
-// the rule's reads, so that what one of its cells reads another has read already.
+// has a padded plane, twice: a step reads one and writes the other.
 
 constexpr int PITCH = W + 2 * REACH, SIZE = (H + 2 * REACH) * PITCH;
-constexpr int BAND = R * APART;   // rows that APART strips cover
-constexpr int BANDS = (H + BAND - 1) / BAND;
-constexpr int STRIPS = BANDS * APART * W;
-constexpr bool WHOLE = BANDS * BAND == H;   // else some strips reach beyond the texture's last row
 constexpr int BELOW = (BANDS * BAND - H) * PITCH;  // what strips may read beyond a copy's last plane
 constexpr int MARGIN = SIZE - H * W;        // cells beyond the edge
 
@@ -68,7 +62,7 @@ __device__ __forceinline__ void refresh(float* planes, const unsigned* margin, u
 // One step of a strip's cells; what lies beyond the last row is computed of whatever is there.
 __device__ __forceinline__ void step_strip(const float* now, float* after, const float* parameters,
                                            const Item& item, int strip, unsigned done) {
-    const int x = strip % W, top = strip / W / APART * BAND + strip / W % APART;
+    const int x = strip % W, top = first_row(strip);
     float next[R][K];
 #pragma unroll
     for (int i = 0; i < R; ++i) {

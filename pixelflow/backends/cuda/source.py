@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelflow.backends.cuda import convolved
-from pixelflow.backends.cuda.layouts import MOST_PATCH, REGISTERS, is_kept, staged_rows
+from pixelflow.backends.cuda.patches import REGISTERS_OF_ALL, registers_of, stride
 from pixelflow.backends.cuda.shapes import Layout, Reach, is_local, is_texture, reach
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
@@ -21,11 +21,11 @@ from pixelflow.core.probes import Probe
 
 PARTS = {
     "registers": ("common", "probe", "patch", "stage", "registers"),
-    "shared": ("common", "probe", "shared"),
+    "shared": ("common", "probe", "strips", "shared"),
     "convolved": ("common", "probe", "convolve", "convolved"),
     "convolved_tiles": ("common", "probe", "convolve", "planes", "convolved_tiles"),
     "tiles": ("common", "probe", "patch", "planes", "tiles"),
-    "cells": ("common", "probe", "planes", "cells"),
+    "cells": ("common", "probe", "strips", "planes", "cells"),
 }
 FOLDER = Path(__file__).parent
 
@@ -114,11 +114,11 @@ def _squash(form: Form | None) -> str:
 
 def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     height, width, _ = plan.shape
-    registers = REGISTERS[chosen.rows * chosen.columns > MOST_PATCH]
     return {
-        "STAGED": staged_rows(plan, chosen.rows),
+        "STRIDE": stride(chosen, width),
+        "STAGED": chosen.staged,
         "STAGED_IN": int(is_texture(plan) and value == np.float32),
-        "KEPT": int(is_kept(plan) and value == np.float32),
+        "KEPT": int(chosen.kept and value == np.float32),
         "P": chosen.columns,
         "R": chosen.rows,
         "APART": chosen.apart,
@@ -128,7 +128,7 @@ def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "TILED_X": int(chosen.tile[1] < width),
         "SLOTS": chosen.slots,
         "THREADS": chosen.threads,
-        "BLOCKS": max(1, 65536 // registers // chosen.threads),
+        "BLOCKS": max(1, REGISTERS_OF_ALL // registers_of(chosen) // chosen.threads),
     }
 
 
@@ -172,7 +172,7 @@ def _rule(program: Program, short: Shortcuts, kind: str) -> str:
             dy, dx, channel = operands
             texts[i] = f"at.read({program.held.index(channel)}, {dy}, {dx})"
         elif op == "param":
-            texts[i] = f"at.param({program.params.index(operands[0])})"
+            texts[i] = f"at.param({program.param_numbers[operands[0]]})"
         elif op == "medium":
             texts[i] = f"at.medium({program.media.index(operands[0])})"
         elif op == "convolve":

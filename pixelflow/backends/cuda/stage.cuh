@@ -3,7 +3,7 @@
 
 constexpr int VECTOR = (P * C) % 4 == 0 && (W * C) % 4 == 0 && ALIGNED ? 4 : 1;
 constexpr int LANE_VECTORS = P * C / VECTOR;
-constexpr int ROW_VECTORS = BW * C / VECTOR;
+constexpr int ROW_VECTORS = BW * C / VECTOR, ROW_PITCH = ROW_LANES * LANE_VECTORS;
 constexpr int LINE_VECTORS = 32 * LANE_VECTORS;   // of a warp, for one row of each patch
 
 template <int N> struct Vector;
@@ -47,7 +47,8 @@ __device__ __forceinline__ void copies_done() {
 template <class Texture, class Each>
 __device__ __forceinline__ void for_line(int lane, int i, Texture texture, Each each) {
     constexpr int LINE = WARP_ROWS * ROW_VECTORS;
-    constexpr bool FULL = LINE % 32 == 0 && THREADS / 32 * WARP_ROWS == BLOCK_GROUPS;
+    constexpr bool FULL =
+        LINE % 32 == 0 && THREADS / 32 * WARP_ROWS == BLOCK_GROUPS && PAD_Y == 0;
 #pragma unroll
     for (int n = 0; n < (LINE + 31) / 32; ++n) {
         const int v = n * 32 + lane, group = first_group() + v / ROW_VECTORS;
@@ -55,6 +56,8 @@ __device__ __forceinline__ void for_line(int lane, int i, Texture texture, Each 
         auto* memory = texture(SLOTS == 1 ? 0 : group / GROUPS);
         if (SLOTS > 1 && memory == nullptr) continue;
         const int row = (SLOTS == 1 ? group : group % GROUPS) * R + i;
-        each(swizzled(v), memory + row * ROW_VECTORS + v % ROW_VECTORS);
+        if (PAD_Y > 0 && row >= H) continue;
+        each(swizzled(v / ROW_VECTORS * ROW_PITCH + v % ROW_VECTORS),
+             memory + row * ROW_VECTORS + v % ROW_VECTORS);
     }
 }

@@ -1,0 +1,67 @@
+"""Backend cuda beside cpu over a sweep of shapes, on this card and as smaller cards would run them.
+
+On a GPU, `PIXELFLOW_TEST_SHAPES` says how many shapes; without one a few small ones run on the CPU.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from conftest import finds_a_gpu
+from reference import same_bits
+from test_cuda import config_of
+from test_parity import textures
+
+from pixelflow import Probe, Reservoir
+from pixelflow.backends.cuda import launch
+from pixelflow.core.boundaries import BOUNDARIES
+
+ON_A_GPU = finds_a_gpu()
+SHAPES = int(os.environ.get("PIXELFLOW_TEST_SHAPES", 40 if ON_A_GPU else 9))
+SIDES = (17, 512) if ON_A_GPU else (17, 72)
+LIMITS = (None, 99 * 1024, 48 * 1024)  # bytes of shared memory a block: this card's, and others'
+RULES = ("wave", "diffusion_reaction", "life_like", "coupled", "test_media", "test_noise")
+RULES += ("test_far", "test_apart", "test_windows")
+PROBES = (
+    Probe(),
+    Probe(snapshots=(0, 3), channels=(1, 0), rectify=True, threshold=0.25),
+    Probe(rectify=True, pool=4, pool_op="max"),
+    Probe(snapshots=(1, 5), pool=7, pool_op="max"),
+)
+
+
+def drawn(number):
+    """A config of a shape of that number, the first of which are squares near what layouts hold."""
+    rng = np.random.default_rng([17, number])
+    few = [(n, n) for n in (127, 128, 129, 160, 161, 96, 104, 512, 511)]
+    sides = tuple(int(n) for n in np.exp(rng.uniform(*np.log(SIDES), 2)).round())
+    shape = few[number] if ON_A_GPU and number < len(few) else sides
+    options = {
+        "channels": int(rng.choice([4, 4, 5])),
+        "steps": int(rng.integers(5, 14)),
+        "boundary": str(rng.choice(BOUNDARIES)),
+        "members": int(rng.choice([1, 2])),
+        "probe": PROBES[number % len(PROBES)],
+        "input_encoding": ("tile", "image")[number % 2],
+        "seed": number,
+    }
+    return config_of(RULES[number % len(RULES)], shape, **options)
+
+
+@pytest.mark.parametrize("number", range(SHAPES))
+def test_any_shape_gives_the_references_bits(number, cuda, monkeypatch):
+    """Of textures and of features, also with the shared memory that smaller cards have."""
+    config = drawn(number)
+    states = textures(2, *[config.members] * (config.members > 1), config.height, config.width,
+                      config.channels, seed=number)  # fmt: skip
+    X = np.random.default_rng(number).random((3, 36), dtype=np.float32)
+    reference = Reservoir(config, backend="cpu").fit(X)
+    evolved, features = reference.evolve(states), reference.transform(X)
+    device_limit = launch.shared_limit
+    for limit in LIMITS if ON_A_GPU else LIMITS[number % 3 :][:1]:
+        with monkeypatch.context() as patch:
+            patch.setattr(launch, "shared_limit", lambda d, n=limit: n or device_limit(d))
+            launch._LOADED.clear()  # their layouts were chosen for another card
+            here = Reservoir(config, backend="cuda").fit(X)
+            assert same_bits(here.evolve(states), evolved), limit
+            assert same_bits(here.transform(X), features), limit
