@@ -45,19 +45,22 @@ system:
 	@bash workflow/scripts/system_packages.sh "$(PYTHON)"
 
 # No stamp means no environment, or one that was cut short: it starts afresh. With a stamp, and newer
-# requirements, the environment is brought up to date in place.
+# requirements, the environment is brought up to date in place. Scikit-fmm comes last and is built by
+# what the lock has just installed: pip verifies no hashes of what it fetches for a build of its own.
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing requirements.lock into .venv (a minute or two)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@rm -f $@
-	@lock=requirements.lock; \
-	if ! command -v c++ >/dev/null || ! $(BIN)/python -c '$(HEADERS)' 2>/dev/null; then \
+	@sed '/^scikit-fmm==/,/[^\]$$/d' requirements.lock >.venv/requirements.lock
+	@$(BIN)/python -m pip install -qq --require-hashes -r .venv/requirements.lock
+	@if command -v c++ >/dev/null && $(BIN)/python -c '$(HEADERS)' 2>/dev/null; then \
+	    sed -n '/^scikit-fmm==/,/[^\]$$/p' requirements.lock >.venv/scikit-fmm.lock && \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -qq --require-hashes --no-deps \
+	        --no-build-isolation -r .venv/scikit-fmm.lock; \
+	else \
 	    echo "No C++ compiler or Python headers, so without scikit-fmm, the eikonal reference."; \
 	    echo "Once they are there: rm $@ && make setup"; \
-	    lock=.venv/requirements.lock; \
-	    sed '/^scikit-fmm==/,/[^\\]$$/d' requirements.lock >$$lock; \
-	fi; \
-	$(BIN)/python -m pip install -qq --require-hashes -r $$lock
+	fi
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -84,4 +87,4 @@ help:
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    delete what was built; data and .venv stay"
 	@echo "PYTHON=python3.12 picks the interpreter, CORES=2 the cores,"
-	@echo "ARGS='--configfile config/smoke.yaml' is passed on to snakemake, or pytest"
+	@echo "ARGS='eikonal --configfile config/smoke.yaml' is passed on to snakemake, others to pytest"

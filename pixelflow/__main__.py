@@ -74,6 +74,11 @@ def data() -> dict[str, Any]:
     return {"folder": str(root), "sets": sets}
 
 
+def cache() -> Path:
+    """The user's cache folder, where compiled code and data are kept if nothing else is said."""
+    return Path(platformdirs.user_cache_dir("pixelflow")).expanduser()
+
+
 def machine() -> dict[str, Any]:
     """The package's version and place, Python, the processor and the GPUs, as in a result."""
     here = results.provenance({})
@@ -85,7 +90,7 @@ def status() -> dict[str, Any]:
     """All that is printed; a section that failed is the text of its error."""
     sections = {"machine": machine, "backends": backends, "packages": packages, "data": data}
     found = {name: attempt(section) for name, section in sections.items()}
-    return {**found, "cache": attempt(lambda: str(Path(platformdirs.user_cache_dir("pixelflow"))))}
+    return {**found, "cache": attempt(lambda: str(cache()))}
 
 
 def _machine_lines(here: dict[str, Any]) -> list[str]:

@@ -98,7 +98,7 @@ def test_cifar10_subset_is_a_reproducible_part_of_train(photographs, size):
         ({"subset": 9}, ValueError, "from 10 .* to 50000, got 9"),
         ({"subset": 50001}, ValueError, "from 10 .* to 50000, got 50001"),
         ({"subset": 100.0}, TypeError, "subset must be an integer"),
-        ({"subset": 100, "seed": -1}, ValueError, "non-negative"),
+        ({"subset": 100, "seed": -1}, ValueError, "seed must be at least 0"),
         ({"subset": 100, "seed": 1.5}, TypeError, "seed must be an integer"),
         ({"grayscale": "no"}, TypeError, "grayscale must be True or False, got 'no'"),
         ({"grayscale": 1}, TypeError, "grayscale must be True or False, got 1"),

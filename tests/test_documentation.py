@@ -35,6 +35,13 @@ def test_the_readmes_listings_are_the_examples_and_print_what_it_says(tmp_path):
     assert {"cpu", "numba", "moderngl"} <= set(backends) and len(set(shapes[0])) == 1
 
 
+def test_no_target_follows_a_configfile_in_what_is_to_be_typed():
+    """Snakemake takes every name behind --configfile for one more."""
+    shown = [ROOT / name for name in ("README.md", "Makefile", "config/smoke.yaml")]
+    found = re.findall(r"--configfile (.*?)[`'\n]", "".join(path.read_text() for path in shown))
+    assert len(found) >= 3 and set(found) == {"config/smoke.yaml"}
+
+
 @pytest.mark.parametrize("name", [m for m in MODULES if not m.endswith("__main__")])
 def test_the_docstrings_examples(name, registry, tmp_path, monkeypatch):
     """Each on its own, as a reader would type it."""

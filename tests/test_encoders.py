@@ -15,6 +15,7 @@ from pixelflow.core.boundaries import BOUNDARIES
 
 PAD = {"periodic": "wrap", "reflect": "symmetric", "zero": "constant"}
 BACKENDS = tuple(os.environ.get("PIXELFLOW_TEST_BACKENDS", "cpu,numba,moderngl,cuda").split(","))
+OTHERS = tuple(name for name in BACKENDS if name != "cpu")  # cpu's is compared with plain loops
 LEARNING = ("whiten", "patches")
 
 
@@ -247,7 +248,7 @@ def test_a_member_encodes_the_same_whatever_their_number(encoding):
     assert not np.array_equal(few, other)
 
 
-@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+@pytest.mark.parametrize("backend", OTHERS, indirect=True)
 @pytest.mark.parametrize("kind", ["small", "rgb bytes"])
 @pytest.mark.parametrize("encoding", ["shifts", "random", *LEARNING])
 def test_every_backend_encodes_the_same(encoding, kind, backend):
@@ -298,25 +299,25 @@ BAD = [
     ("shifts", {"scale": 1.0}, TypeError, "numbers in 2 axes"),
     ("shifts", {"scale": [[1.0, 0.0]]}, ValueError, "low <= high"),
     ("shifts", {"scale": [[1.0, 2.0, 3.0]]}, ValueError, "(low, high) pairs"),
-    ("shifts", {"scale": [[1.0], [1.0, 2.0]]}, TypeError, "numbers in 2 axes"),
+    ("shifts", {"scale": [[1.0], [1.0, 2.0]]}, TypeError, "a number or numbers"),
     ("shifts", {"scale": [[0.0, math.inf]]}, ValueError, "finite"),
     ("shifts", {"offset": 0.5}, TypeError, "numbers in 1 axes"),
     ("shifts", {"offset": []}, ValueError, "numbers, one for each channel"),
-    ("shifts", {"offset": ["x"]}, TypeError, "numbers in 1 axes"),
+    ("shifts", {"offset": ["x"]}, TypeError, "a number or numbers"),
     ("random", {"reach": 3}, ValueError, "unknown ['reach']; random knows"),
     ("random", {"epsilon": 0.1}, ValueError, "unknown ['epsilon']"),
     ("random", {"k": 0}, ValueError, "at least 1"),
     ("random", {"k": "5"}, TypeError, "must be an integer"),
     ("random", {"scale": [1.0]}, TypeError, "a number"),
     ("random", {"scale": math.nan}, ValueError, "finite"),
-    ("random", {"bias": -1.0}, ValueError, "must not be negative"),
-    ("random", {"contrast": -0.1}, ValueError, "must not be negative"),
-    ("random", {"squash": "tanh"}, ValueError, "one of ['clip', 'none', 'rectify', 'root']"),
-    ("random", {"squash": 1}, ValueError, "one of ['clip', 'none', 'rectify', 'root']"),
+    ("random", {"bias": -1.0}, ValueError, "must be at least 0, got -1.0"),
+    ("random", {"contrast": -0.1}, ValueError, "must be at least 0, got -0.1"),
+    ("random", {"squash": "tanh"}, ValueError, "known are ['clip', 'none', 'rectify', 'root']"),
+    ("random", {"squash": 1}, ValueError, "known are ['clip', 'none', 'rectify', 'root']"),
     ("whiten", {"samples": 1}, ValueError, "at least 2"),
-    ("whiten", {"epsilon": 0}, ValueError, "must be positive"),
+    ("whiten", {"epsilon": 0}, ValueError, "must be above 0, got 0"),
     ("whiten", {"bias": 0.1}, ValueError, "unknown ['bias']"),
-    ("patches", {"epsilon": -0.1}, ValueError, "must not be negative"),
+    ("patches", {"epsilon": -0.1}, ValueError, "must be at least 0, got -0.1"),
     ("patches", {"epsilon": "small"}, TypeError, "a number"),
     ("image", {"k": 3}, ValueError, "unknown ['k']; image knows []"),
     ("random", [("k", 3)], TypeError, "must be a mapping"),

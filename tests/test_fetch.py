@@ -86,6 +86,22 @@ def test_data_root_without_environment_is_the_users_cache(monkeypatch, tmp_path)
     assert fetching.data_root() == tmp_path / "pixelflow" / "data"
 
 
+@pytest.mark.parametrize("call", [fetch, partial(link, folder="data")])
+@pytest.mark.parametrize("given", [None, "~no-such-user/data"])
+def test_without_a_home_the_variable_is_named(given, call, toy, monkeypatch):
+    toy(source=be_forbidden)
+
+    def no_home(name):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(fetching.platformdirs, "user_cache_path", no_home)
+    monkeypatch.setenv("PIXELFLOW_DATA", given or "")
+    with pytest.raises(FetchError, match=r"set \$PIXELFLOW_DATA"):
+        call("toy")
+    with pytest.raises(FetchError, match="root '~no-such-user/data' has no folder"):
+        call("toy", root="~no-such-user/data")
+
+
 @pytest.mark.parametrize("damaged", [b"", CONTENT["images"][:-1], b"other"])
 def test_damaged_file_is_replaced_and_the_others_are_kept(toy, damaged):
     folder = toy(source=bring)
@@ -103,6 +119,14 @@ def test_archive_put_there_by_hand_is_enough(toy):
     (folder / "labels").write_bytes(CONTENT["labels"])
     (folder / "images.gz").write_bytes(gzip.compress(CONTENT["images"]))
     assert fetch("toy")["images"].read_bytes() == CONTENT["images"]
+
+
+def test_archive_that_unpacks_to_too_much_is_refused(toy, monkeypatch):
+    monkeypatch.setattr(fetching, "LARGEST", len(CONTENT["images"]) - 1)
+    folder = toy(source=bring_archives)
+    with pytest.raises(FetchError, match=r"source: images\.gz unpacks to more than 10239 bytes"):
+        fetch("toy")
+    assert list(folder.iterdir()) == []
 
 
 def test_another_form_beside_the_files_is_read_first(toy, monkeypatch):

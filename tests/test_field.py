@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,8 @@ FAKE_PYTHON = """#!/bin/sh
 # Stands for python and, copied, for the environment's: fails to install where `broken` exists.
 here=$(dirname "$0")
 echo "$*" >> {log}
+for last; do :; done
+case "$*" in *" -r "*) cat "$last" >> {log} ;; esac
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     *" install "*) test ! -e {broken} || {{ echo "ERROR: no such package" >&2; exit 1; }} ;;
@@ -130,9 +134,34 @@ def test_the_environment_is_made_once_and_whole(python, tmp_path):
     assert baseline.environment(folder, str(python)) == folder / "bin" / "python"
     assert sorted(path.name for path in folder.iterdir()) == ["bin"]
     commands = (tmp_path / "log").read_text()
-    assert "pixelflow-rc==0.3.0" in commands and f"numpy=={np.__version__}" in commands
+    assert "--require-hashes" in commands and f"numpy=={np.__version__}" in commands
+    assert "pixelflow-rc==0.3.0 --hash=sha256:a030465932541b30" in commands
     baseline.environment(folder, str(python))
     assert (tmp_path / "log").read_text() == commands
+
+
+def test_the_environment_holds_what_is_here_by_its_hashes(monkeypatch):
+    """All that pixelflow-rc and scikit-learn import; what the lock doesn't know apart."""
+    hashed, unknown = baseline.requirements()
+    entries = re.findall(r"^([a-z-]+)==([\w.]+)", hashed, re.MULTILINE)
+    here = {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "tqdm", "joblib")}
+    assert {**dict(entries), **here, "pixelflow-rc": "0.3.0"} == dict(entries)
+    assert unknown == [] and hashed.count("--hash=sha256:") > len(entries)
+
+    def other(name):
+        return "1.2.3" if name == "scipy" else version(name)
+
+    monkeypatch.setattr(baseline, "version", other)
+    hashed, unknown = baseline.requirements()
+    assert unknown == ["scipy==1.2.3"] and "scipy==" not in hashed and "numpy==" in hashed
+
+
+def test_libraries_that_the_lock_does_not_know_are_asked_for_apart(python, tmp_path, monkeypatch):
+    monkeypatch.setattr(baseline, "version", lambda name: "1.2.3")
+    baseline.environment(tmp_path / "baseline", str(python))
+    asked = [line for line in (tmp_path / "log").read_text().splitlines() if " install " in line]
+    assert len(asked) == 2 and "--require-hashes" in asked[0] and "numpy==1.2.3" in asked[1]
+    assert all("--no-deps" in line and "pixelflow-rc" not in line for line in asked)
 
 
 def test_the_file_names_the_interpreter_or_says_why_not(python, tmp_path, monkeypatch):

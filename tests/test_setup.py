@@ -71,6 +71,7 @@ def test_every_module_needs_only_the_core_dependencies() -> None:
 
 FAKE_PYTHON = """#!/bin/sh
 # Stands for python3 and, copied, for .venv/bin/python: installing fails where `broken` exists.
+echo "$*" >> asked
 case "$*" in
     "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     *install*) test ! -e broken ;;
@@ -112,6 +113,26 @@ def test_setup_is_stamped_only_when_complete(tmp_path: Path) -> None:
     os.utime(stamp, (0, 0))
     assert make() != 0
     assert not stamp.exists(), "an update that was cut short"
+
+
+def test_setup_installs_nothing_without_its_hash(tmp_path: Path) -> None:
+    """What scikit-fmm is built with neither: pip fetches that unverified where it builds apart."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name, text in (("python3", FAKE_PYTHON), ("c++", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["make", ".venv/.installed"], cwd=tmp_path, env=environment, check=True)
+    asked = [line for line in (tmp_path / "asked").read_text().splitlines() if " install " in line]
+    libraries, last, ours = asked
+    assert "--require-hashes" in libraries and "--require-hashes" in last
+    assert "--no-deps --no-build-isolation" in last and ours.endswith("--editable .")
+    assert "--no-deps --no-build-isolation" in ours
+    parts = [(tmp_path / line.split()[-1]).read_text() for line in (libraries, last)]
+    assert sorted("".join(parts).splitlines()) == sorted(LOCK.splitlines())
+    assert [line.split("==")[0] for line in parts[1].splitlines() if "==" in line] == ["scikit-fmm"]
+    assert {"numpy", "meson-python", "ninja", "hatchling", "editables"} <= {p.name for p in LOCKED}
 
 
 def test_setup_says_which_system_packages_to_install(tmp_path: Path) -> None:

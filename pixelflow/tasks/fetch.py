@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
-import hashlib
 import logging
 import os
 import shutil
@@ -24,8 +23,10 @@ from tqdm import tqdm
 from pixelflow.files import scratch_folder
 from pixelflow.tasks import sources
 from pixelflow.tasks.catalogue import DATASETS, Dataset
+from pixelflow.tasks.formats import check, checksum
 from pixelflow.tasks.sources import DISK_FULL, UNAVAILABLE
 
+LARGEST = 2**28  # bytes that a file may unpack to; those that there are have 47 MB at most
 logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
 
 
@@ -34,9 +35,25 @@ class FetchError(RuntimeError):
 
 
 def data_root() -> Path:
-    """Return the folder of all data: ``$PIXELFLOW_DATA``, else ``data`` in the user's cache."""
-    root = os.environ.get("PIXELFLOW_DATA") or platformdirs.user_cache_path("pixelflow") / "data"
-    return Path(root).expanduser().resolve()
+    """Return the folder of all data: ``$PIXELFLOW_DATA``, else ``data`` in the user's cache.
+
+    Raises
+    ------
+    FetchError
+        If there is neither, because the user has no home.
+    """
+    try:
+        given = os.environ.get("PIXELFLOW_DATA")
+        return _absolute(given or platformdirs.user_cache_path("pixelflow") / "data")
+    except RuntimeError as error:
+        raise FetchError(f"no folder for data ({error}): set $PIXELFLOW_DATA to one") from error
+
+
+def _absolute(root: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(root).expanduser().resolve()
+    except RuntimeError as error:  # of "~" where there is no home, or no such user
+        raise FetchError(f"root {os.fspath(root)!r} has no folder: {error}") from error
 
 
 def checksums(name: str) -> dict[str, str]:
@@ -86,7 +103,7 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     10008
     """
     dataset = _dataset(name)
-    root = data_root() if root is None else Path(root).expanduser().resolve()
+    root = data_root() if root is None else _absolute(root)
     folder = root / dataset.folder
     with _explained(name, folder):
         damaged = _damaged(name, folder, dataset.md5)
@@ -230,12 +247,19 @@ def _place(scratch: Path, target: Path, md5: str) -> None:
         if packed is None:
             raise FileNotFoundError(f"brought no {target.name}")
         found = scratch / target.name
-        with gzip.open(packed) as content, found.open("wb") as unpacked:
-            shutil.copyfileobj(content, unpacked)
-    came = _md5(found)
-    if came != md5:
-        raise ValueError(f"{target.name} came with md5 {came}, expected {md5}")
+        _unpack(packed, found)
+    check(found, md5)
     os.replace(found, target)
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    left = LARGEST
+    with gzip.open(packed) as content, target.open("wb") as unpacked:
+        while block := content.read(2**20):
+            left -= len(block)
+            if left < 0:
+                raise ValueError(f"{packed.name} unpacks to more than {LARGEST} bytes")
+            unpacked.write(block)
 
 
 @contextlib.contextmanager
@@ -255,10 +279,7 @@ def _explained(name: str, folder: Path) -> Iterator[None]:
 
 def _md5(path: Path) -> str | None:
     """The file's sum; None if there is none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return checksum(path) if path.is_file() else None
 
 
 def _offline_message(

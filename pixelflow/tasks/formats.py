@@ -1,13 +1,14 @@
 """From the form in which a source has a data set to the files that pixelflow keeps.
 
-A converter reads what was brought and writes files, unverified, into a folder. Nothing that was
-brought is executed: archives are not extracted to the paths that they name, and pickles may hold
-arrays and plain values alone.
+A converter reads what was brought and writes files, unverified, into a folder; `verified` has it
+read nothing but what has the right sum. Nothing that was brought is executed: archives are not
+extracted to the paths that they name, and pickles may hold arrays and plain values alone.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import pickle
 import shutil
@@ -22,6 +23,36 @@ from numpy.typing import NDArray
 Convert = Callable[[Path, Path], None]
 
 CIFAR10_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+
+
+def checksum(path: Path, kind: str = "md5") -> str:
+    """A file's sum, hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(
+            content, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
+
+
+def check(path: Path, expected: str) -> None:
+    """Refuse a file of another sum, MD5 or SHA-256 by its length."""
+    kind = "md5" if len(expected) == 32 else "sha256"
+    came = checksum(path, kind)
+    if came != expected:
+        raise ValueError(f"{path.name} came with {kind} {came}, expected {expected}")
+
+
+def verified(convert: Convert, expected: str | Mapping[str, str]) -> Convert:
+    """A converter of a file of that sum, or of a folder whose files that are there have theirs."""
+
+    def convert_verified(brought: Path, folder: Path) -> None:
+        sums = {"": expected} if isinstance(expected, str) else expected
+        for name, one in sums.items():
+            path = brought / name
+            if isinstance(expected, str) or path.exists():
+                check(path, one)
+        convert(brought, folder)
+
+    return convert_verified
 
 
 def unpack(archive: Path, folder: Path) -> None:

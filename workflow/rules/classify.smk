@@ -3,7 +3,10 @@
 CLASSES = "Image classification"
 CLASSIFICATION = [
     f"experiments/_{name}.py"
-    for name in ("classification", "companions", "features", "banks", "baselines", "scores")
+    for name in (
+        *("classification", "companions", "features", "banks", "baselines", "scores"),
+        *("gpus", "kept"),
+    )
 ]
 
 
@@ -167,7 +170,9 @@ rule published:
 
 rule recorded_banks:
     input:
-        package("results.py", "files.py", "plotting/*.py", "core/**/*.py"),
+        SHARED,
+        package("experiments/speed.py", "experiments/_speed/**/*.py"),
+        MNIST_SOURCES,
         result="results/recorded/{device}/{name}.json",
         script="workflow/scripts/recorded_figures.py",
     output:

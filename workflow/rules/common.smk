@@ -2,17 +2,21 @@
 
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 
 # jsonschema takes it for formats, which the schema has none of, and it takes seconds to import.
 sys.modules["rfc3987_syntax"] = None
 import jsonschema
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+HERE = Path(workflow.basedir).resolve()
+if HERE != Path.cwd().resolve():  # its rules name files from there
+    raise WorkflowError(f"This workflow runs in its own folder; type: snakemake -d {HERE} ...")
 
 # Snakemake would merge a --configfile into this one, and the union of two lists of models is
 # neither's.
@@ -23,10 +27,8 @@ if not workflow.overwrite_configfiles:
 
 def check(config):
     """Refuse a config with a key that is misspelt, missing or of the wrong kind."""
-    schema = yaml.safe_load(Path("workflow/schemas/config.schema.yaml").read_text())
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
-    errors.sort(key=lambda e: e.validator != "additionalProperties")  # what is misspelt first
-    lines = [f"{'.'.join(map(str, e.absolute_path)) or 'top level'}: {e.message}" for e in errors]
+    # By its path, because importing the package takes a second, for every job.
+    lines = runpy.run_path("pixelflow/experiments/_schema.py")["problems"](config)
     if lines:
         raise WorkflowError("The config is wrong.", *lines)
 
@@ -47,9 +49,17 @@ def package(*patterns):
     return sorted(str(path) for pattern in patterns for path in Path("pixelflow").glob(pattern))
 
 
+# tests/test_rule_inputs.py compares what rules name with what is imported.
+FETCHING = (
+    "tasks/__init__.py", "tasks/fetch.py", "tasks/catalogue.py", "tasks/sources.py",
+    "tasks/formats.py",
+)
+FILES = package("files.py", "checks.py")
+RESULT_FILES = [*FILES, *package("results.py")]
+FETCH_SOURCES = [*FILES, *package(*FETCHING)]
 SHARED = package(
     "*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh", "readouts/**/*.py",
-    "models/*.py", "plotting/*.py", "experiments/__init__.py",
+    "models/*.py", "plotting/*.py", "experiments/__init__.py", "experiments/_schema.py", *FETCHING,
 )
 RUNNER = "workflow/scripts/run_notebook.py"
 RUN_NOTEBOOK = (

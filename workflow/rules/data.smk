@@ -8,10 +8,7 @@ CIFAR10 = [
     for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 ]
 
-FETCH_SOURCES = package(
-    "files.py", "tasks/fetch.py", "tasks/catalogue.py", "tasks/sources.py", "tasks/formats.py"
-)
-MNIST_SOURCES = [*FETCH_SOURCES, *package("tasks/__init__.py", "tasks/mnist.py")]
+MNIST_SOURCES = package("tasks/mnist.py")
 FASHION_MNIST_SOURCES = [*MNIST_SOURCES, *package("tasks/fashion_mnist.py")]
 CIFAR10_SOURCES = [*MNIST_SOURCES, *package("tasks/cifar10.py")]
 

@@ -4,7 +4,7 @@
 rule eikonal:
     input:
         SHARED,
-        package("experiments/eikonal.py", "tasks/__init__.py", "tasks/eikonal.py"),
+        package("experiments/eikonal.py", "tasks/eikonal.py"),
         notebook="notebooks/eikonal.ipynb",
         runner=RUNNER,
     output:

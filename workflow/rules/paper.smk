@@ -30,7 +30,7 @@ rule macros:
     input:
         RESULTS,
         RECORDED,
-        package("results.py", "files.py"),
+        RESULT_FILES,
         script="workflow/scripts/macros.py",
     output:
         "paper/generated/macros.tex",
@@ -50,7 +50,7 @@ rule tables:
         RESULTS,
         RECORDED,
         expand("workflow/scripts/{name}.py", name=["macros", "tabular", "speed_tables", "bank_tables"]),
-        package("results.py", "files.py"),
+        RESULT_FILES,
         script="workflow/scripts/tables.py",
     output:
         TABLES,
@@ -73,7 +73,8 @@ rule verify:
         "config/smoke.yaml",
         "paper/expected.json",
         "workflow/scripts/macros.py",
-        package("results.py", "files.py", "stats.py"),
+        RESULT_FILES,
+        package("stats.py"),
         script="workflow/scripts/verify.py",
     output:
         report("results/verified.txt", caption="../report/verified.rst", category="Numbers"),
@@ -91,7 +92,7 @@ rule verify:
 rule pages:
     input:
         RESULTS,
-        package("results.py", "files.py"),
+        RESULT_FILES,
         script="workflow/scripts/pages.py",
     output:
         report(
@@ -117,12 +118,14 @@ rule paper:
         "paper/pixelflow.tex",
     output:
         report("paper/pixelflow.pdf", caption="../report/paper.rst", category="Paper"),
+        sum="paper/build/pixelflow.sha256",  # build.py compares it
     log:
         "results/logs/paper.log",
     benchmark:
         "results/benchmarks/paper.tsv"
     params:
         install="sudo apt-get install latexmk texlive-latex-recommended texlive-fonts-recommended",
+        sum="import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())",
     shell:
         """
         if command -v latexmk > {log}; then
@@ -141,5 +144,6 @@ rule paper:
             fi
             exit 1
         fi
-        mv -f paper/build/dag/pixelflow.pdf {output}
+        mv -f paper/build/dag/pixelflow.pdf {output[0]}
+        {PYTHON:q} -c {params.sum:q} {output[0]} > {output.sum}
         """

@@ -19,7 +19,8 @@ def day_of_baseline():
 
 rule baseline:
     input:
-        package("files.py"),
+        FILES,
+        "requirements.lock",
         script="workflow/scripts/baseline.py",
     output:
         BASELINE,
@@ -69,8 +70,9 @@ rule speed:
 
 rule recorded_figures:
     input:
-        package("results.py", "files.py", "plotting/*.py", "core/**/*.py"),
+        SHARED,
         package("experiments/speed.py", "experiments/_speed/**/*.py"),
+        MNIST_SOURCES,
         result="results/recorded/{device}/speed.json",
         script="workflow/scripts/recorded_figures.py",
     output:

@@ -10,19 +10,29 @@ import argparse
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
+import tempfile
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import platformdirs
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pixelflow.files import written_whole
 
-# The libraries in the versions that are here, so that both packages run on the same ones.
-PINS = ["pixelflow-rc==0.3.0", *(f"{n}=={version(n)}" for n in ("numpy", "scipy", "scikit-learn"))]
-INSTALL = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--prefer-binary"]
+# What is installed: the field's package, and all that it imports in the versions that are here, so
+# that both packages run on the same libraries.
+FIELD = (
+    "pixelflow-rc==0.3.0"
+    " --hash=sha256:a030465932541b30fa31a0ddd0360b865c17c34e2fdf06d7674751378dd6f664"
+)
+IMPORTED = ("numpy", "scipy", "scikit-learn", "tqdm")
+LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+INSTALL = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
 INSTALL += ["--retries", "1", "--timeout", "15"]  # where there is no network, it soon says so
 LIMIT_S = 600
 SHOW = """
@@ -53,6 +63,44 @@ def ask(*command: str, lock: int | None = None) -> str:
     return done.stdout.strip()
 
 
+def libraries() -> dict[str, str]:
+    """The version here of each package that the field's imports, and of what those import."""
+    found: dict[str, str] = {}
+    waiting = list(IMPORTED)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found[name] = version(name)
+            needed = map(Requirement, requires(name) or [])
+            here = {"extra": ""}
+            waiting += [r.name for r in needed if r.marker is None or r.marker.evaluate(here)]
+    return found
+
+
+def requirements() -> tuple[str, list[str]]:
+    """What to install by its hashes, and the libraries whose version here the lock doesn't know."""
+    lock, hashed, unknown = LOCK.read_text(encoding="utf-8"), [FIELD], []
+    for name, number in sorted(libraries().items()):
+        pin = f"{name}=={number}"
+        entry = re.search(rf"^{re.escape(pin)} .*\\\n(?:    .*\n)+", lock, re.MULTILINE)
+        if entry:
+            hashed.append(entry[0].rstrip())
+        else:
+            unknown.append(pin)
+    return "\n".join(hashed) + "\n", unknown
+
+
+def install(python: Path, lock: int) -> None:
+    """Install them: the field's package is never run unless its hash is right."""
+    hashed, unknown = requirements()
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write(hashed)
+        file.flush()
+        ask(str(python), *INSTALL, "--require-hashes", "-r", file.name, lock=lock)
+    if unknown:
+        ask(str(python), *INSTALL, "--prefer-binary", *unknown, lock=lock)
+
+
 def environment(folder: Path, python: str = sys.executable) -> Path:
     """The interpreter of the environment in `folder`, which is made if it isn't there.
 
@@ -68,15 +116,20 @@ def environment(folder: Path, python: str = sys.executable) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(part, ignore_errors=True)
             ask(python, "-m", "venv", str(part), lock=lock)
-            ask(str(part / "bin" / "python"), *INSTALL, *PINS, lock=lock)
+            install(part / "bin" / "python", lock)
             part.rename(folder)
     return folder / "bin" / "python"
 
 
 def default_folder() -> Path:
     """One for each interpreter and set of versions."""
-    key = hashlib.sha256("\n".join([sys.version, sys.base_prefix, *PINS]).encode()).hexdigest()
-    return Path(platformdirs.user_cache_dir("pixelflow")) / "baseline" / key[:16]
+    hashed, unknown = requirements()
+    key = hashlib.sha256(repr((sys.version, sys.base_prefix, hashed, unknown)).encode()).hexdigest()
+    try:
+        cache = Path(platformdirs.user_cache_dir("pixelflow")).expanduser()
+    except RuntimeError as error:  # the user has no home
+        raise NoBaselineError(str(error)) from error
+    return cache / "baseline" / key[:16]
 
 
 def main() -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +24,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".snakemake" / "build.lock"
+PAPER, PAPER_SUM = ROOT / "paper" / "pixelflow.pdf", ROOT / "paper/build/pixelflow.sha256"
 FOLDERS = [ROOT / name for name in (".snakemake", "data", "paper", "results")]
 OUTPUTS = (
     "data/**/*",
@@ -31,6 +35,9 @@ OUTPUTS = (
     "results/pages/*.html",
 )
 ENDS = {".pdf": b"%%EOF", ".svg": b"</svg>", ".html": b"</html>"}  # what a whole file ends with
+COMPRESSED = re.compile(
+    rb"/FlateDecode(?:(?!endobj|stream).)*>>\s*stream\r?\n(.*?)endstream", re.DOTALL
+)
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
@@ -103,7 +110,7 @@ def check_folders() -> None:
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether an output was cut short, or a link leads nowhere; Snakemake sees only that it is."""
+    """Whether an output isn't whole, or a link leads nowhere; Snakemake sees only that it is."""
     if not path.exists():
         return path.is_symlink()
     if path.suffix in (".json", ".ipynb"):
@@ -111,8 +118,29 @@ def is_damaged(path: Path) -> bool:
             json.loads(path.read_bytes())
         except ValueError:
             return True
-    if path.suffix in ENDS:
-        return not path.read_bytes().rstrip().endswith(ENDS[path.suffix])
+    content = path.read_bytes() if path.suffix in ENDS else b""
+    if not content.rstrip().endswith(ENDS.get(path.suffix, b"")):
+        return True
+    if path == PAPER and PAPER_SUM.exists():
+        return hashlib.sha256(content).hexdigest() != PAPER_SUM.read_text(errors="replace").strip()
+    return path.suffix == ".pdf" and is_broken_pdf(content)
+
+
+def is_broken_pdf(content: bytes) -> bool:
+    """Whether parts of a PDF don't close, or compressed ones, which have sums, are not whole."""
+    pairs = ((rb"\d obj\b", rb"\bendobj\b"), (rb">>\s*stream\r?\n", rb"endstream\b"))
+    if any(
+        len(re.findall(begin, content)) != len(re.findall(end, content)) for begin, end in pairs
+    ):
+        return True
+    for part in COMPRESSED.findall(content):
+        unpacked = zlib.decompressobj()
+        try:
+            unpacked.decompress(part)
+        except zlib.error:
+            return True
+        if not unpacked.eof:
+            return True
     return False
 
 

@@ -1,21 +1,18 @@
-"""Emitted modules, imported from the user's cache folder so that Numba's own cache finds them."""
+"""Emitted modules, whose text and compiled code are kept in a cache folder."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
+import logging
 import sys
-import tempfile
 import threading
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-import platformdirs
-
 from pixelflow.files import written_whole
 
+logger = logging.getLogger("pixelflow")
 _IMPORTING = threading.Lock()
 
 
@@ -27,32 +24,35 @@ def compiled(text: str) -> ModuleType:
 
 @lru_cache(maxsize=256)
 def imported(text: str) -> ModuleType:
-    """The imported module of that source, kept on disk so that Numba's own cache finds it."""
+    """The module of that source.
+
+    What runs is the text given, never what is on disk: the file is there for debuggers, and for
+    tracebacks to show its lines.
+    """
+    from numba.core.dispatcher import Dispatcher
+
+    from pixelflow.backends.jit import cache_folder, kept
+
     name = f"rule_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    path = _folder() / f"{name}.py"
-    if not path.exists():
-        with written_whole(path) as temporary:
-            temporary.write_text(text)
-    spec = importlib.util.spec_from_file_location(f"pixelflow_{name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    path = cache_folder() / f"{name}.py"
+    _write_where_it_differs(path, text)
+    module = ModuleType(f"pixelflow_{name}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # compiled code that is kept looks for it by its name
+    exec(compile(text, path, "exec"), module.__dict__)
+    for value in list(vars(module).values()):
+        if isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__:
+            kept(value, text)
     return module
 
 
-def _folder() -> Path:
-    """Where emitted modules live: the user's cache folder, else one of this process alone."""
-    folder = Path(platformdirs.user_cache_dir("pixelflow")) / "numba"
+def _write_where_it_differs(path: Path, text: str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(_own_folder().name)
-
-
-@cache
-def _own_folder() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="pixelflow-")
+        if path.exists():
+            if path.read_bytes() == text.encode():
+                return
+            logger.warning("%s was changed; it is written anew", path)
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        logger.warning("an emitted module is not shown: %s", error)

@@ -3,10 +3,13 @@
 import numpy as np
 from numba import njit
 
+from pixelflow.backends.jit import kept
+
 f32 = np.float32
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
+@njit(nogil=True, error_model="numpy")
 def see(x, window, contrast, out):
     """Fill `out` (blocks, T lanes): the windows of one input by blocks of cells.
 
