@@ -53,6 +53,8 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     array([False,  True])
     """
 
+    n_iter_: np.ndarray
+
     def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:
         self.C = C
         self.max_iter = max_iter
