@@ -277,7 +277,7 @@ def test_a_bank_is_compared_with_its_baselines(digits):
         ),
         ("fourier", {"options": {"D": 0, "gammas": [1]}}, ValueError, "D must be at least 1"),
         ("fourier", {"options": {"D": 2.5, "gammas": [1]}}, TypeError, "D must be an integer"),
-        ("fourier", {"options": {"D": 9, "gammas": []}}, ValueError, "must have at least one"),
+        ("fourier", {"options": {"D": 9, "gammas": []}}, ValueError, "gammas must have at least"),
         ("fourier", {"options": {"D": 9, "gammas": 1.0}}, TypeError, "gammas must be a sequence"),
         ("fourier", {"options": {"D": 9, "gammas": [-1]}}, ValueError, "gammas must be above 0"),
         ("fourier", {"images": "infrared"}, ValueError, "asks for images 'infrared'"),
