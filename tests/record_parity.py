@@ -47,7 +47,7 @@ class Outcomes:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Record the parity suites' outcome.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", default="h100", help="a config in config/recorded")
+    parser.add_argument("--device", default="h200", help="a config in config/recorded")
     parser.add_argument("--processes", type=int, default=8, help="if pytest-xdist is there")
     arguments = parser.parse_args()
     config = yaml.safe_load((CONFIG / f"{arguments.device}.yaml").read_text())

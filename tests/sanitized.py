@@ -1,6 +1,7 @@
 """Every layout of backend cuda's kernels on a GPU, for NVIDIA's compute-sanitizer to watch.
 
-compute-sanitizer --tool memcheck python tests/sanitized.py; and with --tool racecheck.
+compute-sanitizer --tool memcheck python tests/sanitized.py; and with --tool racecheck. Kinds of
+layouts may be named, to run these alone.
 """
 
 import itertools
@@ -43,6 +44,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     X = rng.random((5, 49), dtype=np.float32)
     for kind, cases in CASES.items():
+        if sys.argv[1:] and kind not in sys.argv[1:]:
+            continue
         for name, height, width in cases:
             for boundary, (probe, encoder) in itertools.product(BOUNDARIES, READ):
                 options = {"boundary": boundary, "probe": probe, "members": 2}
