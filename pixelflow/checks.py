@@ -1,7 +1,7 @@
 """The conditions that arguments must meet at a public door, each written once.
 
-Every check returns the value in its plain Python type. It raises `TypeError` for a value of the
-wrong kind and `ValueError` for one out of range; the message begins with the argument's name.
+Every check returns the value in its plain Python type. It raises a `TypeError` for a value of the
+wrong kind and a `ValueError` for one out of range; the message begins with the argument's name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 120
 _BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = _BRIEF.maxset = 12
+
+
+class WrongKindError(TypeError, ValueError):
+    """A value of the wrong kind; a ValueError too, as scikit-learn's InvalidParameterError is."""
 
 
 def brief(value: object) -> str:
@@ -58,7 +62,7 @@ def _float(value: Any) -> float:
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """A whole number from `least` to `most`."""
     if not is_integer(value):
-        raise TypeError(f"{name} must be an integer, got {brief(value)}")
+        raise WrongKindError(f"{name} must be an integer, got {brief(value)}")
     number = int(value)
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {brief(number)}")
@@ -78,7 +82,7 @@ def number(
 ) -> float:
     """A finite real number within the limits; `above` and `below` are not reached themselves."""
     if not _is_real(value):
-        raise TypeError(f"{name} must be a number, got {brief(value)}")
+        raise WrongKindError(f"{name} must be a number, got {brief(value)}")
     found = _float(value)
     if not math.isfinite(found):
         raise ValueError(f"{name} must be finite and fit float64, got {brief(value)}")
@@ -111,11 +115,11 @@ def real_array(name: str, value: Any) -> np.ndarray:
     try:
         array = np.array(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"{name} must be a number or numbers, got {brief(value)}") from error
+        raise WrongKindError(f"{name} must be a number or numbers, got {brief(value)}") from error
     if array.dtype.kind == "O" and all(map(_is_real, array.flat)):  # integers beyond 64 bits
         array = np.array([_float(item) for item in array.flat]).reshape(array.shape)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be a number or numbers, got {brief(value)}")
+        raise WrongKindError(f"{name} must be a number or numbers, got {brief(value)}")
     with np.errstate(over="ignore"):  # of longer floats; it is infinite then, and refused
         array = array.astype(np.float64)
     if not np.all(np.abs(array) <= FLOAT32_MAX):  # NaN compares as False
@@ -126,7 +130,7 @@ def real_array(name: str, value: Any) -> np.ndarray:
 def boolean(name: str, value: Any) -> bool:
     """True or False, of Python or NumPy."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {brief(value)}")
+        raise WrongKindError(f"{name} must be True or False, got {brief(value)}")
     return bool(value)
 
 
@@ -141,7 +145,7 @@ def sequence(name: str, value: Any, most: int) -> tuple[Any, ...]:
     """The items of an iterable in order, at most so many; neither text nor a set is a sequence."""
     none = isinstance(value, str | bytes | set | frozenset) or getattr(value, "ndim", 1) == 0
     if none or not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence, got {brief(value)}")
+        raise WrongKindError(f"{name} must be a sequence, got {brief(value)}")
     items = tuple(islice(value, most + 1))  # an iterator may have no end
     if len(items) > most:
         raise ValueError(f"{name} must have at most {most} items, got more")
@@ -151,7 +155,7 @@ def sequence(name: str, value: Any, most: int) -> tuple[Any, ...]:
 def mapping(name: str, value: Any, known: Collection[str], owner: str) -> Mapping[str, Any]:
     """A mapping whose keys are all known to their owner."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping, got {type(value).__name__}")
+        raise WrongKindError(f"{name} must be a mapping, got {type(value).__name__}")
     unknown = [key for key in value if key not in known]
     if unknown:
         raise ValueError(f"{name} has unknown {brief(unknown)}; {owner} knows {list(known)}")
@@ -177,7 +181,7 @@ def naming(name: str) -> Iterator[None]:
     try:
         yield
     except TypeError as error:
-        raise TypeError(_named(name, error)) from error
+        raise WrongKindError(_named(name, error)) from error
     except OverflowError as error:
         raise ValueError(f"{name} must hold numbers that fit float64: {error}") from error
     except ValueError as error:
@@ -193,7 +197,7 @@ def path(name: str, value: Any) -> Path:
     """A file's path, from text or `os.PathLike`; "~" at its beginning is the home folder."""
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
-        raise TypeError(f"{name} must be a path, got {brief(value)}")
+        raise WrongKindError(f"{name} must be a path, got {brief(value)}")
     if not text or "\0" in text:
         raise ValueError(f"{name} must name a file, got {brief(value)}")
     found = Path(os.path.expanduser(text))

@@ -197,14 +197,39 @@ def test_a_mapping_has_known_keys():
 
 
 @pytest.mark.parametrize(
-    ("error", "becomes"),
-    [(TypeError, TypeError), (ValueError, ValueError), (OverflowError, ValueError)],
+    ("error", "becomes", "said"),
+    [
+        (TypeError("too much"), TypeError, "X: too much"),
+        (ValueError("too much"), ValueError, "X: too much"),
+        (ValueError("Input X is odd"), ValueError, "Input X is odd"),
+        (OverflowError("too much"), ValueError, "X must hold numbers that fit float64: too much"),
+    ],
 )
-def test_what_is_raised_within_is_named(error, becomes):
-    with pytest.raises(becomes, match=r"^X: too much$"), checks.naming("X"):
-        raise error("too much")
+def test_what_is_raised_within_is_named(error, becomes, said):
+    with pytest.raises(becomes) as raised, checks.naming("X"):
+        raise error
+    assert str(raised.value) == said
     with pytest.raises(KeyError), checks.naming("X"):
         raise KeyError("a slip of ours")
+
+
+def test_an_array_has_any_type():
+    assert checks.as_array("x", ["a", "b"]).dtype.kind == "U"
+    given = np.ones(3)
+    assert checks.as_array("x", given) is given
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (range(10**30), "x must have at most 134217728 items"),
+        ([[1], [1, 2]], "x: setting an array"),
+    ],
+)
+def test_what_is_no_array_is_named(value, message):
+    with pytest.raises(ValueError) as raised:
+        checks.as_array("x", value)
+    assert str(raised.value).startswith(message)
 
 
 def test_paths_know_the_home_folder(monkeypatch, tmp_path):

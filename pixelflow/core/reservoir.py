@@ -147,6 +147,8 @@ class Reservoir(TransformerMixin, Configured):
         Returns
         -------
         float32 array (N, feature_dim)
+            Not searched for infinities and NaN, which a rule that diverges gives and every readout
+            refuses.
         """
         plan, inputs = self._ready(X)
         shape = (len(inputs), self.feature_dim)
