@@ -83,6 +83,8 @@ def tiles(plan: Plan) -> Iterator[Layout]:
     """Layouts of tiles, whose margins go stale in some steps."""
     height, width, _ = plan.shape
     radius = max(1, plan.program.radius)
+    if height * (width + VECTOR) >= 2**31:  # cells are counted in 32 bits, whole vectors of a row
+        return
     for steps in sorted({stale // radius for stale in STALE} if radius <= MOST_RADIUS else ()):
         margin = -(-steps * radius // VECTOR) * VECTOR  # so that tiles begin between vectors
         for columns, rows in product((VECTOR, 2 * VECTOR), range(1, MOST_ROWS + 1)):
