@@ -1,7 +1,7 @@
 """The conditions that arguments must meet at a public door, each written once.
 
 Every check returns the value in its plain Python type. It raises a `TypeError` for a value of the
-wrong kind and a `ValueError` for one out of range; the message begins with the argument's name.
+wrong kind and a `ValueError` for one out of range; the message names the argument.
 """
 
 from __future__ import annotations
@@ -79,11 +79,17 @@ def number(
     *,
     above: float | None = None,
     below: float | None = None,
+    infinite: bool = False,
 ) -> float:
-    """A finite real number within the limits; `above` and `below` are not reached themselves."""
+    """A real number within the limits; `above` and `below` are not reached themselves.
+
+    It is finite, unless infinity, where it was meant and not a number too large, may be given.
+    """
     if not _is_real(value):
         raise WrongKindError(f"{name} must be a number, got {brief(value)}")
     found = _float(value)
+    if infinite and found == math.inf == value:
+        return found
     if not math.isfinite(found):
         raise ValueError(f"{name} must be finite and fit float64, got {brief(value)}")
     limits = (
@@ -107,9 +113,11 @@ def float32(name: str, value: Any) -> float:
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """A new float64 array of real numbers that are finite in float32, of any shape."""
-    if np.ma.is_masked(value):
-        raise ValueError(f"{name} must have no masked values: fill them first")
+    """A new float64 array of real numbers that are finite in float32, of any shape.
+
+    So their squares and the sums of these are finite in float64.
+    """
+    check_unmasked(name, value)
     if isinstance(value, list | tuple | range) and value[MOST_ITEMS:]:  # a range may be endless
         raise ValueError(f"{name} must have at most {MOST_ITEMS} items, or be a NumPy array")
     try:
@@ -162,10 +170,25 @@ def mapping(name: str, value: Any, known: Collection[str], owner: str) -> Mappin
     return value
 
 
+def check_unmasked(name: str, value: object) -> None:
+    """Refuse masked values, which an array would show."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must have no masked values: fill them, or leave these out")
+
+
 def check_range(name: str, value: object) -> None:
     """Refuse a range that is too long to be made an array of: it costs nothing before."""
     if isinstance(value, range) and value[MOST_OF_RANGE:]:
         raise ValueError(f"{name} must have at most {MOST_OF_RANGE} items, got {brief(value)}")
+
+
+@contextmanager
+def converting(name: str, value: object) -> Iterator[None]:
+    """A context in which a value becomes an array of floats; what is too large gets infinite."""
+    check_unmasked(name, value)
+    check_range(name, value)
+    with naming(name), np.errstate(over="ignore", invalid="ignore"):
+        yield
 
 
 def as_array(name: str, value: Any) -> np.ndarray:

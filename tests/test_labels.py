@@ -86,7 +86,7 @@ CLASSIFIERS = [
 @pytest.mark.parametrize("hole", HOLES)
 @pytest.mark.parametrize("fit", REGRESSORS)
 def test_missing_values_are_refused(fit, hole):
-    with pytest.raises(ValueError, match=r"y (contains NaN|has masked)"):
+    with pytest.raises(ValueError, match=r"y (contains NaN|must have no masked)"):
         fit(HOLES[hole])
 
 

@@ -1,5 +1,7 @@
 """How backend cuda spreads textures over a card: what is chosen fits it, whatever the shape."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,8 +9,8 @@ from test_cuda import apart, config_of, far  # noqa: F401  (rules of more than o
 
 from pixelflow import Probe
 from pixelflow.backends.cuda import layouts, patches
-from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP
-from pixelflow.core import clip, rule
+from pixelflow.backends.cuda.shapes import MOST_BLOCKS, MOST_THREADS, WARP
+from pixelflow.core import clip, get_rule, rule
 from pixelflow.core.plan import compile_plan
 
 LIMITS = [1024 * kib for kib in (48, 64, 99, 163, 227)]  # bytes of a block, on real cards
@@ -57,7 +59,8 @@ def plans(draw):
             pool_op=st.sampled_from(["mean", "max"]),
         )
     )
-    shape, channels = (draw(SIDES), draw(SIDES)), draw(st.sampled_from([8, 8, 9, 12]))
+    shape = draw(SIDES), draw(SIDES)
+    channels = draw(st.integers(len(get_rule(name).channels), 12))
     encoding = draw(st.sampled_from(["tile", "image", "random"]))
     options = {"rule_params": {"k": draw(st.sampled_from([1, 5, 31]))}} if name == "coupled" else {}
     config = config_of(name, shape, channels, draw(st.sampled_from([0, 1, 5, 40])), probe=probe,
@@ -89,6 +92,21 @@ def test_what_is_chosen_fits_the_card(plan):
                 ):
                     assert margin >= steps * plan.program.radius or tile == size
                     assert count == 1 or count * (tile - 2 * margin) >= size
+
+
+@pytest.mark.parametrize("shape", [(8_000_000, 8), (8, 8_000_000), (1_200_000, 4), (5, 70_000)])
+@pytest.mark.parametrize("rule_name", ["wave", "coupled"])
+def test_a_grid_is_no_larger_than_may_be(rule_name, shape):
+    """Blocks along its second axis are tiles one below the other."""
+    plan = compile_plan(config_of(rule_name, (4, 4)), None)
+    plan = replace(plan, shape=(*shape, 4))
+    for limit in LIMITS:
+        chosen = layouts.layout(plan, limit)
+        if chosen.kind == "tiles":
+            counts = [patches.tiling(chosen, plan.shape, 1, n)[1] for n in range(1, 13)]
+            assert max(down for down, _ in counts) <= MOST_BLOCKS
+        elif chosen.kind == "convolved_tiles":
+            assert -(-shape[0] // chosen.tile[0]) <= MOST_BLOCKS
 
 
 @pytest.mark.parametrize("rule_name", ["wave", "diffusion_reaction"])

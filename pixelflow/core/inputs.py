@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from pixelflow.checks import check_range, is_integer, naming
+from pixelflow.checks import converting
 
 FLOAT = np.float32
 IMAGES = [np.float32, np.uint8]
@@ -25,11 +25,6 @@ def checked_inputs(X, estimator: BaseEstimator, at_least: int) -> np.ndarray:
     return inputs
 
 
-def is_count(value: object) -> bool:
-    """Whether it is a whole number from 0."""
-    return is_integer(value) and int(value) >= 0
-
-
 def flat(inputs: np.ndarray) -> np.ndarray:
     """Inputs of any rank as (N, D_in), also when N is 0."""
     return inputs.reshape(len(inputs), prod(inputs.shape[1:]))
@@ -37,10 +32,7 @@ def flat(inputs: np.ndarray) -> np.ndarray:
 
 def checked(X, dtype: Any, name: str, **checks: Any) -> Any:
     """`X` as a finite array of one of the types, of any rank; the errors are scikit-learn's."""
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise ValueError(f"{name} must have no masked values: fill them first")
-    check_range(name, X)
-    with naming(name), np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
+    with converting(name, X):  # infinities are refused
         return check_array(X, dtype=dtype, input_name=name, allow_nd=True, **checks)
 
 

@@ -11,9 +11,9 @@ import sklearn
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import check_consistent_length
 
-from pixelflow.checks import brief
+from pixelflow.checks import brief, integer
 from pixelflow.core import Reservoir
-from pixelflow.core.inputs import checked_inputs, is_count, see_columns
+from pixelflow.core.inputs import checked_inputs, see_columns
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
@@ -47,9 +47,8 @@ class ReservoirModel(Configured):
         if not self.configs:
             raise ValueError("config must be a ReservoirConfig or a list of at least one, got none")
         self.reservoirs()
-        if self.batch_size is not None and not (is_count(self.batch_size) and self.batch_size):
-            got = brief(self.batch_size)
-            raise ValueError(f"batch_size must be a positive integer or None, got {got}")
+        if self.batch_size is not None:
+            integer("batch_size", self.batch_size, 1)
         copies, readout = Copies.checked(self.augment), self.readout
         if readout is None:
             return

@@ -10,11 +10,12 @@ import numpy as np
 
 from pixelflow.checks import boolean, integer, mapping, number
 from pixelflow.core.encoders import image_shape
+from pixelflow.core.limits import MOST_SEED
 from pixelflow.readouts.holdout import hashed
 
 # What is at most possible of options that are whole numbers (1,000 copies of an image; pixels), and
 # what other numbers stay below.
-WHOLE: Mapping[str, int | None] = {"shifts": 1000, "max_shift": 2**15, "seed": None}
+WHOLE = {"shifts": 1000, "max_shift": 2**15, "seed": MOST_SEED}
 BELOW = {"degrees": 180, "scale": 1}
 MOST_VIEWS = 10_000  # that a decision is the mean over
 

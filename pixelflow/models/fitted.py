@@ -23,9 +23,12 @@ def model_state(model: Any) -> dict[str, Any]:
 
 def reservoir_state(reservoir: Any) -> dict[str, Any]:
     """A reservoir's fitted attributes."""
-    found = {name: getattr(reservoir, name) for name in RESERVOIR if hasattr(reservoir, name)}
+    own = vars(reservoir)
+    found = {name: own[name] for name in RESERVOIR if name in own}
     if "encoder_" in found:
         found["encoder_"] = learning.state(found["encoder_"])
+    elif "_learned" in own:  # of a loaded model, whose windows need not be made for this
+        found["encoder_"] = own["_learned"]
     return found
 
 

@@ -14,7 +14,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from pixelflow.checks import check_range, naming
+from pixelflow.checks import converting
 from pixelflow.readouts.model import scored
 
 FLOATS: Any = [np.float64, np.float32]  # a readout computes in the precision that it is given
@@ -36,7 +36,8 @@ def lock_of(estimator: Any) -> Any:
 def on_copy(estimator: Any) -> Iterator[Any]:
     """A copy to fit, whose state the estimator then takes over.
 
-    So a fit that is refused changes nothing, and no thread sees one half done.
+    So a fit that is refused changes nothing, and no thread sees one half done. Parameters that
+    another thread sets meanwhile are those from before again.
     """
     copied = object.__new__(type(estimator))  # not `copy`, which would pickle
     vars(copied).update(vars(estimator))
@@ -47,10 +48,7 @@ def on_copy(estimator: Any) -> Iterator[Any]:
 
 def host_features(readout: Any, X: Any, reset: bool) -> np.ndarray:
     """Features (N, D) as float32 or float64; raises for what no features are."""
-    if np.ma.is_masked(X):
-        raise ValueError("X must have no masked values: fill them first")
-    check_range("X", X)
-    with naming("X"), np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
+    with converting("X", X):  # infinities are refused
         checked: Any = validate_data(readout, X, reset=reset, dtype=FLOATS)
     return checked
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d
 
-from pixelflow.checks import brief, check_range, naming, number
+from pixelflow.checks import brief, check_range, check_unmasked, naming, number
 from pixelflow.readouts.arrays import namespace, to_host
 
 PLAIN = "biufUOMm"  # kinds of arrays that labels may come in
@@ -25,8 +25,7 @@ def plain(name: str, given: Any) -> np.ndarray:
         what = "this estimator requires y to be passed, but the target y is None"
         raise ValueError(f"{name} must be given: {what}")
     check_range(name, given)
-    if np.ma.is_masked(given):
-        raise ValueError(f"{name} has masked entries: leave these samples out")
+    check_unmasked(name, given)
     if hasattr(given, "iloc") and given.ndim == 2 and given.shape[1]:  # a type for each column
         columns = [plain(name, given.iloc[:, k]) for k in range(given.shape[1])]
         return np.stack(columns, axis=1)
@@ -78,7 +77,7 @@ def task_of(task: str, given: Any) -> str:
 
 def as_values(array: np.ndarray, name: str = "y") -> np.ndarray:
     """What is plain as finite real numbers, which fit float64."""
-    if array.dtype.kind == "O":
+    if array.dtype.kind == "O" and not any(isinstance(item, str | bytes) for item in array.flat):
         with naming(name):
             array = array.astype(np.float64)
     if array.dtype.kind not in NUMBERS:

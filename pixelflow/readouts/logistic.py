@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,8 +60,7 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
         self._check_params()
 
     def _check_params(self) -> None:
-        if not (isinstance(self.C, float) and self.C == math.inf):
-            number("C", self.C, above=0)
+        number("C", self.C, above=0, infinite=True)
         integer("max_iter", self.max_iter, 0, MOST_ITERATIONS)
 
     def fit(self, X, y, sample_weight=None) -> LogisticReadout:

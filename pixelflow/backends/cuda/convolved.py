@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelflow.backends.cuda.shapes import MOST_THREADS, WARP, Layout, is_texture, reach
+from pixelflow.backends.cuda.shapes import (
+    MOST_BLOCKS,
+    MOST_THREADS,
+    OTHER_REGISTERS,
+    REGISTERS_OF_ALL,
+    WARP,
+    Layout,
+    is_texture,
+    reach,
+)
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
@@ -18,8 +27,6 @@ LOAD = 0.5  # of the time that a cell is computed in, to load one
 MOST_SUMS = 32, 64, 80  # of a thread: few leave room for more threads, many fit larger textures
 EVERY = 2**32 - 1  # channel, as bits
 MOST_CELLS = 20  # of a strip
-REGISTERS = 65536  # of a multiprocessor
-OTHER_REGISTERS = 24  # of a thread, beside its sums and the cells around its strip
 MOST_BODY = 1000  # multiplications and additions of a loop: with 16 bytes each they fit its cache
 MOST_POOLED = 16  # features of a cell of the grid whose totals each thread leaves to the others
 FEWEST_THREADS = 128  # of a block
@@ -75,7 +82,9 @@ def line(plan: Plan, width: int, columns: int) -> int:
 def convolved(plan: Plan, kind: str, shared_limit: int) -> Layout | None:
     """The fastest layout of a kind; None where memory or registers are too few for it."""
     height, width, _ = plan.shape
-    sizes = [(height, width)] if kind == "convolved" else list(_tiles(height, width))
+    sizes = [(height, width)]
+    if kind == "convolved_tiles":
+        sizes = [(h, w) for h, w in _tiles(height, width) if -(-height // h) <= MOST_BLOCKS]
     for most in MOST_SUMS:
         found = [p for size in sizes for p in _layouts(plan, kind, size, shared_limit, most)]
         if found:
@@ -124,7 +133,7 @@ def _layouts(
         shared = 4 * (weights + slots * texture + totals)
         if shared > shared_limit or threads > MOST_THREADS:
             continue
-        if threads * registers(plan.program, columns) <= REGISTERS:
+        if threads * registers(plan.program, columns) <= REGISTERS_OF_ALL:
             yield Layout(kind, 1, columns, tile, slots, threads, shared)
 
 
@@ -152,7 +161,7 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
     read = range(plan.shape[2]) if plan.probe.channels is None else plan.probe.channels
     found = groups(program)
     float4_in = is_texture(plan) and value == np.float32 and held == plan.shape[2] == 4
-    blocks = REGISTERS // registers(program, chosen.columns) // chosen.threads
+    blocks = REGISTERS_OF_ALL // registers(program, chosen.columns) // chosen.threads
     return {
         "TILES": int(chosen.kind == "convolved_tiles"),
         "LINE": line(plan, chosen.tile[1], chosen.columns),

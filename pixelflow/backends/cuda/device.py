@@ -10,7 +10,6 @@ from typing import Any
 
 from pixelflow.backends.registry import forked
 
-MOST_BLOCKS = 65535  # along a grid's second and third axis
 INSTALL = "pip install cupy-cuda12x  # or cupy-cuda13x, with a driver of 580 or newer"
 _USED_BY: list[int] = []  # the process that used CUDA first: a child made by fork can't
 

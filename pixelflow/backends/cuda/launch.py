@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, on, shared_limit, the_cupy
+from pixelflow.backends.cuda.device import compiled, on, shared_limit, the_cupy
 from pixelflow.backends.cuda.layouts import layout
 from pixelflow.backends.cuda.local import Products
 from pixelflow.backends.cuda.patches import stride, tiling
+from pixelflow.backends.cuda.shapes import MOST_BLOCKS
 from pixelflow.backends.cuda.source import source
 from pixelflow.core.encoders import Encoder
 from pixelflow.core.forms import Local

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import MOST_BLOCKS, compiled, the_cupy
+from pixelflow.backends.cuda.device import compiled, the_cupy
+from pixelflow.backends.cuda.shapes import MOST_BLOCKS
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.forms import Local
 

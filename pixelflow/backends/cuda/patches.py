@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 
 from pixelflow.backends.cuda.shapes import (
+    MOST_BLOCKS,
     MOST_THREADS,
     WARP,
     Layout,
@@ -19,7 +20,6 @@ from pixelflow.core.probes import Probe
 
 MOST_WINDOW = 128  # registers for a patch, its surroundings and the parameters
 MOST_PATCH = 16  # cells of a patch; twice as many where few others then run beside it
-REGISTERS_OF_ALL = 65536  # of a multiprocessor
 REGISTERS = 96, 128  # of a thread, for patches of up to MOST_PATCH cells and for larger ones
 MOST_ROWS, MOST_COLUMNS = 16, 8  # of a patch
 MOST_WRITTEN = 20_000  # operations written out for a patch, all of which a compiler has to read
@@ -90,7 +90,8 @@ def tiles(plan: Plan) -> Iterator[Layout]:
         for columns, rows in product((VECTOR, 2 * VECTOR), range(1, MOST_ROWS + 1)):
             for across in _sides(width, columns, margin, WARP * columns):
                 for down in _sides(height, rows, steps * radius, MOST_TILE):
-                    if _fits(plan, rows, columns, down, across):
+                    too_many = height > MOST_BLOCKS * (down - 2 * steps * radius) and down < height
+                    if not too_many and _fits(plan, rows, columns, down, across):
                         warp_rows = WARP // -(-across // columns)
                         groups = -(-down // rows)
                         threads = -(-groups // warp_rows) * WARP
@@ -120,10 +121,12 @@ def _sides(size: int, unit: int, margin: int, most: int) -> Iterator[int]:
     """
     if size <= most:
         yield size
-    usual = [side for side in TILE if not side % unit and 2 * margin < side]
     fewest = -(-size // max(1, most - 2 * margin))
-    least = (-(-(-(-size // n) + 2 * margin) // unit) * unit for n in range(2, 3 * fewest + 2))
-    yield from (side for side in dict.fromkeys([*usual, *least]) if side < size and side <= most)
+    for side in range(2 * margin // unit * unit + unit, min(most, size - 1) + 1, unit):
+        core, smaller = side - 2 * margin, side - 2 * margin - unit
+        least = smaller <= 0 or -(-size // smaller) > -(-size // core)
+        if -(-size // core) <= 3 * fewest and (least or side in TILE):
+            yield side
 
 
 def _fits(plan: Plan, rows: int, columns: int, height: int, width: int) -> bool:

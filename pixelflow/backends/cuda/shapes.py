@@ -11,6 +11,9 @@ from pixelflow.core.graph import OPERATIONS, Program
 from pixelflow.core.plan import Plan
 
 WARP, MOST_THREADS = 32, 1024
+MOST_BLOCKS = 65535  # along a grid's second and third axis
+REGISTERS_OF_ALL = 65536  # of a multiprocessor
+OTHER_REGISTERS = 24  # of a thread, about, beside those for cells and sums
 
 
 @dataclass(frozen=True)

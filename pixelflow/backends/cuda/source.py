@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from pixelflow.backends.cuda import convolved
-from pixelflow.backends.cuda.patches import REGISTERS_OF_ALL, registers_of, stride
-from pixelflow.backends.cuda.shapes import Layout, Reach, is_local, is_texture, reach
+from pixelflow.backends.cuda.patches import registers_of, stride
+from pixelflow.backends.cuda.shapes import (
+    REGISTERS_OF_ALL,
+    Layout,
+    Reach,
+    is_local,
+    is_texture,
+    reach,
+)
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.boundaries import BOUNDARIES
