@@ -171,9 +171,15 @@ def mapping(name: str, value: Any, known: Collection[str], owner: str) -> Mappin
 
 
 def check_unmasked(name: str, value: object) -> None:
-    """Refuse masked values, which an array would show."""
-    if np.ma.is_masked(value):
+    """Refuse masked values, in an array or in lists of arrays, which an array would show."""
+    if _is_masked(value):
         raise ValueError(f"{name} must have no masked values: fill them, or leave these out")
+
+
+def _is_masked(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(isinstance(v, list | tuple | np.ma.MaskedArray) and _is_masked(v) for v in value)
+    return bool(np.ma.is_masked(value))
 
 
 def check_range(name: str, value: object) -> None:
@@ -187,6 +193,8 @@ def converting(name: str, value: object) -> Iterator[None]:
     """A context in which a value becomes an array of floats; what is too large gets infinite."""
     check_unmasked(name, value)
     check_range(name, value)
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m"):
+        raise WrongKindError(f"{name} must be numbers, got {getattr(value, 'dtype', '')}")
     with naming(name), np.errstate(over="ignore", invalid="ignore"):
         yield
 

@@ -140,6 +140,8 @@ def test_a_real_array_is_a_copy():
         (np.longdouble("1e400"), ValueError, "finite and fit float32"),
         ([1.5, HUGE], ValueError, "finite and fit float32"),
         (np.ma.array([1.0, 2.0], mask=[False, True]), ValueError, "no masked values"),
+        ([[1.0], np.ma.array([1.0], mask=[True])], ValueError, "no masked values"),
+        ([1.0, (2.0, np.ma.masked)], ValueError, "no masked values"),
         (range(10**30), ValueError, "at most 1048576 items"),
     ],
 )

@@ -114,8 +114,11 @@ def test_masked_inputs_are_refused():
     reservoir = Reservoir(SMALL, backend="cpu")
     masked = np.ma.array(np.ones((2, 6)), mask=np.eye(2, 6))
     for method in (reservoir.transform, reservoir.fit):
-        with pytest.raises(ValueError, match="X must have no masked values"):
-            method(masked)
+        for given in (masked, list(masked)):
+            with pytest.raises(ValueError, match="X must have no masked values"):
+                method(given)
+        with pytest.raises(TypeError, match="X must be numbers, got datetime64"):
+            method(np.array([["2026-01-01", "NaT"]], "M8[s]").repeat(3, axis=1))
     states = np.ma.masked_less(np.arange(60.0).reshape(1, 4, 5, 3), 7)
     with pytest.raises(ValueError, match="states must have no masked values"):
         reservoir.evolve(states)

@@ -369,3 +369,29 @@ def test_a_call_that_fails_late_leaves_the_samples_and_penalties_of_before(
     for model in models:
         model.partial_fit(images[30:], y[30:])
     assert np.array_equal(*(model.decision_function(images[:9]) for model in models))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("alpha", [1.0, [0.1, 10.0]])
+@pytest.mark.parametrize("place", [3, 155, N - 1])
+@pytest.mark.parametrize(
+    ("heavy", "standardize"), [(1e13, False), (1e13, True), (1e17, False), (1e30, False)]
+)
+def test_one_sample_may_outweigh_all_others(heavy, place, alpha, standardize, dtype):
+    """The heavy sample fixes the intercept; the others, whose weights are 1, the coefficients."""
+    X, weights = Z.astype(dtype), np.ones(N)
+    weights[place] = heavy
+    whole = RidgeReadout(alpha, standardize=standardize).fit(X, Y, weights)
+    streamed = RidgeReadout(alpha, standardize=standardize)
+    for rows in np.array_split(np.arange(N), 9):
+        streamed.partial_fit(X[rows], Y[rows], sample_weight=weights[rows])
+    moved = X.astype(float) - X[place]
+    scale = 1.0
+    if standardize:  # by the deviation of the weighted samples, as documented
+        share = weights / weights.sum()
+        scale = np.sqrt(np.maximum(share @ moved**2 - (share @ moved) ** 2, 0))
+    expected = Ridge(whole.alpha_, solver="svd").fit(moved / scale, Y - Y[place], weights)
+    shown = expected.predict(moved / scale) + Y[place]
+    assert streamed.alpha_ == whole.alpha_
+    for readout in (whole, streamed):
+        assert apart(readout.predict(X), shown) < (1e-9 if dtype == np.float64 else 1e-5)

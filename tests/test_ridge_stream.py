@@ -1,5 +1,6 @@
 """The ridge readout on streams: against scikit-learn on the whole, and what is bad in a chunk."""
 
+import copy
 import math
 import warnings
 
@@ -419,3 +420,12 @@ def test_features_on_a_device_are_fitted_there(gpu, y, standardize, small_steps,
             readout.partial_fit(bad, y[: 0 if "0" in message and len(bad) == 0 else 5])
     readout.partial_fit(X[200:], y[200:])  # from the host: it follows
     assert readout.score(device, y) > 0.5
+
+
+def test_a_copy_of_a_half_fitted_readout_has_sums_of_its_own():
+    X = RNG.normal(size=(90, 16))
+    y = X.sum(axis=1)
+    first = RidgeReadout().partial_fit(X[:45], y[:45])
+    second = copy.copy(first).partial_fit(X[45:], y[45:])
+    np.testing.assert_array_equal(first.coef_, RidgeReadout().partial_fit(X[:45], y[:45]).coef_)
+    np.testing.assert_allclose(second.coef_, RidgeReadout().fit(X, y).coef_, rtol=1e-9)

@@ -82,6 +82,7 @@ def test_a_new_rule_replaces_one_of_its_name_in_reservoirs_that_exist(registry):
             "unknown channel of at()",
         ),
         (lambda at, p: {"a": p.speed}, ValueError, "p.speed"),
+        (lambda at, p: {"a": at.nope()}, ValueError, "the rule uses at.nope; there are at(dy"),
         (lambda at, p: {"a": at.medium("speed")}, ValueError, "'speed'"),
         (lambda at, p: {"c": at(0, 0, "a")}, ValueError, "['c']"),
         (lambda at, p: {}, ValueError, "returns a dict"),

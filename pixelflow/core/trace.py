@@ -106,6 +106,12 @@ class _Cell:
         number = self._channels.index(choice("channel of at()", channel, self._channels))
         return self._graph.add("read", dy, dx, number)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = "at(dy, dx, channel), at.medium(name), at.convolve(w), at.step(), at.noise()"
+        raise ValueError(f"the rule uses at.{name}; there are {known}")
+
     def medium(self, name: str) -> Symbol:
         return self._graph.add("medium", choice("medium", name, self._media))
 

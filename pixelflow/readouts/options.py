@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.checks import boolean, brief, choice, number
+from pixelflow.checks import boolean, brief, check_unmasked, choice, number
 
 TASKS = ("auto", "classification", "regression")
 SELECTIONS = ("holdout", "loo")
@@ -30,7 +30,10 @@ def checked_options(readout: Any) -> list[float]:
 
 def _listed(alpha: Any) -> list[Any]:
     """One penalty or several, no more of them than it takes to refuse them."""
+    check_unmasked("alpha", alpha)
     if isinstance(alpha, np.ndarray):
+        if alpha.ndim > 1:
+            raise ValueError(f"alpha must be numbers in one axis, got shape {alpha.shape}")
         return alpha.reshape(-1)[: MOST_ALPHAS + 1].tolist()
     several = isinstance(alpha, Iterable) and hasattr(alpha, "__getitem__")
     if not several or isinstance(alpha, str | bytes | Mapping):

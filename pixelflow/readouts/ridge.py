@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -285,6 +286,9 @@ class RidgeReadout(LinearReadout):
         if model is not None:
             return model.classes is not None
         return self.task != "regression" if stream is None else stream.targets.classes is not None
+
+    def __copy__(self) -> RidgeReadout:
+        return deepcopy(self)  # sums are added to in place: two readouts must not share them
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in self.__dict__ or "_partial" in self.__dict__

@@ -81,6 +81,8 @@ class Stream:
         with where(self.sums.moments.first):
             n, dtypes = len(rows.own), (self.sums.dtype, self.sums.gram_dtype)
             magnitudes = self.magnitudes.plus(rows, *dtypes)
+            if n:
+                self.sums.centre_on(rows, self.magnitudes.weights[1])
             if not self.holdout:
                 self.sums.add(rows)
             elif roles is not None:

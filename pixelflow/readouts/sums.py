@@ -11,6 +11,7 @@ from pixelflow.readouts.arrays import apart, namespace, writeable
 from pixelflow.readouts.symmetric import add_square, tiles
 
 ROWS = 4096  # multiplied at once, however they arrive, so that sums don't depend on that
+HEAVY = 2**10  # times as much as others: from here on they lose digits unless the shift is there
 
 
 class Rows(NamedTuple):
@@ -137,6 +138,45 @@ class Sums:
                 self._gram = self.xp.zeros((self.size, self.size), self.gram_dtype)
         self._gram = writeable(self._gram)
         return self._gram
+
+    def centre_on(self, rows: Rows, before: float) -> None:
+        """Move the shift to the mean of samples that outweigh all others.
+
+        A heavy sample far from the shift has a product with itself that is so large that what the
+        others add is rounded away.
+
+        Parameters
+        ----------
+        rows : Rows
+            What comes next, to be added or held out.
+        before : float
+            What all samples before weigh, those held out too.
+        """
+        total, weighs = float(rows.weights.sum()), rows.weights[rows.weights > 0]
+        if before > 0:
+            heavy = total > HEAVY * before
+        else:
+            heavy = len(weighs) > 0 and float(weighs.max()) > HEAVY * float(weighs.min())
+        if not heavy:
+            return
+        shares = self.xp.asarray(rows.weights / total)
+        mean = shares @ rows.X.astype(np.float64)
+        self.flush()
+        if self.shift is not None:
+            self._move(mean.astype(self.dtype).astype(np.float64))
+        self.shift = mean.astype(self.dtype)
+
+    def _move(self, to: Any) -> None:
+        """Make what is summed relative to another shift."""
+        by, m = to - self.shift.astype(np.float64), self.moments
+        for a, b in tiles(self.size):
+            self.gram[a:b] -= m.first[a:b, None] * by + by[a:b, None] * (m.first - m.weight * by)
+        self.moments = m._replace(
+            first=m.first - m.weight * by,
+            cross=m.cross - by[:, None] * self.xp.asarray(m.targets),
+            own_first=m.own_first - m.own * by,
+            own_squares=m.own_squares - by * (2 * m.own_first - m.own * by),
+        )
 
     def add(self, rows: Rows) -> None:
         """Add samples; they are multiplied when there are enough of them, or in `flush`."""

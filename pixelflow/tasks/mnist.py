@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pixelflow.backends.layout import in_blocks
 from pixelflow.checks import brief, integer
+from pixelflow.core.limits import MOST_SEED
 from pixelflow.tasks.fetch import fetch
 
 AT_ONCE = 4096  # images that a thread scales at a time
@@ -75,7 +76,7 @@ def load_idx(name: str, subset: int | None, seed: int) -> Split:
 
 def check_draw(subset: int | None, seed: int) -> None:
     """Refuse what can't draw a subset of any data set, before one is fetched."""
-    integer("seed", seed, 0)
+    integer("seed", seed, 0, MOST_SEED)
     if subset is not None:
         integer("subset", subset)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
 from pixelflow.checks import integer, number
+from pixelflow.core.limits import MOST_SEED
 
 POINTS_PER_CELL = 100
 MOST_POINTS = 10**7  # the problems are small
@@ -91,7 +92,7 @@ def checkerboard(
     ((900, 2), 400)
     """
     n_per_side = integer("n_per_side", n_per_side, 1, isqrt(MOST_POINTS // POINTS_PER_CELL))
-    rng = np.random.default_rng(integer("seed", seed, 0))
+    rng = np.random.default_rng(integer("seed", seed, 0, MOST_SEED))
     row, column = np.divmod(np.arange(n_per_side**2), n_per_side)
     corner = np.stack([column, row], axis=1)[:, None, :]
     X = rng.uniform(corner, corner + 1, size=(n_per_side**2, POINTS_PER_CELL, 2))
