@@ -9,9 +9,9 @@ from fake_field import environment, field  # noqa: F401
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from pixelflow.backends.cuda import device, launch
+from pixelflow.backends.cuda import device
 from pixelflow.backends.registry import _fastest, _probe
-from pixelflow.core import clip, exp, log, maximum, minimum, rule, sqrt, tanh, where
+from pixelflow.core import clip, exp, log, maximum, minimum, plan, rule, sqrt, tanh, where
 from pixelflow.core.rules import _REGISTRY
 from pixelflow.experiments._scores import Split
 
@@ -104,7 +104,7 @@ def forgetful():
         for cached in (device._description, device.compiled, _probe, _fastest):
             cached.cache_clear()
         device._USED_BY.clear()
-        launch._LOADED.clear()
+        plan._PLANS.clear()
 
     forget()
     yield

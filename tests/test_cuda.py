@@ -21,6 +21,7 @@ from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.cuda import convolved, device, launch, layouts, local, stream
 from pixelflow.core import clip, rule
+from pixelflow.core import plan as plan_module
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.encoders import Encoder
 from pixelflow.core.plan import compile_plan
@@ -76,8 +77,10 @@ def only(monkeypatch):
             return min(found, key=lambda p: layouts.cost(plan, p, SHARED))
 
         monkeypatch.setattr(launch, "layout", layout)
+        plan_module._PLANS.clear()  # plans keep what was loaded of them
 
-    return choose
+    yield choose
+    plan_module._PLANS.clear()
 
 
 def check(config, X, method="fit_transform"):
@@ -118,7 +121,7 @@ def test_random_plans_give_the_references_features(cuda, config, n, bytes_in, li
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "shared_limit", lambda device: limit)
         check(config, X)
-        launch._LOADED.clear()
+        plan_module._PLANS.clear()
 
 
 WHOLE = [
@@ -265,7 +268,7 @@ def test_a_local_maps_values_may_go_anywhere(kind, cuda):
     expected, got = np.empty((2, 4, plan.feature_dim), np.float32)
     X = images.reshape(4, -1)
     for name, out in zip(BOTH, (expected, got), strict=True):
-        get_backend(name).features(plan, X, out, True, None)
+        get_backend(name).prepare(plan, True, None).features(X, out)
     assert np.allclose(got, expected, rtol=0, atol=1e-5)
 
 

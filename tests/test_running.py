@@ -20,7 +20,6 @@ from pixelflow import (
 from pixelflow.backends import compose, registry
 from pixelflow.backends.numba import modules, run
 from pixelflow.core import plan as plan_module
-from pixelflow.core import reservoir as reservoir_module
 from pixelflow.core import rule
 from pixelflow.core.plan import compile_plan
 
@@ -108,7 +107,7 @@ def test_memory_is_bounded_whatever_the_number_of_samples(backend, encoding, mon
 
     few = 2**16  # bytes that the interpreter itself may take more or less
     assert peak(reservoir.transform, 4000) < 1.1 * peak(reservoir.transform, 1000) + few
-    monkeypatch.setattr(reservoir_module, "MOST_QUANTILE_VALUES", 2**18)
+    monkeypatch.setattr("pixelflow.reservoir.MOST_QUANTILE_VALUES", 2**18)
     reservoir.set_params(config__probe__rectify=True, config__probe__threshold={"quantile": 0.5})
     assert peak(reservoir.fit, 4000) < 1.1 * peak(reservoir.fit, 1000) + few
 

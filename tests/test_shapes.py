@@ -14,6 +14,7 @@ from test_parity import textures
 
 from pixelflow import Probe, Reservoir
 from pixelflow.backends.cuda import launch
+from pixelflow.core import plan
 from pixelflow.core.boundaries import BOUNDARIES
 
 ON_A_GPU = finds_a_gpu()
@@ -61,7 +62,7 @@ def test_any_shape_gives_the_references_bits(number, cuda, monkeypatch):
     for limit in LIMITS if ON_A_GPU else LIMITS[number % 3 :][:1]:
         with monkeypatch.context() as patch:
             patch.setattr(launch, "shared_limit", lambda d, n=limit: n or device_limit(d))
-            launch._LOADED.clear()  # their layouts were chosen for another card
+            plan._PLANS.clear()  # their layouts were chosen for another card
             here = Reservoir(config, backend="cuda").fit(X)
             assert same_bits(here.evolve(states), evolved), limit
             assert same_bits(here.transform(X), features), limit

@@ -144,16 +144,25 @@ def test_a_backend_that_fails_costs_its_own_row_only(monkeypatch, when):
     calls = []
     cpu = get_backend("cpu")
 
-    def features(plan, X, out, exact, device):
-        calls.append(len(X))
-        if len(calls) == when:
-            raise MemoryError("the device is full")
-        cpu.features(plan, X, out, exact, device)
+    def prepare(plan, exact, device):
+        def counted(method):
+            def call(X, *more, **options):
+                calls.append(len(X))
+                if len(calls) == when:
+                    raise MemoryError("the device is full")
+                method(X, *more, **options)
 
-    broken = SimpleNamespace(describe=lambda: "a device", features=features)
+            return call
+
+        prepared = cpu.prepare(plan, exact, device)
+        return SimpleNamespace(
+            features=counted(prepared.features), advance=counted(prepared.advance)
+        )
+
+    broken = SimpleNamespace(describe=lambda: "a device", prepare=prepare)
     monkeypatch.setattr(
-        "pixelflow.core.reservoir.get_backend",
-        lambda name, device=None: broken if name == "cpu" else get_backend(name),
+        "pixelflow.reservoir.get_backend",
+        lambda name, *more: broken if name == "cpu" else get_backend(name),
     )
     monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: broken)
     grid = {**CONFIG["by_grid"], "points": [{"n": 2, "side": 5}, {"n": 2, "side": 6}]}
@@ -173,7 +182,7 @@ class Device:
 
     def __init__(self, times):
         self.given, self.released, self.X = iter(times), 0, None
-        self.features = get_backend("cpu").features
+        self.prepare = get_backend("cpu").prepare
 
     def describe(self):
         return "a device"

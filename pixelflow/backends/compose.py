@@ -1,8 +1,14 @@
-"""From inputs to features by a backend's one primitive: encode, run, probe, chunk by chunk."""
+"""What every backend's prepared plan can do, composed of what it does itself.
+
+A backend makes features of inputs, and takes textures through steps (`evolve`). Sequences and
+convergence follow from the latter, a call for each input or check; a backend that can fuse them
+does so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,45 +17,115 @@ from pixelflow.core.probes import Probe
 
 CHUNK_BYTES = 64 * 2**20  # of textures held at once, whatever the number of samples
 
-# Fills `out` (n, M, S, H, W, C) with every member's textures after ``plan.times`` steps. The
-# latents (n, M, L), or (n, 1, L) where all members see the same, are the encoder's values, which
-# its index spreads over the texture. Both are C-contiguous.
-Trajectories = Callable[[Plan, np.ndarray, np.ndarray, bool], None]
-Features = Callable[[Plan, np.ndarray, np.ndarray, bool, int | None], None]
+
+class Composed:
+    """A plan that is ready to run on a backend; see `pixelflow.backends.registry.Prepared`."""
+
+    def __init__(self, plan: Plan, exact: bool, device: int | None) -> None:
+        self.plan, self.exact, self.device = plan, exact, device
+
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (N, D) with the features of inputs."""
+        raise NotImplementedError
+
+    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+        """Fill `out` with textures (n, M, H, W, C) after more steps, the first of that number."""
+        raise NotImplementedError
+
+    def batches(self, X: np.ndarray, size: int) -> Iterator[np.ndarray]:
+        """Features of `size` inputs at a time, NumPy arrays."""
+        for start in range(0, len(X), size):
+            rows = X[start : start + size]
+            out = np.empty((len(rows), self.plan.feature_dim), self.plan.dtype)
+            self.features(rows, out)
+            yield out
+
+    def advance(
+        self,
+        states: np.ndarray,
+        ended: np.ndarray,
+        *,
+        first: int,
+        steps: int,
+        inputs: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> None:
+        """Textures in, textures out; with inputs, driven before each `steps`, and read after."""
+        if inputs is None or out is None:
+            self.evolve(states, ended, first, steps)
+            return
+        plan, drive = self.plan, self.plan.drive
+        if drive is None:
+            raise ValueError("inputs need a plan with a drive: compile_sequence makes one")
+        now = states.copy()
+        seen = np.empty((len(states), plan.members, len(plan.times), *plan.shape), plan.dtype)
+        for t in range(inputs.shape[1]):
+            drive.add(now, inputs[:, t])
+            done = 0
+            for snapshot, until in enumerate((*plan.times, steps)):
+                if until > done:
+                    self.evolve(now, ended, first + t * steps + done, until - done)
+                    now, done = ended.copy(), until
+                if snapshot < len(plan.times):
+                    seen[:, :, snapshot] = now
+            out[:, t] = read(plan, seen)
+        ended[...] = now
+
+    def converge(
+        self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Textures when they rest; how many steps each took, and its last largest change."""
+        counts = np.zeros(states.shape[:2], np.int64)
+        changes = np.full(states.shape[:2], np.inf)
+        going = np.arange(len(states))  # samples, some member of which has not stopped
+        is_open = np.ones(states.shape[:2], bool)
+        now, done = states.copy(), 0
+        ended[...] = states
+        while len(going) and done < most:
+            ahead = min(every, most - done)
+            before, after = np.empty_like(now), np.empty_like(now)
+            self.evolve(now, before, done, ahead - 1)
+            self.evolve(before, after, done + ahead - 1, 1)
+            now, done = after, done + ahead
+            with np.errstate(invalid="ignore"):  # of infinities; a NaN has not stopped
+                found = largest_change(before, now)
+            part = is_open[going]
+            counts[going] = np.where(part, done, counts[going])
+            changes[going] = np.where(part, found, changes[going])
+            ended[going] = np.where(part[..., None, None, None], now, ended[going])
+            is_open[going] = part & ~(found <= tol)
+            on = is_open[going].any(axis=1)
+            going, now = going[on], now[on]
+        return counts, changes
 
 
-def features(
-    trajectories: Trajectories,
-    plan: Plan,
-    X: np.ndarray,
-    out: np.ndarray,
-    exact: bool,
-    device: int | None,
-) -> None:
-    """`Backend.features` of a processor; `device` is None there."""
-    plain = plan.probe == Probe()  # the textures themselves: no copy
-    for rows in chunks(plan, len(X)):
-        shape = (rows.stop - rows.start, plan.members, len(plan.times), *plan.shape)
-        textures = out[rows].reshape(shape) if plain else np.empty(shape, np.float32)
-        trajectories(plan, plan.encoder.latents(X[rows]), textures, exact)
-        if not plain:
-            out[rows] = plan.probe.read(textures)
+def textures_of(plan: Plan) -> Plan:
+    """The plan whose inputs and features are the textures of a plan, kept with it."""
+    if plan.probe == Probe() and plan.drive is None and plan.encoder.identical:
+        return plan
+    return plan.keep("textures", lambda: _textures_of(plan))
 
 
-def batches(
-    features: Features, plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None
-) -> Iterator[np.ndarray]:
-    """`Backend.batches` where features are NumPy arrays."""
-    for start in range(0, len(X), size):
-        rows = X[start : start + size]
-        out = np.empty((len(rows), plan.feature_dim), np.float32)
-        features(plan, rows, out, exact, device)
-        yield out
+def _textures_of(plan: Plan) -> Plan:
+    times = Probe().times(plan.steps)
+    return replace(plan, probe=Probe(), times=times, drive=None, _kept={})
+
+
+def largest_change(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """The largest absolute difference of textures (..., H, W, C), float64."""
+    return np.abs(now - before).max(axis=(-3, -2, -1), initial=0).astype(np.float64)
+
+
+def read(plan: Plan, textures: np.ndarray) -> np.ndarray:
+    """Features (n, D) of snapshots (n, M, S, H, W, C)."""
+    if plan.probe == Probe():
+        return textures.reshape(len(textures), -1)
+    return plan.probe.read(textures)
 
 
 def chunks(plan: Plan, n_samples: int) -> Iterator[slice]:
     """Slices of the samples whose textures fit into `CHUNK_BYTES`."""
     values = plan.members * len(plan.times) * plan.texture_size
-    count = max(1, CHUNK_BYTES // (values * np.float32().itemsize))
+    count = max(1, CHUNK_BYTES // (values * plan.dtype.itemsize))
     for start in range(0, n_samples, count):
         yield slice(start, min(start + count, n_samples))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from pixelflow.backends import compose
+from pixelflow.backends.compose import Composed, chunks, largest_change, read
 from pixelflow.backends.layout import halo_sources, in_blocks, n_threads, no_device
 from pixelflow.backends.ufuncs import instructions, static_values
 from pixelflow.core.plan import Plan
+from pixelflow.core.probes import Probe
 
 PLANE_BYTES = 2**20  # of one channel of a block: small for the cache, large for the interpreter
 
@@ -20,43 +22,176 @@ def describe(device: int | None = None) -> str:
     return f"NumPy {np.__version__} on {n_threads()} threads"
 
 
-def trajectories(plan: Plan, latents: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    """See `compose.Trajectories`; always exact."""
-    height, width, _ = plan.shape
-    plane = (height + 2 * plan.program.radius) * (width + 2 * plan.program.radius)
-    block = max(1, PLANE_BYTES // (plane * np.float32().itemsize))
+class Cpu(Composed):
+    """A plan on NumPy; always exact."""
 
-    def work(start: int, stop: int) -> None:
-        for m in range(plan.members):
-            seen = latents[start:stop, min(m, latents.shape[1] - 1)]
-            _run(plan, m, seen, out[start:stop, m])
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        plan = self.plan
+        plain = plan.probe == Probe()  # the textures themselves: no copy
+        for rows in chunks(plan, len(X)):
+            shape = (rows.stop - rows.start, plan.members, len(plan.times), *plan.shape)
+            textures = out[rows].reshape(shape) if plain else np.empty(shape, plan.dtype)
+            self._trajectories(plan.encoder.latents(X[rows]), textures)
+            if not plain:
+                out[rows] = plan.probe.read(textures)
 
-    in_blocks(work, out, block)
+    def _trajectories(self, latents: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (n, M, S, H, W, C) with every member's snapshots.
+
+        The latents are (n, M, L), or (n, 1, L) where all members see the same.
+        """
+        plan = self.plan
+
+        def work(rows: slice, m: int) -> None:
+            block = Block(plan, m, rows.stop - rows.start)
+            block.encode(latents[rows, min(m, latents.shape[1] - 1)])
+            for done in range(plan.times[-1] + 1):
+                if done in plan.times:
+                    out[rows, m, plan.times.index(done)] = block.textures
+                if done < plan.times[-1]:
+                    block.step(done)
+
+        self._in_blocks(work, out)
+
+    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+        def work(rows: slice, m: int) -> None:
+            block = Block(self.plan, m, rows.stop - rows.start)
+            block.load(states[rows, m])
+            for done in range(steps):
+                block.step(first + done)
+            out[rows, m] = block.textures
+
+        self._in_blocks(work, out)
+
+    def advance(
+        self,
+        states: np.ndarray,
+        ended: np.ndarray,
+        *,
+        first: int,
+        steps: int,
+        inputs: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> None:
+        plan = self.plan
+        if inputs is None or out is None or plan.members > 1:  # the probe reads all members at once
+            super().advance(states, ended, first=first, steps=steps, inputs=inputs, out=out)
+            return
+
+        def work(rows: slice, m: int) -> None:
+            n = rows.stop - rows.start
+            block = Block(plan, m, n)
+            block.load(states[rows, m])
+            seen = np.empty((n, 1, len(plan.times), *plan.shape), plan.dtype)
+            for t in range(inputs.shape[1]):
+                block.drive(inputs[rows, t])
+                for done in range(steps + 1):
+                    if done in plan.times:
+                        seen[:, 0, plan.times.index(done)] = block.textures
+                    if done < steps:
+                        block.step(first + t * steps + done)
+                out[rows, t] = read(plan, seen)
+            ended[rows, m] = block.textures
+
+        self._in_blocks(work, ended)
+
+    def converge(
+        self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.zeros(states.shape[:2], np.int64)
+        changes = np.full(states.shape[:2], np.inf)
+
+        def work(rows: slice, m: int) -> None:
+            block, going, done = Block(self.plan, m, rows.stop - rows.start), rows, 0
+            block.load(states[rows, m])
+            is_open = np.ones(rows.stop - rows.start, bool)
+            while done < most and is_open.any():
+                block.step(done)
+                done += 1
+                if done % every and done < most:
+                    continue
+                change = largest_change(np.moveaxis(block.after.inside, 0, -1), block.textures)
+                counts[going, m] = np.where(is_open, done, counts[going, m])
+                changes[going, m] = np.where(is_open, change, changes[going, m])
+                ended[going, m] = np.where(
+                    is_open[:, None, None, None], block.textures, ended[going, m]
+                )
+                is_open &= ~(change <= tol)
+
+        ended[...] = states
+        self._in_blocks(work, np.empty((len(states), 1)))
+        return counts, changes
+
+    def _in_blocks(self, work: Callable[[slice, int], None], out: np.ndarray) -> None:
+        """Call ``work(samples, member)`` for blocks of the samples of `out`, on all cores."""
+        plan = self.plan
+        height, width, _ = plan.shape
+        plane = (height + 2 * plan.program.radius) * (width + 2 * plan.program.radius)
+
+        def each(start: int, stop: int) -> None:
+            with np.errstate(all="ignore"):  # cells between rows hold nothing that matters
+                for m in range(plan.members):
+                    work(slice(start, stop), m)
+
+        in_blocks(each, out, max(1, PLANE_BYTES // (plane * plan.dtype.itemsize)))
 
 
-features = partial(compose.features, trajectories)
-batches = partial(compose.batches, features)
+def prepare(plan: Plan, exact: bool, device: int | None) -> Cpu:
+    """See `Backend.prepare`."""
+    return Cpu(plan, exact, device)
 
 
-def _run(plan: Plan, member: int, latents: np.ndarray, out: np.ndarray) -> None:
-    """One block of samples through all steps."""
-    with np.errstate(all="ignore"):  # cells between rows hold nothing that matters
-        now, after = Texture(plan, len(latents)), Texture(plan, len(latents))
-        _load(plan, latents, now, after)
+class Block:
+    """Some samples of one member: their textures, and the calls that take them a step further."""
+
+    def __init__(self, plan: Plan, member: int, n: int) -> None:
+        self._plan, self._member, self._number = plan, member, np.zeros((), np.uint32)
+        self.now, self.after = Texture(plan, n), Texture(plan, n)
         static = static_values(plan, member)
-        step = np.zeros((), np.uint32)
-        forth = list(instructions(plan, static, step, now, after))
-        back = list(instructions(plan, static, step, after, now))
-        for done in range(plan.times[-1] + 1):
-            if done in plan.times:
-                out[:, plan.times.index(done)] = np.moveaxis(now.inside, 0, -1)
-            if done == plan.times[-1]:
-                return
-            step[...] = done
-            now.refresh_halo()
-            for function, operands in forth:
-                function(*operands)
-            now, after, forth, back = after, now, back, forth
+        self._forth = list(instructions(plan, static, self._number, self.now, self.after))
+        self._back = list(instructions(plan, static, self._number, self.after, self.now))
+
+    @property
+    def textures(self) -> np.ndarray:
+        """Those of now, (n, H, W, C)."""
+        return np.moveaxis(self.now.inside, 0, -1)
+
+    def encode(self, latents: np.ndarray) -> None:
+        """Spread latent values (n, L) over the textures."""
+        padded = np.pad(latents, ((0, 0), (0, 1)))  # index -1 takes the zero at the end
+        for channel in range(self._plan.shape[2]):
+            index = self._plan.encoder.index[..., channel]
+            if (index >= 0).any():
+                self.now.inside[channel] = padded[:, index]
+        self._keep_unwritten(range(self._plan.shape[2]))
+
+    def load(self, states: np.ndarray) -> None:
+        """Begin with textures (n, H, W, C)."""
+        self.now.inside[...] = np.moveaxis(states, -1, 0)
+        self._keep_unwritten(range(self._plan.shape[2]))
+
+    def drive(self, u: np.ndarray) -> None:
+        """Add inputs (n, K), as the plan's drive says."""
+        drive: Any = self._plan.drive
+        own = drive.some(slice(self._member, self._member + 1))
+        own.add(self.textures[:, None], u)
+        self._keep_unwritten(drive.channels)
+
+    def _keep_unwritten(self, channels: Iterable[int]) -> None:
+        """What no step writes stands in both textures."""
+        written = dict(self._plan.program.outputs)
+        for channel in channels:
+            if channel not in written:
+                self.after.inside[channel] = self.now.inside[channel]
+
+    def step(self, number: int) -> None:
+        """Take the step of that number."""
+        self._number[...] = number
+        self.now.refresh_halo()
+        for function, operands in self._forth:
+            function(*operands)
+        self.now, self.after = self.after, self.now
+        self._forth, self._back = self._back, self._forth
 
 
 class Texture:
@@ -67,7 +202,7 @@ class Texture:
         radius = self.radius = plan.program.radius
         self.pitch, self.size = width + 2 * radius, (height + 2 * radius) * (width + 2 * radius)
         self.margin = radius * self.pitch + radius  # so that a shifted view stays inside
-        self.flat = np.zeros((channels, 2 * self.margin + n * self.size), np.float32)
+        self.flat = np.zeros((channels, 2 * self.margin + n * self.size), plan.dtype)
         padded_shape = (channels, n, height + 2 * radius, self.pitch)
         middle = self.flat[:, self.margin : self.margin + n * self.size]
         self.planes = middle.reshape(padded_shape)
@@ -93,15 +228,3 @@ class Texture:
             for j, source in enumerate(self.rows):
                 to = j if j < radius else inside.shape[1] + j
                 planes[:, to] = planes[:, radius + source] if source >= 0 else 0
-
-
-def _load(plan: Plan, latents: np.ndarray, now: Texture, after: Texture) -> None:
-    """Spread the latent values over the texture; what no rule writes stands in both."""
-    written = dict(plan.program.outputs)
-    sources = np.pad(latents, ((0, 0), (0, 1)))  # index -1 takes the zero at the end
-    for channel in range(plan.shape[2]):
-        index = plan.encoder.index[..., channel]
-        if (index >= 0).any():
-            now.inside[channel] = sources[:, index]
-            if channel not in written:
-                after.inside[channel] = now.inside[channel]

@@ -21,11 +21,11 @@ OPERATORS = {
     "ne": "{0} != {1}",
 }
 
-# Numba would compute in float64 and int64 by itself: f32 and u32 name NumPy's types. Each "if" is
+# Numba would compute in float64 and int64 by itself: real and u32 name NumPy's types. Each "if" is
 # a branch to it, and it takes a time quadratic in these to compile: `select` is none.
 NUMBA = {
     **OPERATORS,
-    "const": "f32({0!r})",
+    "const": "real({0!r})",
     "uconst": "u32({0})",
     "abs": "abs({0})",
     "sqrt": "np.sqrt({0})",
@@ -35,9 +35,9 @@ NUMBA = {
     "minimum": "select({1} < {0}, {1}, {0})",
     "maximum": "select({1} > {0}, {1}, {0})",
     "clip": "select({2} < select({1} > {0}, {1}, {0}), {2}, select({1} > {0}, {1}, {0}))",
-    "clip_flush": "select({1} < select({0} < SMALLEST, f32(0), {0}), {1}, "
-    "select({0} < SMALLEST, f32(0), {0}))",
-    "flush": "select(abs({0}) < SMALLEST, f32(0), {0})",
+    "clip_flush": "select({1} < select({0} < SMALLEST, real(0), {0}), {1}, "
+    "select({0} < SMALLEST, real(0), {0}))",
+    "flush": "select(abs({0}) < SMALLEST, real(0), {0})",
     "where": "select({0}, {1}, {2})",
     "and": "{0} & {1}",
     "or": "{0} | {1}",
@@ -46,7 +46,7 @@ NUMBA = {
     "umul": "u32({0} * {1})",
     "uxor": "u32({0} ^ {1})",
     "ushr": "u32({0} >> {1})",
-    "float": "f32({0})",
+    "float": "real({0})",
 }
 
 # What GLSL and CUDA write alike.

@@ -19,7 +19,59 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pixelflow")
 
 BACKENDS = ("cuda", "moderngl", "numba", "cpu")  # "auto" takes the first that can run here
+FLOAT32_ONLY = ("cuda", "moderngl")
 SOFTWARE = "(software)"  # ends what a backend says of a renderer that "auto" passes over
+
+
+class Prepared(Protocol):
+    """A plan that is ready to run: its code compiled, its arrays where they are used.
+
+    All arrays are NumPy's, C-contiguous, of the plan's dtype; textures are (n, M, H, W, C).
+    """
+
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (N, D) with the features of inputs `X`: encode, take all steps, read.
+
+        `X` is (N, D_in), or (N, M, D_in) where each member has an input of its own; of the plan's
+        dtype, or uint8 for levels of 1/255.
+        """
+        ...
+
+    def batches(self, X: np.ndarray, size: int) -> Iterator[Any]:
+        """Features of `size` inputs at a time, on the device where the backend has one."""
+        ...
+
+    def advance(
+        self,
+        states: np.ndarray,
+        ended: np.ndarray,
+        *,
+        first: int,
+        steps: int,
+        inputs: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> None:
+        """Take textures through steps, the first of which is number `first`, and fill `ended`.
+
+        With inputs (n, T, K) and `out` (n, T, D), each input is added by the plan's drive before
+        `steps` steps, after which the probe reads. `ended` is no part of `states`.
+        """
+        ...
+
+    def converge(
+        self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take each texture through steps until it rests, and fill `ended`.
+
+        A texture stops at the first check, every `every` steps and after `most`, at which its
+        largest change in one step is at most `tol`.
+
+        Returns
+        -------
+        counts, changes : int64 and float64 arrays (n, M)
+            How many steps each texture took, and its largest change in the last of them.
+        """
+        ...
 
 
 class Backend(Protocol):
@@ -33,20 +85,8 @@ class Backend(Protocol):
         """
         ...
 
-    def features(
-        self, plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None
-    ) -> None:
-        """Fill `out` (N, D) with the features of inputs `X`, both C-contiguous.
-
-        `X` is (N, D_in), or (N, M, D_in) where each member has an input of its own; float32, or
-        uint8 for levels of 1/255.
-        """
-        ...
-
-    def batches(
-        self, plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None
-    ) -> Iterator[Any]:
-        """Features of `size` inputs at a time, on the device where the backend has one."""
+    def prepare(self, plan: Plan, exact: bool, device: int | None) -> Prepared:
+        """The plan, ready to run; what that takes is kept with the plan (`Plan.keep`)."""
         ...
 
 
@@ -70,24 +110,31 @@ class WithDevice(Backend, Protocol):
     """What a backend offers besides whose memory is not the host's."""
 
     def resident(self, plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
-        """Inputs there."""
+        """Upload X; return a handle that computes its features again on the device."""
         ...
 
 
-def get_backend(name: str, device: int | None = None) -> Backend:
+def get_backend(name: str, device: int | None = None, dtype: str = "float32") -> Backend:
     """The backend of that name, able to run, on that GPU; "auto" is the fastest that can.
 
     Raises
     ------
     ValueError
-        If there is no such backend or device.
+        If there is no such backend or device, or if it doesn't compute in that type.
     ImportError, RuntimeError
         If it can't run here; the message says what is missing.
     """
     choice("backend", name, ["auto", *sorted(BACKENDS)])
     if device is not None:
         device = integer("device", device, 0)
-    backend = _load(_fastest() if name == "auto" else name)
+    if dtype == "float64" and name in FLOAT32_ONLY:
+        raise ValueError(
+            f"backend {name!r} computes in float32, and the config's dtype is 'float64': take "
+            "backend 'numba' or 'cpu', or dtype 'float32'"
+        )
+    if name == "auto":
+        name = "numba" if dtype == "float64" and _probe("numba")[0] else _fastest()
+    backend = _load(name if dtype == "float32" or name not in FLOAT32_ONLY else "cpu")
     backend.describe(device)
     return backend
 

@@ -16,7 +16,7 @@ from pixelflow.core.symbols import expanded
 if TYPE_CHECKING:
     from pixelflow.backends.cpu import Texture
 
-DTYPES = {"f": np.dtype(np.float32), "b": np.dtype(np.bool_), "u": np.dtype(np.uint32)}
+DTYPES = {"b": np.dtype(np.bool_), "u": np.dtype(np.uint32)}  # "f" is the plan's
 Instruction = tuple[Callable[..., object], tuple[np.ndarray, ...]]
 
 
@@ -27,7 +27,7 @@ def static_values(plan: Plan, member: int) -> dict[int, np.ndarray]:
     values: dict[int, Any] = {}
     for i, (op, *operands) in enumerate(program.nodes):
         if op == "const":
-            values[i] = np.float32(operands[0])
+            values[i] = plan.dtype.type(operands[0])
         elif op == "uconst":
             values[i] = np.uint32(operands[0])
         elif op == "param":
@@ -101,12 +101,13 @@ class _Buffers:
     """Scratch arrays, handed out again once their last reader has run."""
 
     shapes: dict[int, tuple[int, ...]]  # by rank
+    dtypes: dict[str, np.dtype]  # by kind
     free: dict[tuple[int, str], list[np.ndarray]] = field(default_factory=dict)
     owner: dict[int, tuple[int, str]] = field(default_factory=dict)
 
     def take(self, rank: int, kind: str) -> np.ndarray:
         stock = self.free.setdefault((rank, kind), [])
-        array = stock.pop() if stock else np.empty(self.shapes[rank], DTYPES[kind])
+        array = stock.pop() if stock else np.empty(self.shapes[rank], self.dtypes[kind])
         self.owner[id(array)] = (rank, kind)
         return array
 
@@ -125,7 +126,8 @@ def instructions(
     last = {j: i for i, (op, *operands) in enumerate(nodes) if op in OPERATIONS for j in operands}
     last |= dict.fromkeys(outputs.values(), len(nodes))
     target = _targets(program, last, static)
-    buffers = _Buffers({0: (), 1: (now.size,), 2: now.view(0, 0, 0).shape})
+    shapes = {0: (), 1: (now.size,), 2: now.view(0, 0, 0).shape}
+    buffers = _Buffers(shapes, {"f": plan.dtype, **DTYPES})
     goal = {channel: after.view(0, 0, channel) for channel in outputs}
     value = dict(static)
     for i, (op, *operands) in enumerate(nodes):

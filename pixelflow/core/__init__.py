@@ -2,13 +2,11 @@
 
 from pixelflow.core.config import ReservoirConfig
 from pixelflow.core.probes import Probe
-from pixelflow.core.reservoir import Reservoir
 from pixelflow.core.rules import get_rule, list_rules, register_rule, rule
 from pixelflow.core.trace import clip, exp, log, maximum, minimum, sqrt, tanh, where
 
 __all__ = [
     "Probe",
-    "Reservoir",
     "ReservoirConfig",
     "clip",
     "exp",

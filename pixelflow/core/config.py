@@ -13,6 +13,7 @@ import numpy as np
 
 from pixelflow.checks import brief, choice, integer, mapping, real_array
 from pixelflow.core.boundaries import BOUNDARIES
+from pixelflow.core.encoder_registry import ENCODERS
 from pixelflow.core.frozen import FrozenDict
 from pixelflow.core.limits import (
     MOST_CHANNELS,
@@ -24,7 +25,7 @@ from pixelflow.core.limits import (
     MOST_VALUES,
     check_count,
 )
-from pixelflow.core.options import DEFAULTS, checked_options
+from pixelflow.core.options import checked_options
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
 
@@ -47,11 +48,12 @@ class ReservoirConfig:
         not named keeps the rule's default.
     input_encoding : str
         How an input becomes the initial texture: "tile", "image", "project", "phase", "shifts"
-        or "random"; or "whiten" or "patches", which learn from the inputs given to `fit`.
+        or "random"; or "whiten" or "patches", which learn from the inputs given to `fit`. Of
+        sequences, "inject" adds each input to the texture before its steps (`run_sequence`).
     seed : int
         Member m draws from ``numpy.random.SeedSequence([seed, m])``, whatever `members` is.
-    dtype : "float32"
-        The texture's type.
+    dtype : "float32" or "float64"
+        The type of textures, parameters and features; float64 runs on backends "cpu" and "numba".
     boundary : "periodic", "reflect" or "zero"
         What lies beyond the edge: the other side, the edge cells mirrored, zeros.
     members : int
@@ -71,6 +73,10 @@ class ReservoirConfig:
         magnifies what a backend's sums were rounded by: there cells agree to 1e-3 of the largest,
         not 1e-5). random: ``bias``. whiten, patches: ``epsilon``, above 0, what is added to the
         variances; ``samples``, at least 2, how many windows they are estimated from.
+
+        inject: each cell and channel, with probability ``density``, gets one of the input's
+        columns times U(-1, 1) ``scale``; or ``mask``, weights (H, W, C, columns), says what each
+        cell and channel gets of each column.
     probe : Probe
         What is read; by default the flattened final state.
 
@@ -107,17 +113,17 @@ class ReservoirConfig:
     def __post_init__(self) -> None:
         for name, limits in RANGES.items():
             self._set(name, integer(name, getattr(self, name), *limits))
-        choice("input_encoding", self.input_encoding, sorted(DEFAULTS))
+        choice("input_encoding", self.input_encoding, sorted(ENCODERS))
         choice("boundary", self.boundary, BOUNDARIES)
-        choice("dtype", self.dtype, ("float32",))
+        choice("dtype", self.dtype, DTYPES)
         check_count("width x height x channels", self.width, self.height, self.channels)
         rule = get_rule(self.rule)
         self.check_rule(rule)
         self._check_draws(rule)
-        known = DEFAULTS[self.input_encoding]
+        known = ENCODERS[self.input_encoding].options
         mapping("encoder_params", self.encoder_params, known, self.input_encoding)
-        options = checked_options(self.input_encoding, self.encoder_params)
-        self._set("encoder_params", FrozenDict(options))
+        self._set("encoder_params", FrozenDict(checked_options(known, self.encoder_params)))
+        self._check_mask()
         self._check_probe()
         # What equality compares: the fields as JSON, with a digest in place of each array.
         self._set("_key", json.dumps(self._fields(), default=_digest, sort_keys=True))
@@ -138,6 +144,14 @@ class ReservoirConfig:
         check_count("members x rule_params", self.members, numbers, most=MOST_MADE)
         check_count("members x medium", self.members, len(rule.medium), *cells, most=MOST_MADE)
         rule.traced(self.rule_params)  # raises where a size does not suit it
+
+    def _check_mask(self) -> None:
+        mask, cells = self.encoder_params.get("mask"), (self.height, self.width, self.channels)
+        if mask is not None and mask.shape[:3] != cells:
+            raise ValueError(
+                f"encoder_params mask must have the shape (H, W, C, K) with (H, W, C) = {cells}, "
+                f"got {mask.shape}"
+            )
 
     def _check_probe(self) -> None:
         probe = self.probe
@@ -173,7 +187,7 @@ class ReservoirConfig:
     @property
     def encoder_options(self) -> dict[str, Any]:
         """All options of the encoder."""
-        return {**DEFAULTS[self.input_encoding], **self.encoder_params}
+        return {**ENCODERS[self.input_encoding].options, **self.encoder_params}
 
     def generator(self, draw: str, member: int) -> np.random.Generator:
         """The random generator of one member for one named draw, independent of every other."""
@@ -181,8 +195,8 @@ class ReservoirConfig:
         return np.random.default_rng(np.random.SeedSequence([self.seed, member], spawn_key=key))
 
     def values(self, draw: str, given: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
-        """A parameter or medium of every member, float32 (members, *shape), drawn if random."""
-        out = np.empty((self.members, *shape), np.float32)
+        """A parameter or medium of every member, (members, *shape), drawn if random."""
+        out = np.empty((self.members, *shape), self.dtype)
         if isinstance(given, Mapping):
             for m in range(self.members):
                 out[m] = self.generator(draw, m).uniform(*given["uniform"], size=shape)
@@ -233,6 +247,7 @@ class ReservoirConfig:
         return replace(self, **{**outer, "probe": probe})
 
 
+DTYPES = ("float32", "float64")
 RANGES = {
     "width": (1, MOST_VALUES),
     "height": (1, MOST_VALUES),

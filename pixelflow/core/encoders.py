@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt, prod
@@ -47,9 +46,10 @@ class Encoder:
         return tuple(int(c) for c in np.flatnonzero((self.index >= 0).any(axis=(0, 1))))
 
     def latents(self, X: np.ndarray) -> np.ndarray:
-        """Float32 (n, M, L), or (n, 1, L) where members share it, of inputs (n, D_in).
+        """Latent values (n, M, L), or (n, 1, L) where members share them, of inputs (n, D_in).
 
-        Inputs are float32 or uint8; (n, M, D_in) are each member's own.
+        Inputs are float32, float64, which latent values then are too, or uint8; (n, M, D_in) are
+        each member's own.
         """
         if X.dtype == np.uint8:
             X = X * PIXEL
@@ -237,13 +237,3 @@ def image_shape(shape: Shape) -> tuple[int, int, int]:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3):
         return shape[0], shape[1], 3 if len(shape) == 3 else 1
     raise ValueError(f"images must be (N, H, W) or (N, H, W, 3), got (N, {str(shape)[1:]}")
-
-
-ENCODERS: dict[str, Callable[[ReservoirConfig, Shape], Encoder]] = {
-    "image": image,
-    "phase": phase,
-    "project": project,
-    "random": random,
-    "shifts": shifts,
-    "tile": tile,
-}

@@ -23,7 +23,7 @@ LIMITS = {  # of what comes out; "root" then takes the square root, and "sin" is
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """A map from inputs (n, D_in) to latent values (n, M, L), float32.
+    """A map from inputs (n, D_in) to latent values (n, M, L): float64 of float64, else float32.
 
     Its arrays that differ by member have the members first, and are named in `OF_MEMBERS`.
     """
@@ -76,11 +76,12 @@ class Dense(Form):
         return self.bias.shape[1]
 
     def __call__(self, X: Any) -> Any:
-        z = np.empty_like(X, self.weight.dtype, shape=(len(X), *self.bias.shape))
+        dtype = np.result_type(self.weight.dtype, _dtype(X))
+        z = np.empty_like(X, dtype, shape=(len(X), *self.bias.shape))
         for m, weight in enumerate(self.weight):
-            np.matmul(X.astype(weight.dtype, copy=False), weight, out=z[:, m])
+            np.matmul(X.astype(dtype, copy=False), weight, out=z[:, m])
         z += self.bias
-        return _squashed(self.squash, z).astype(np.float32, copy=False)
+        return _squashed(self.squash, z).astype(_dtype(X), copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ class Local(Form):
     def __call__(self, X: Any) -> Any:
         members, channels, taps = self.kernel.shape
         cells = len(self.window)
-        out = np.empty_like(X, np.float32, shape=(len(X), members, cells, channels))
+        out = np.empty_like(X, _dtype(X), shape=(len(X), members, cells, channels))
         block = max(1, BLOCK_BYTES // (4 * cells * (taps + members * channels)))
         for start in range(0, len(X), block):
             seen = self.windows(X[start : start + block])
@@ -178,6 +179,11 @@ def _squashed(squash: str, z: Any) -> Any:
 
 def _with_zero(X: Any) -> Any:
     """Inputs (n, D_in + 1) whose last column, number -1, is 0."""
-    out = np.zeros_like(X, np.float32, shape=(len(X), X.shape[-1] + 1))
+    out = np.zeros_like(X, _dtype(X), shape=(len(X), X.shape[-1] + 1))
     out[:, :-1] = X.reshape(len(X), -1)
     return out
+
+
+def _dtype(X: Any) -> np.dtype:
+    """What latent values of these inputs are computed in."""
+    return np.dtype(np.float64 if X.dtype == np.float64 else np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -166,6 +166,19 @@ def without_ones(program: Program, ones: Collection[str]) -> Program:
         same.append(factors[0] if op == "mul" and len(factors) == 1 else i)
     outputs = {channel: same[i] for channel, i in program.outputs}
     return pruned(nodes, outputs, program.params, program.media)
+
+
+def media_as_channels(program: Program, names: Sequence[str], channels: int) -> Program:
+    """The program that reads these media in channels that it never writes, from `channels` on."""
+    if not names:
+        return program
+    places = {name: channels + i for i, name in enumerate(names)}
+    nodes = [
+        ("read", 0, 0, places[node[1]]) if node[0] == "medium" and node[1] in places else node
+        for node in program.nodes
+    ]
+    media = tuple(name for name in program.media if name not in places)
+    return Program(tuple(nodes), program.outputs, program.params, media)
 
 
 def taps(first: int, k: int, channels: int) -> Iterator[tuple[int, int, int, int]]:

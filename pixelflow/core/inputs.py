@@ -11,13 +11,15 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pixelflow.checks import converting
 
-FLOAT = np.float32
-IMAGES = [np.float32, np.uint8]
 
-
-def checked_inputs(X, estimator: BaseEstimator, at_least: int) -> np.ndarray:
-    """Checked inputs, float32 or uint8, of the rank in which they came."""
-    inputs = checked(X, IMAGES, "X", ensure_min_samples=at_least, estimator=estimator)
+def checked_inputs(
+    X, estimator: BaseEstimator, at_least: int, dtype: str = "float32"
+) -> np.ndarray:
+    """Checked inputs, uint8 or of that float type, of the rank in which they came."""
+    accepted = [np.dtype(dtype), np.dtype(np.uint8)]
+    inputs = checked(X, accepted, "X", ensure_min_samples=at_least, estimator=estimator)
+    if inputs.dtype == np.uint8 and dtype == "float64":
+        inputs = inputs / 255.0
     if inputs.ndim > 4 or (inputs.ndim == 4 and inputs.shape[3] != 3):
         raise ValueError(f"X must be (N, D_in), (N, H, W) or (N, H, W, 3), got {inputs.shape}")
     if 0 in inputs.shape[1:]:
@@ -42,17 +44,17 @@ def is_finite(values: np.ndarray) -> bool:
         return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
-def check_out(out: object, shape: tuple[int, int]) -> None:
+def check_out(out: object, shape: tuple[int, int], dtype: str) -> None:
+    """Refuse what is no array for features of that shape and type."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a float32 array of shape {shape}, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
+        raise TypeError(f"out must be a {dtype} array of shape {shape}, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
         got = f"{out.dtype} of shape {out.shape}"
-        raise ValueError(
-            f"out must be float32 of shape {shape}, C-contiguous, writeable; got {got}"
-        )
+        expected = f"{dtype} of shape {shape}, C-contiguous, writeable"
+        raise ValueError(f"out must be {expected}; got {got}")
 
 
-def see_columns(estimator: BaseEstimator, X, inputs: np.ndarray, fitting: bool) -> None:
-    """Remember, or compare with what `fit` saw, the columns and a data frame's names."""
+def check_feature_names(estimator: BaseEstimator, X, inputs: np.ndarray, fitting: bool) -> None:
+    """Remember the columns and a data frame's names, or compare them with what `fit` saw."""
     named: Any = X if inputs.ndim == 2 else flat(inputs)
     validate_data(estimator, named, reset=fitting, skip_check_array=True)

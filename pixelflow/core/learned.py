@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,12 +32,6 @@ def patches(config: ReservoirConfig, shape: Shape, X: np.ndarray) -> Encoder:
         for m in range(config.members)
     ]
     return _encoder(config, shape, (np.array(directions) - mean) @ whitening, whitening, mean)
-
-
-LEARNED: dict[str, Callable[[ReservoirConfig, Shape, np.ndarray], Encoder]] = {
-    "patches": patches,
-    "whiten": whiten,
-}
 
 
 def state(encoder: Encoder) -> dict[str, np.ndarray]:

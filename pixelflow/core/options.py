@@ -1,4 +1,4 @@
-"""What `encoder_params` may hold for each encoder: the defaults, and the checks."""
+"""The checks of what `encoder_params` holds."""
 
 from __future__ import annotations
 
@@ -11,36 +11,24 @@ from pixelflow.checks import brief, choice, integer, number, real_array
 from pixelflow.core.forms import LIMITS
 from pixelflow.core.limits import MOST_OFFSET, MOST_SAMPLES, MOST_WINDOW
 
-_OUTPUT = {"scale": 1.0, "threshold": 0.0, "squash": "none"}
-_LOCAL = {"k": 5, "bias": 0.0, "contrast": 0.0, **_OUTPUT}
-_LEARNED = {"k": 6, "contrast": 0.04, "epsilon": 0.1, **_OUTPUT}
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "image": {},
-    "patches": {**_LEARNED, "samples": 100_000},
-    "phase": {},
-    "project": {},
-    "random": _LOCAL,
-    "shifts": {"reach": 3, "scale": ((1.0, 1.0), (-1.0, 1.0)), "offset": (0.0,)},
-    "tile": {},
-    "whiten": {**_LEARNED, "samples": 100_000},
-}
 RANGES = {  # of whole numbers
     "k": (1, MOST_WINDOW),
     "reach": (1, MOST_OFFSET),
     "samples": (2, MOST_SAMPLES),
 }
-MOST = {"contrast": 1e18}  # its square is finite in float32
+MOST = {"contrast": 1e18, "density": 1.0}  # the square of a contrast is finite in float32
 POSITIVE = ("epsilon",)  # else what has no variance would be divided by 0
 
 
-def checked_options(encoder: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that an encoder knows, in their plain types; raises for what none of them can be."""
-    known = DEFAULTS[encoder]
+def checked_options(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in their plain types, by an encoder's defaults; raises for what none can be."""
     return {name: _checked(name, known[name], given[name]) for name in given}
 
 
 def _checked(option: str, default: Any, value: Any) -> Any:
     name = f"encoder_params {option}"
+    if default is None:
+        return _mask(name, value)
     if isinstance(default, str):
         return choice(name, value, sorted(set(LIMITS) - {"unit"}))
     if isinstance(default, int):
@@ -58,3 +46,13 @@ def _checked(option: str, default: Any, value: Any) -> Any:
     if array.ndim == 2 and (array[:, 0] > array[:, 1]).any():
         raise ValueError(f"{name} must have low <= high, got {brief(value)}")
     return tuple(tuple(item) if array.ndim == 2 else item for item in array.tolist())
+
+
+def _mask(name: str, value: Any) -> np.ndarray | None:
+    """Weights (H, W, C, K), or None."""
+    if value is None:
+        return None
+    mask = real_array(name, value)
+    if mask.ndim != 4 or 0 in mask.shape:
+        raise ValueError(f"{name} must be weights (H, W, C, K), got shape {mask.shape}")
+    return mask

@@ -8,10 +8,12 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from pixelflow.core.config import FIELDS, ReservoirConfig
 from pixelflow.core.rules import Rule, get_rule, list_rules, register_rule
+from pixelflow.core.symbols import rounded
 
 
 class Configured(BaseEstimator):
@@ -80,13 +82,16 @@ def rule_digest(rule: Rule, config: ReservoirConfig) -> str:
     """SHA-256 of all that a config's textures depend on in its rule."""
     given = config.rule_params
     sizes = {name: given[name] for name in rule.sizes if name in given}
-    return _digest(rule, frozenset(given), tuple(sizes.items()))
+    return _digest(rule, frozenset(given), tuple(sizes.items()), config.dtype)
 
 
 @lru_cache(maxsize=64)
-def _digest(rule: Rule, given: frozenset[str], sizes: tuple[tuple[str, int], ...]) -> str:
+def _digest(
+    rule: Rule, given: frozenset[str], sizes: tuple[tuple[str, int], ...], dtype: str
+) -> str:
     defaults = {name: float(value) for name, value in rule.params.items() if name not in given}
-    found = (rule.traced(dict(sizes)), defaults, rule.weight_shapes(dict(sizes)))
+    program = rounded(rule.traced(dict(sizes)), np.dtype(dtype))
+    found = (program, defaults, rule.weight_shapes(dict(sizes)))
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 

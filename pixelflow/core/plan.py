@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod, sqrt
+from typing import Any, TypeVar
 
 import numpy as np
 
-from pixelflow.core import encoders
+from pixelflow.core import encoder_registry, encoders
 from pixelflow.core.config import ReservoirConfig
-from pixelflow.core.graph import Program, without_ones
+from pixelflow.core.drives import Drive, drive_of
+from pixelflow.core.graph import Program, media_as_channels, without_ones
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
+from pixelflow.core.symbols import rounded
+
+Made = TypeVar("Made")
+_KEEPING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +36,10 @@ class Plan:
         From inputs to the texture at step 0.
     program : Program
         One step of the rule.
-    params : float32 array (M, P)
-        Each member's parameters, in the program's order.
-    media : float32 array (M, Q, H, W)
+    params : float array (M, P)
+        Each member's parameters, in the program's order; float32 or float64, as all that is
+        computed.
+    media : float array (M, Q, H, W)
         Each member's media, in the program's order.
     keys : uint32 array (M,)
         Each member's noise key.
@@ -41,6 +49,10 @@ class Plan:
         The steps after which the texture is read, increasing.
     probe : Probe
         How it is read.
+    steps : int
+        How often the rule is applied: to an input, or of a sequence to each.
+    drive : Drive, optional
+        Of sequences: what each input adds to the texture before these steps.
     """
 
     shape: tuple[int, int, int]
@@ -52,6 +64,27 @@ class Plan:
     boundary: str
     times: tuple[int, ...]
     probe: Probe
+    steps: int
+    drive: Drive | None = None
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def keep(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What a backend makes of the plan once, kept as long as the plan.
+
+        It must not hold the plan itself, because Python would then free it later than the plan.
+        """
+        with _KEEPING:
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of all numbers that it computes."""
+        return self.params.dtype
 
     @property
     def members(self) -> int:
@@ -68,7 +101,8 @@ class Plan:
         """What it takes of memory, and of that of each device where a backend keeps a copy."""
         form = self.encoder.form
         learned = form.arrays.values() if form is not None else ()
-        arrays = (self.encoder.index, self.params, self.media, *learned)
+        driven = (self.drive.columns, self.drive.weights) if self.drive is not None else ()
+        arrays = (self.encoder.index, self.params, self.media, *learned, *driven)
         return sum(array.nbytes for array in arrays)
 
     @property
@@ -78,8 +112,7 @@ class Plan:
 
 
 CACHE_PLANS, CACHE_BYTES = 64, 2**29  # that are kept: a projection's weights can be large
-_Key = tuple[ReservoirConfig, tuple[int, ...] | None, Rule, encoders.Encoder | None]
-_PLANS: OrderedDict[_Key, Plan] = OrderedDict()
+_PLANS: OrderedDict[Hashable, Plan] = OrderedDict()
 _LOCK = threading.Lock()
 
 
@@ -96,12 +129,49 @@ def compile_plan(
     """
     if threshold is not None:
         config = config.with_params(probe__threshold=threshold)
-    key = (config, input_shape, get_rule(config.rule), encoder)
+
+    def compiled() -> Plan:
+        made = encoder
+        if input_shape is None:
+            made = encoders.of_textures(config.height, config.width, config.channels)
+        elif made is None:
+            made = encoder_registry.made(config, input_shape)
+        return _compile(config, made)
+
+    return _cached((config, input_shape, get_rule(config.rule), encoder), compiled)
+
+
+def compile_states(config: ReservoirConfig, given: tuple[str, ...] = ()) -> Plan:
+    """The plan that evolves textures, whose media of these names come with each texture.
+
+    They are channels that the rule never writes, after the texture's own and in the order given,
+    so that other numbers need no other plan.
+    """
+    config = config.with_params(probe=Probe())
+
+    def compiled() -> Plan:
+        height, width, channels = config.height, config.width, config.channels + len(given)
+        return _compile(config, encoders.of_textures(height, width, channels), given)
+
+    return _cached((config, "states", given, get_rule(config.rule)), compiled)
+
+
+def compile_sequence(config: ReservoirConfig, columns: int) -> Plan:
+    """The plan of a config for sequences of inputs of so many columns."""
+
+    def compiled() -> Plan:
+        encoder = encoders.of_textures(config.height, config.width, config.channels)
+        return replace(_compile(config, encoder), drive=drive_of(config, columns))
+
+    return _cached((config, "sequence", columns, get_rule(config.rule)), compiled)
+
+
+def _cached(key: Hashable, make: Callable[[], Plan]) -> Plan:
     with _LOCK:
         if key in _PLANS:
             _PLANS.move_to_end(key)
             return _PLANS[key]
-    plan = _compile(*key)
+    plan = make()
     with _LOCK:
         plan = _PLANS.setdefault(key, plan)  # another thread's, if it was faster
         while len(_PLANS) > 1 and (len(_PLANS) > CACHE_PLANS or _kept_bytes() > CACHE_BYTES):
@@ -114,38 +184,33 @@ def _kept_bytes() -> int:
 
 
 def _compile(
-    config: ReservoirConfig,
-    input_shape: tuple[int, ...] | None,
-    rule: Rule,
-    encoder: encoders.Encoder | None,
+    config: ReservoirConfig, encoder: encoders.Encoder, given: tuple[str, ...] = ()
 ) -> Plan:
+    rule = get_rule(config.rule)
     config.check_rule(rule)
-    shape = (config.height, config.width, config.channels)
-    if input_shape is None:
-        encoder = encoders.of_textures(*shape)
-    elif encoder is None:
-        encoder = encoders.ENCODERS[config.input_encoding](config, input_shape)
-    given = {**rule.params, **config.rule_params}
-    params = [config.values(f"param:{name}", given[name]) for name in rule.params]
-    ones = [name for name, values in zip(rule.params, params, strict=True) if (values == 1).all()]
+    values = {**rule.params, **config.rule_params}
+    params = [config.values(f"param:{name}", values[name]) for name in rule.params]
+    ones = [name for name, numbers in zip(rule.params, params, strict=True) if (numbers == 1).all()]
     keys = [config.generator("noise", m).integers(2**32) for m in range(config.members)]
+    program = rounded(rule.traced(config.rule_params), np.dtype(config.dtype))
     return Plan(
-        shape=shape,
+        shape=encoder.index.shape,
         encoder=encoder,
-        program=without_ones(rule.traced(config.rule_params), ones),
+        program=media_as_channels(without_ones(program, ones), given, config.channels),
         params=np.concatenate([*(p[:, None] for p in params), _weights(config, rule)], axis=1),
-        media=_media(config, rule),
+        media=_media(config, [name for name in rule.medium if name not in given]),
         keys=np.array(keys, np.uint32),
         boundary=config.boundary,
         times=config.probe.times(config.steps),
         probe=config.probe,
+        steps=config.steps,
     )
 
 
 def _weights(config: ReservoirConfig, rule: Rule) -> np.ndarray:
-    """Each member's weights one after the other, float32 (M, W): N(0, 1) / sqrt(fan-in)."""
+    """Each member's weights one after the other, (M, W): N(0, 1) / sqrt(fan-in)."""
     shapes = rule.weight_shapes(config.rule_params)
-    out = np.empty((config.members, sum(map(prod, shapes.values()))), np.float32)
+    out = np.empty((config.members, sum(map(prod, shapes.values()))), config.dtype)
     for m in range(config.members):
         first = 0
         for name, shape in shapes.items():
@@ -155,10 +220,11 @@ def _weights(config: ReservoirConfig, rule: Rule) -> np.ndarray:
     return out
 
 
-def _media(config: ReservoirConfig, rule: Rule) -> np.ndarray:
+def _media(config: ReservoirConfig, names: list[str]) -> np.ndarray:
     cells = (config.height, config.width)
-    missing = [name for name in rule.medium if name not in config.medium]
+    missing = [name for name in names if name not in config.medium]
     if missing:
-        raise ValueError(f"rule {rule.name!r} needs the medium {missing}: set it in config.medium")
-    media = [config.values(f"medium:{name}", config.medium[name], cells) for name in rule.medium]
-    return np.stack(media, 1) if media else np.empty((config.members, 0, *cells), np.float32)
+        said = f"rule {config.rule!r} needs the medium {missing}"
+        raise ValueError(f"{said}: set it in config.medium")
+    media = [config.values(f"medium:{name}", config.medium[name], cells) for name in names]
+    return np.stack(media, 1) if media else np.empty((config.members, 0, *cells), config.dtype)

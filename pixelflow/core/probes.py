@@ -107,7 +107,7 @@ class Probe:
         if self.channels is not None:
             values = values[:, :, :, list(self.channels)]
         if self.rectify:
-            level = np.float32(self.level)
+            level = values.dtype.type(self.level)
             signs = (np.maximum(values - level, 0), np.maximum(-values - level, 0))
             values = np.stack(signs, axis=4)
         if self.pool:
@@ -142,7 +142,7 @@ def pool_ranges(length: int, grid: int) -> np.ndarray:
 def _pooled(values: np.ndarray, grid: int, pool) -> np.ndarray:
     """(..., H, W) pooled to (..., grid, grid)."""
     height, width = values.shape[-2:]
-    out = np.empty((*values.shape[:-2], grid, grid), np.float32)
+    out = np.empty((*values.shape[:-2], grid, grid), values.dtype)
     for i, (top, bottom) in enumerate(pool_ranges(height, grid)):
         for j, (left, right) in enumerate(pool_ranges(width, grid)):
             out[..., i, j] = pool(values[..., top:bottom, left:right], axis=(-2, -1))

@@ -108,9 +108,8 @@ class Graph:
         if kind == "u":
             return self.add("uconst", int(float(value))).index
         if type(value) in (np.float64, np.longdouble):
-            raise TypeError(f"{op} in a rule computes in float32: give float(x), not {value!r}")
-        literal = float32(f"a number that {op} in a rule is given", value)
-        return self.add("const", float(np.float32(literal))).index
+            raise TypeError(f"{op} in a rule rounds numbers itself: give float(x), not {value!r}")
+        return self.add("const", float32(f"a number that {op} in a rule is given", value)).index
 
 
 def apply(op: str, *args: Any) -> Any:
@@ -136,6 +135,20 @@ BOUNDED: dict[str, Callable[..., Any]] = {
     "maximum": lambda a, b: apply("where", b > a, b, a),
     "clip": lambda x, low, high: apply("minimum", apply("maximum", x, low), high),
 }
+
+
+@lru_cache(maxsize=256)
+def rounded(program: Program, dtype: np.dtype) -> Program:
+    """The program with its literals rounded to a plan's dtype; equal ones become one node."""
+    graph = Graph()
+    number: list[int] = []
+    for op, *operands in program.nodes:
+        inner: list[Any] = [number[i] for i in operands] if op in OPERATIONS else operands
+        if op == "const":
+            inner = [float(np.asarray(operands[0], dtype))]
+        number.append(graph.add(op, *inner).index)
+    outputs = {channel: number[i] for channel, i in program.outputs}
+    return pruned(graph.nodes, outputs, program.params, program.media)
 
 
 @lru_cache(maxsize=256)

@@ -193,9 +193,14 @@ def _flushed(graph: Graph, index: int) -> int:
     op, *operands = graph.nodes[index]
     if op == "clip":
         low, high = (graph.nodes[i] for i in operands[1:])
-        if low == ("const", 0.0) and high[0] == "const" and high[1] >= SMALLEST:
+        if low == ("const", 0.0) and high[0] == "const" and not _is_tiny(high[1]):
             return graph.add("clip_flush", operands[0], operands[2]).index
     return graph.add("flush", index).index
+
+
+def _is_tiny(literal: float) -> bool:
+    """Whether a literal may be below `SMALLEST` in size, whatever it is rounded to."""
+    return min(abs(literal), abs(float(np.float32(literal)))) < float(SMALLEST)
 
 
 def _extend_tiny(tiny: list[bool], nodes: Sequence[Node]) -> None:
@@ -205,7 +210,7 @@ def _extend_tiny(tiny: list[bool], nodes: Sequence[Node]) -> None:
     """
     for op, *operands in nodes[len(tiny) :]:
         if op == "const":
-            tiny.append(abs(operands[0]) < SMALLEST and repr(operands[0]) != "0.0")
+            tiny.append(_is_tiny(operands[0]) and repr(operands[0]) != "0.0")
         else:
             tiny.append(op != "where" or any(tiny[i] for i in operands[1:]))
 

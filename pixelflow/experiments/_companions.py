@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pixelflow.core import Reservoir, ReservoirConfig
+from pixelflow import Reservoir, ReservoirConfig
 
 FAINT = np.float32(2.0**-6)  # of an input keeps a wave off its clip; a power of 2 rounds nothing
 PAIRS = 500  # of test images, to tell how far a reservoir is from an affine map

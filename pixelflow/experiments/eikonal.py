@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelflow.core import Reservoir, ReservoirConfig
+from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.tasks import eikonal
 
 KEYS = ("threshold", "cases")

@@ -12,8 +12,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import check_consistent_length
 
 from pixelflow.checks import brief, integer
-from pixelflow.core import Reservoir
-from pixelflow.core.inputs import checked_inputs, see_columns
+from pixelflow.core.inputs import check_feature_names, checked_inputs
 from pixelflow.core.params import Configured
 from pixelflow.models import archive, training
 from pixelflow.models.copies import Copies
@@ -30,6 +29,7 @@ from pixelflow.readouts.labels import (
     unknown_labels,
 )
 from pixelflow.readouts.model import scored
+from pixelflow.reservoir import Reservoir
 
 
 class ReservoirModel(Configured):
@@ -92,7 +92,7 @@ class ReservoirModel(Configured):
     def _fit(self, X, y, sample_weight) -> None:
         self._check_params()
         inputs = checked_inputs(X, self, at_least=1)
-        see_columns(self, X, inputs, fitting=True)
+        check_feature_names(self, X, inputs, fitting=True)
         y, weight = self._checked(inputs, y, sample_weight)
         readout = self._own_readout()
         if weight is not None:
@@ -117,7 +117,7 @@ class ReservoirModel(Configured):
             raise ValueError("partial_fit can't go on with a loaded model: begin with a clone")
         new = not hasattr(self, "n_samples_seen_")  # then a `fit` before is forgotten
         inputs = checked_inputs(X, self, at_least=1)
-        see_columns(self, X, inputs, fitting=new)
+        check_feature_names(self, X, inputs, fitting=new)
         y, weight = self._checked(inputs, y, sample_weight)
         if self._task == "classification":
             classes = self._classes(y, classes)
@@ -222,7 +222,7 @@ class ReservoirModel(Configured):
         """What is to be predicted, checked."""
         self._check_fitted()
         inputs = checked_inputs(X, self, at_least=1)
-        see_columns(self, X, inputs, fitting=False)
+        check_feature_names(self, X, inputs, fitting=False)
         return inputs
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.checks import FLOAT32_MAX, brief, integer, mapping, number
+from pixelflow.core import encoder_registry
 from pixelflow.core import learned as learning
 from pixelflow.readouts.model import check_classes
 
@@ -74,6 +75,6 @@ def restore_reservoir(reservoir: Any, state: Mapping[str, Any], n_inputs: int) -
     reservoir.n_features_in_, reservoir.input_shape_ = columns, shape
     if config.probe.learns:
         reservoir.threshold_ = number("threshold_", state["threshold_"], 0, FLOAT32_MAX)
-    if config.input_encoding in learning.LEARNED:
+    if encoder_registry.learns(config):
         learning.check(config, shape, state["encoder_"])
         reservoir._learned = state["encoder_"]

@@ -12,7 +12,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from pixelflow.core import Probe, Reservoir, ReservoirConfig
+from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.plotting.style import PAPER_WIDTH
 
 

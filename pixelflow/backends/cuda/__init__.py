@@ -2,6 +2,6 @@
 
 from pixelflow.backends.cuda.device import describe
 from pixelflow.backends.cuda.measure import copy_GBps, resident
-from pixelflow.backends.cuda.stream import batches, features
+from pixelflow.backends.cuda.stream import prepare
 
-__all__ = ["batches", "copy_GBps", "describe", "features", "resident"]
+__all__ = ["copy_GBps", "describe", "prepare", "resident"]

@@ -25,7 +25,7 @@ struct PlaneCell : Exact {
     __device__ __forceinline__ float medium(int q) const {
         return __ldg(item.media + q * PLANE + y * W + x);
     }
-    __device__ __forceinline__ unsigned step() const { return done; }
+    __device__ __forceinline__ unsigned step() const { return item.first + done; }
     __device__ __forceinline__ unsigned cell() const { return y * W + x; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
 };

@@ -21,14 +21,17 @@ struct Inputs {
     const float* params;        // (M, parameters)
     const float* media;         // (M, media, H, W)
     const unsigned* keys;       // (M)
+    unsigned first;             // the number of the first step
 };
 
 #define INPUTS                                                                          \
     const Value *latents, long long sample_stride, long long member_stride,             \
         long long plane_stride, const int *index, const float *params, const float *media, \
-        const unsigned *keys
+        const unsigned *keys, unsigned first_step
 #define GIVEN                                                                           \
-    Inputs { latents, sample_stride, member_stride, plane_stride, index, params, media, keys }
+    Inputs {                                                                            \
+        latents, sample_stride, member_stride, plane_stride, index, params, media, keys, first_step \
+    }
 
 __device__ __forceinline__ float loaded(const float* p) { return __ldg(p); }
 __device__ __forceinline__ float loaded(const unsigned char* p) {
@@ -43,6 +46,7 @@ struct Item {
     const float* params;
     const float* media;
     unsigned key;
+    unsigned first;   // the number of the first step
 
     __device__ __forceinline__ Item(const Inputs& in, long long item) {
         const long long sample = item / MEMBERS, member = item % MEMBERS;
@@ -52,6 +56,7 @@ struct Item {
         params = in.params + member * PARAMETERS;
         media = in.media + member * (MEDIA * H * W);
         key = __ldg(in.keys + member);
+        first = in.first;
     }
 
     // PRODUCTS: one channel of them.

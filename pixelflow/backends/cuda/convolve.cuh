@@ -136,7 +136,7 @@ struct ConvolvedCell : Exact {
     __device__ __forceinline__ float medium(int q) const {
         return __ldg(item.media + q * PLANE + cell());
     }
-    __device__ __forceinline__ unsigned step() const { return done; }
+    __device__ __forceinline__ unsigned step() const { return item.first + done; }
     __device__ __forceinline__ unsigned cell() const {   // the last strip may reach over the edge
         return min(top + y, H - 1) * W + min(start + x + j, W - 1);
     }

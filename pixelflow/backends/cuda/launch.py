@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -28,10 +26,8 @@ ADVANCE = {  # the kernel that advances large textures
 FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
 LATENT_BYTES = 2**30  # of what a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
+MOST_SNAPSHOTS_KEPT = 64  # lists of times that stay on the GPU
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
-
-_LOADED: WeakKeyDictionary[Plan, dict[Any, Loaded]] = WeakKeyDictionary()
-_LOCK = threading.Lock()
 
 
 def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Loaded:
@@ -39,12 +35,8 @@ def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Load
     if plan.encoder.form is not None:
         dtype = np.dtype(np.float32)
     device = device or 0
-    key = (dtype.str, exact, device)
-    with _LOCK:
-        known = _LOADED.setdefault(plan, {})
-        if key not in known:
-            known[key] = Loaded(plan, dtype, exact, device)
-        return known[key]
+    key = ("cuda", dtype.str, exact, device)
+    return plan.keep(key, lambda: Loaded(plan, dtype, exact, device))
 
 
 class Loaded:
@@ -69,21 +61,24 @@ class Loaded:
             index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
             arrays = (index, plan.params, plan.media, plan.keys)
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
-            self.snapshots = cupy.asarray(np.array(plan.times, np.int32))
+            self._snapshots = {plan.times: cupy.asarray(np.array(plan.times, np.int32))}
             self.latents = _Latents(plan.encoder, self.members, device)
             cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
-    def run(self, X: Any, out: Any) -> None:
-        """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU."""
-        n = len(X)
+    def run(self, X: Any, out: Any, times: tuple[int, ...] | None = None, first: int = 0) -> None:
+        """Enqueue the features (n, D) of inputs (n, D_in) or (n, M, D_in), all on the GPU.
+
+        They are read after other `times` than the plan's, as many, where these are given.
+        """
+        n, times = len(X), self.times if times is None else times
         parts = -(-n // self._most(n))
         for part in range(parts):
             some = slice(part * n // parts, (part + 1) * n // parts)
-            inputs = (*self.latents(X[some]), *self.fixed)
+            inputs = (*self.latents(X[some]), *self.fixed, np.uint32(first))
             if self.layout.kind in FUSED:
-                self._fused(inputs, out[some])
+                self._fused(inputs, out[some], times)
             else:
-                self._step_by_step(inputs, out[some])
+                self._step_by_step(inputs, out[some], times)
 
     def _most(self, n: int) -> int:
         """How many of n inputs at once memory and a grid hold."""
@@ -95,14 +90,22 @@ class Loaded:
             most = min(most, MOST_BLOCKS // self.members, PLANES_BYTES // planes)
         return max(1, most)
 
-    def _fused(self, inputs: tuple, out: Any) -> None:
+    def _fused(self, inputs: tuple, out: Any, times: tuple[int, ...]) -> None:
         items = len(out) * self.members
         grid = (-(-items // self.layout.slots),)
         if self.layout.kind == "convolved":  # a block has one member's textures
             items = len(out)
             grid = (-(-items // self.layout.slots) * self.members,)
-        more = (self.snapshots, np.int32(len(self.times)), self.threshold, out, items)
+        more = (self._at(times), np.int32(len(times)), self.threshold, out, items)
         self._launch(f"fused_{self.layout.kind}", grid, (*inputs, *more))
+
+    def _at(self, times: tuple[int, ...]) -> Any:
+        """The times of snapshots on the GPU."""
+        if times not in self._snapshots:
+            if len(self._snapshots) >= MOST_SNAPSHOTS_KEPT:
+                self._snapshots = {self.times: self._snapshots[self.times]}
+            self._snapshots[times] = the_cupy().asarray(np.array(times, np.int32))
+        return self._snapshots[times]
 
     def _launch(self, name: str, grid: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         kernel, memory = self.module.get_function(name), self.layout.shared_bytes
@@ -110,7 +113,7 @@ class Loaded:
             kernel.max_dynamic_shared_size_bytes = memory
         kernel(grid, (self.layout.threads,), arguments, shared_mem=memory)
 
-    def _step_by_step(self, inputs: tuple, out: Any) -> None:
+    def _step_by_step(self, inputs: tuple, out: Any, times: tuple[int, ...]) -> None:
         """Large textures."""
         height, width, _ = self.shape
         items = len(out) * self.members
@@ -119,11 +122,11 @@ class Loaded:
         grid = (-(-height * width // WIDE), items)
         self.module.get_function("encode")(grid, (WIDE,), (*inputs, now))
         done = 0
-        for snapshot, until in enumerate(self.times):
+        for snapshot, until in enumerate(times):
             while done < until:
                 steps = self._advance(inputs, now, after, done, until - done)
                 now, after, done = after, now, done + steps
-            arguments = (now, np.int32(snapshot), np.int32(len(self.times)), self.threshold, out)
+            arguments = (now, np.int32(snapshot), np.int32(len(times)), self.threshold, out)
             blocks = min(grid[0], 1024)
             self.module.get_function("probe")((blocks, items), (WIDE,), (*inputs, *arguments))
 

@@ -125,7 +125,7 @@ struct PatchCell {
     }
     __device__ __forceinline__ float param(int n) const { return patch.parameters[n]; }
     __device__ __forceinline__ float medium(int q) const { return patch.medium[q][i][j]; }
-    __device__ __forceinline__ unsigned step() const { return done; }
+    __device__ __forceinline__ unsigned step() const { return item.first + done; }
     __device__ __forceinline__ unsigned cell() const { return patch.ys[i] * W + patch.xs[j]; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
 

@@ -19,7 +19,7 @@ struct SharedCell : Exact {
     __device__ __forceinline__ float medium(int q) const {
         return __ldg(item.media + q * PLANE + cell_number);
     }
-    __device__ __forceinline__ unsigned step() const { return done; }
+    __device__ __forceinline__ unsigned step() const { return item.first + done; }
     __device__ __forceinline__ unsigned cell() const { return cell_number; }
     __device__ __forceinline__ unsigned key() const { return item.key; }
 };

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from pixelflow.backends.compose import Composed, textures_of
 from pixelflow.backends.cuda.device import on, the_cupy
-from pixelflow.backends.cuda.launch import Loaded, loaded
+from pixelflow.backends.cuda.launch import loaded
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = 16 * 2**20  # of inputs and features in a chunk: enough to fill a GPU and its link
 SLOTS = 6  # chunks under way at once, each copied by a thread of its own
 
 
-def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
-    """See `pixelflow.backends.registry.Backend`."""
+class Cuda(Composed):
+    """A plan on one GPU."""
+
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        _run(self.plan, X, out, self.exact, self.device)
+
+    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+        plan = textures_of(self.plan)
+        X = states.reshape(len(states), plan.members, plan.texture_size)
+        found = out.reshape(len(out), plan.feature_dim)
+        _run(plan, X, found, self.exact, self.device, (steps,), first)
+
+    def batches(self, X: np.ndarray, size: int) -> Iterator[Any]:
+        return batches(self.plan, X, size, self.exact, self.device)
+
+
+def prepare(plan: Plan, exact: bool, device: int | None) -> Cuda:
+    """See `Backend.prepare`."""
+    return Cuda(plan, exact, device)
+
+
+def _run(
+    plan: Plan,
+    X: np.ndarray,
+    out: np.ndarray,
+    exact: bool,
+    device: int | None,
+    times: tuple[int, ...] | None = None,
+    first: int = 0,
+) -> None:
+    """Fill `out` with features; see `Loaded.run`."""
     if not len(X):
         return
     sample_bytes = X.nbytes // len(X) + out.nbytes // len(X)
     count = min(len(X), max(1, CHUNK_BYTES // sample_bytes))
     starts = range(0, len(X), count)
-    run = loaded(plan, X.dtype, exact, device)
+    loaded_plan = loaded(plan, X.dtype, exact, device)
+    run = partial(loaded_plan.run, times=times, first=first)
     too_large = the_cupy().cuda.memory.OutOfMemoryError
     slots: SimpleQueue[_Slot] = SimpleQueue()
     for _ in range(min(SLOTS, len(starts))):
@@ -51,7 +83,7 @@ def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: in
 
 
 def _one_by_one(
-    run: Loaded,
+    run: Callable[[Any, Any], None],
     X: np.ndarray,
     out: np.ndarray,
     chunks: Iterable[slice],
@@ -74,8 +106,8 @@ def _one_by_one(
 class _Slot:
     """A stream with its buffers, on the GPU and pinned in host memory, for a chunk at a time."""
 
-    def __init__(self, run: Loaded, count: int, device: int | None) -> None:
-        self._loaded, self._count, self._device = run, count, device
+    def __init__(self, run: Callable[[Any, Any], None], count: int, device: int | None) -> None:
+        self._run, self._count, self._device = run, count, device
         self._buffers: Any = None
 
     def fill(self, X: np.ndarray, out: np.ndarray) -> None:
@@ -92,7 +124,7 @@ class _Slot:
             np.copyto(pinned_inputs[:n], X)
             with stream:
                 inputs[:n].set(pinned_inputs[:n])
-                self._loaded.run(inputs[:n], found[:n])
+                self._run(inputs[:n], found[:n])
                 found[:n].get(out=pinned_found[:n], blocking=False)
             stream.synchronize()
             np.copyto(out, pinned_found[:n])
@@ -126,7 +158,7 @@ def _halved(count: int) -> int:
 
 
 def batches(plan: Plan, X: np.ndarray, size: int, exact: bool, device: int | None) -> Iterator[Any]:
-    """See `pixelflow.backends.registry.Backend`; yields CuPy arrays."""
+    """See `pixelflow.backends.registry.Prepared`; yields CuPy arrays."""
     done = 0
     while done < len(X):
         rows = X[done : done + size]

@@ -2,6 +2,6 @@
 
 from pixelflow.backends.moderngl.context import describe
 from pixelflow.backends.moderngl.resident import resident
-from pixelflow.backends.moderngl.run import batches, features
+from pixelflow.backends.moderngl.run import prepare
 
-__all__ = ["batches", "describe", "features", "resident"]
+__all__ = ["describe", "prepare", "resident"]

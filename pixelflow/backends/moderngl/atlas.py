@@ -168,9 +168,12 @@ class Atlas(Scratch):
         self.samples = len(inputs)
         write_table(self.uploaded, self.latents.values(inputs))
 
-    def run(self) -> None:
-        """From latents to features, all on the device."""
-        plan, now, after = self.plan, 0, 1
+    def run(self, times: tuple[int, ...] | None = None, first: int = 0) -> None:
+        """From latents to features, all on the device; the first step has that number.
+
+        They are read after other `times` than the plan's, as many, where these are given.
+        """
+        now, after, times = 0, 1, self.plan.times if times is None else times
         self._set(self.encode[0], samples=self.samples)
         self._draw(self.encode, self.frames[now], [])
         self._set(self.probe[0])
@@ -178,13 +181,13 @@ class Atlas(Scratch):
         if self.weights is not None:
             self.weights.bind_to_uniform_block(self.step[0]["of_weights"].binding)
         done_once = self.step[0].get("done", None)
-        for done in range(plan.times[-1] + 1):
-            if done in plan.times:
-                target = self.read_frames[plan.times.index(done)]
+        for done in range(times[-1] + 1):
+            if done in times:
+                target = self.read_frames[times.index(done)]
                 self._read(target, self.states[now])
-            if done < plan.times[-1]:
+            if done < times[-1]:
                 if done_once is not None:
-                    done_once.value = done
+                    done_once.value = first + done
                 self._draw(self.step, self.frames[after], self.states[now])
                 now, after = after, now
 

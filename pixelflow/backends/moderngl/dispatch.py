@@ -64,10 +64,16 @@ class Dispatch(Scratch):
         self.samples = len(inputs)
         self.buffers["latents"].write(self.latents.values(inputs))
 
-    def run(self) -> None:
-        """From latents to features, all on the device."""
-        times = self.program["times"]
-        times.value = self.plan.times if times.array_length > 1 else self.plan.times[-1]
+    def run(self, times: tuple[int, ...] | None = None, first: int = 0) -> None:
+        """From latents to features, all on the device; the first step has that number.
+
+        They are read after other `times` than the plan's, as many, where these are given.
+        """
+        given = self.plan.times if times is None else times
+        uniform = self.program["times"]
+        uniform.value = given if uniform.array_length > 1 else given[-1]
+        if "first" in self.program:  # else the rule asks for no number of steps
+            self.program["first"].value = first
         for binding, name in enumerate(BUFFERS):
             self.buffers[name].bind_to_storage_buffer(binding)
         self.program.run(self.samples * self.plan.members)

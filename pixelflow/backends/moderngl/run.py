@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from pixelflow.backends import compose
+from pixelflow.backends.compose import Composed, textures_of
 from pixelflow.backends.moderngl import atlas, dispatch
 from pixelflow.backends.moderngl.context import Device, call
 from pixelflow.core.plan import Plan
@@ -16,23 +15,43 @@ from pixelflow.core.plan import Plan
 PATHS = ("compute", "fragment")  # in the order of preference on a GPU
 
 
-def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
-    """`Backend.features`."""
-    if len(X):
-        call(device, _features, plan, X, out, exact)
+class ModernGL(Composed):
+    """A plan on OpenGL."""
+
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        if len(X):
+            call(self.device, _run, self.plan, X, out, self.exact, self.plan.times, 0)
+
+    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+        plan = textures_of(self.plan)
+        X = states.reshape(len(states), plan.members, plan.texture_size)
+        if len(X):
+            found = out.reshape(len(out), plan.feature_dim)
+            call(self.device, _run, plan, X, found, self.exact, (steps,), first)
 
 
-batches = partial(compose.batches, features)
+def prepare(plan: Plan, exact: bool, device: int | None) -> ModernGL:
+    """See `Backend.prepare`."""
+    return ModernGL(plan, exact, device)
 
 
-def _features(device: Device, plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool) -> None:
-    by_snapshot = out.reshape(len(out), plan.members, len(plan.times), -1)
+def _run(
+    device: Device,
+    plan: Plan,
+    X: np.ndarray,
+    out: np.ndarray,
+    exact: bool,
+    times: tuple[int, ...],
+    first: int,
+) -> None:
+    """Fill `out` with features, read after these times; the first step has that number."""
+    by_snapshot = out.reshape(len(out), plan.members, len(times), -1)
     for part, inputs, members in parts(device, plan, X):
         with path(device, part, inputs, exact) as prepared:
             for start in range(0, len(inputs), prepared.chunk):
                 rows = slice(start, start + prepared.chunk)
                 prepared.load(inputs[rows])
-                prepared.run()
+                prepared.run(times, first)
                 prepared.store(by_snapshot[rows, members])
 
 
@@ -70,6 +89,7 @@ def parts(device: Device, plan: Plan, X: np.ndarray) -> Iterator[tuple[Plan, np.
             params=plan.params[some],
             media=plan.media[some],
             keys=plan.keys[some],
+            _kept={},
         )
         own = X.ndim == 3 and X.shape[1] > 1
         yield part, np.ascontiguousarray(X[:, some]) if own else X, some

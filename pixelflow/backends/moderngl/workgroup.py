@@ -104,6 +104,7 @@ class Workgroup:
 layout(local_size_x = {self.size}) in;
 {self._buffers()}
 uniform int times[{len(self.plan.times)}];
+uniform uint first;
 shared float plane[{self._values(self.buffers)}];
 {self._gather()}{pool_functions(self)}{glsl.rule_function(self.plan.program, self.exact)}
 void main() {{
@@ -223,7 +224,7 @@ float encoded(int group, int cell, int channel) {{
         for k in range(self.rows):
             lines.append("float " + ", ".join(f"next{c}_{k}" for c in outputs) + ";")
             given = [self._argument(i, k, names) for i in glsl.leaves(program)]
-            given += [f"uint(own + {k * width})", "key", "uint(done)"]
+            given += [f"uint(own + {k * width})", "key", "first + uint(done)"]
             given += [f"next{c}_{k}" for c in outputs]
             lines.append(f"rule({', '.join(given)});")
         if self.buffers == 1 and self.planes:

@@ -1,5 +1,5 @@
 """Numba: a rule compiled for the processor, from inputs to features in one pass."""
 
-from pixelflow.backends.numba.run import batches, describe, features
+from pixelflow.backends.numba.run import describe, prepare
 
-__all__ = ["batches", "describe", "features"]
+__all__ = ["describe", "prepare"]

@@ -13,7 +13,8 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
+REAL = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+INDEX = ir.IntType(64)
 
 
 def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> Callable[..., None]:
@@ -34,11 +35,11 @@ def convolution(firsts: tuple[int, ...], k: int, channels: int, lanes: int) -> C
         Cells at once; any power of two, whatever the processor has.
     """
 
-    def generate(builder, arrays, numbers):
+    def generate(builder, real, arrays, numbers):
         (cells, plane), (weights, _), (sums, row_of_sums) = arrays
         start, to, pitch = numbers
         corner = builder.sub(start, builder.mul(builder.add(pitch, INDEX(1)), INDEX(k // 2)))
-        with _Loop(builder, INDEX(k), _zeros(len(firsts), lanes)) as row:
+        with _Loop(builder, INDEX(k), _zeros(real, len(firsts), lanes)) as row:
             line = builder.add(corner, builder.mul(row.count, pitch))
             with _Loop(builder, INDEX(k), row.values) as column:
                 tap = builder.add(builder.mul(row.count, INDEX(k)), column.count)
@@ -66,11 +67,11 @@ def mixture(rows: int, lanes: int) -> Callable[..., None]:
     by: planes of cells would put them pages apart, and one in a cache's place of another.
     """
 
-    def generate(builder, arrays, numbers):
+    def generate(builder, real, arrays, numbers):
         (values, size), (weights, taps), (sums, row_of_sums) = arrays
         (block,) = numbers
         first = builder.mul(block, size)
-        with _Loop(builder, taps, _zeros(rows, lanes)) as tap:
+        with _Loop(builder, taps, _zeros(real, rows, lanes)) as tap:
             place = builder.add(first, builder.mul(tap.count, INDEX(lanes)))
             numbers = [builder.add(tap.count, builder.mul(taps, INDEX(row))) for row in range(rows)]
             tap.values = _added(builder, tap.values, values, place, weights, numbers)
@@ -84,19 +85,20 @@ def mixture(rows: int, lanes: int) -> Callable[..., None]:
 
 
 def _compilable(generate: Callable[..., None], kinds: tuple[Any, ...], n_numbers: int) -> Any:
-    """Signature and code of a function of float32 arrays and integers, as Numba asks for them.
+    """Signature and code of a function of float arrays and integers, as Numba asks for them.
 
     Each array is, for `generate`, where its elements begin and how long a row of it is.
     """
-    if any(kind.dtype != types.float32 or kind.layout != "C" for kind in kinds):
-        raise TypingError(f"expected C-contiguous float32 arrays, got {kinds}")
+    dtype = kinds[0].dtype
+    if dtype not in REAL or any(kind.dtype != dtype or kind.layout != "C" for kind in kinds):
+        raise TypingError(f"expected C-contiguous float arrays of one type, got {kinds}")
 
     def emit(context, builder, signature, arguments):
         arrays = []
         for kind, value in zip(kinds, arguments, strict=False):
             array = context.make_array(kind)(context, builder, value)
             arrays.append((array.data, builder.extract_value(array.shape, kind.ndim - 1)))
-        generate(builder, arrays, arguments[len(kinds) :])
+        generate(builder, REAL[dtype], arrays, arguments[len(kinds) :])
         return context.get_dummy_value()
 
     return types.void(*kinds, *(types.intp,) * n_numbers), emit
@@ -132,9 +134,9 @@ class _Loop:
         self.builder.position_at_end(after)
 
 
-def _zeros(n: int, lanes: int) -> list[Any]:
+def _zeros(real: Any, n: int, lanes: int) -> list[Any]:
     """Sums of nothing: -0 + x is x, to the bit."""
-    return [ir.VectorType(FLOAT, lanes)([FLOAT(-0.0)] * lanes)] * n
+    return [ir.VectorType(real, lanes)([real(-0.0)] * lanes)] * n
 
 
 def _added(
@@ -143,7 +145,7 @@ def _added(
     """Sums, each with its weight times the cells from `at` on added."""
     vector = sums[0].type
     place = builder.bitcast(builder.gep(cells, [at]), vector.as_pointer())
-    cell = builder.load(place, align=4)
+    cell = builder.load(place, align=_size(vector))
     added = []
     for total, number in zip(sums, numbers, strict=True):
         weight = _spread(builder, builder.load(builder.gep(weights, [number])), vector)
@@ -162,4 +164,11 @@ def _spread(builder: ir.IRBuilder, number: Any, vector: ir.VectorType) -> Any:
 def _store(builder: ir.IRBuilder, totals: list[Any], sums: Any, at: Any, row: Any) -> None:
     for j, total in enumerate(totals):
         place = builder.gep(sums, [builder.add(at, builder.mul(row, INDEX(j)))])
-        builder.store(total, builder.bitcast(place, total.type.as_pointer()), align=4)
+        builder.store(
+            total, builder.bitcast(place, total.type.as_pointer()), align=_size(total.type)
+        )
+
+
+def _size(vector: ir.VectorType) -> int:
+    """Bytes of one of its numbers."""
+    return 8 if vector.element == ir.DoubleType() else 4

@@ -49,7 +49,7 @@ def pooled(line, start, stop, height, mean):
     total = f64(-0.0)
     for x in range(start, stop):
         total += line[x]
-    return f32(total / ((stop - start) * height))
+    return total / ((stop - start) * height)  # rounded where it is stored
 
 
 @njit(nogil=True, error_model="numpy")

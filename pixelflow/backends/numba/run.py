@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeGuard
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelflow.backends import compose
+from pixelflow.backends.compose import Composed
 from pixelflow.backends.layout import (
     cell_numbers,
     halo_sources,
@@ -24,7 +23,7 @@ from pixelflow.backends.layout import (
 from pixelflow.backends.numba.modules import compiled
 from pixelflow.backends.numba.source import encoded_at_once, source
 from pixelflow.core.encoders import PIXEL
-from pixelflow.core.forms import LIMITS, Form, Local
+from pixelflow.core.forms import LIMITS, Local
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe, pool_ranges
 
@@ -33,11 +32,6 @@ CHUNK_BYTES = 8 * 2**20  # of what is given to compiled code at once, whatever t
 
 NO_WINDOW = np.empty((0, 0, 0), np.int32)
 NO_KERNELS = np.empty((0, 0, 0), np.float32)
-NO_BIASES = np.empty((0, 0), np.float32)
-NO_TEXTURES = np.empty((0,) * 6, np.float32)
-NO_FEATURES = np.empty((0,) * 7, np.float32)
-
-_FIXED: WeakKeyDictionary[Plan, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def describe(device: int | None = None) -> str:
@@ -50,21 +44,96 @@ def describe(device: int | None = None) -> str:
     return f"Numba {numba.__version__} on {n_threads()} threads"
 
 
-def features(plan: Plan, X: np.ndarray, out: np.ndarray, exact: bool, device: int | None) -> None:
-    """See `Backend.features`; textures are read where they evolve, and are not kept."""
-    fixed = _fixed(plan)
-    run = compiled(source(plan.program, plan.shape[2], exact)).run
-    plain = plan.probe == Probe()
-    shape = plan.probe.shape(plan.times[-1], *plan.shape)
-    for rows, given in _given(plan, X):
-        part = out[rows]
-        textures = part.reshape(len(part), plan.members, 1, *plan.shape) if plain else NO_TEXTURES
-        read = NO_FEATURES if plain else part.reshape(len(part), plan.members, *shape)
-        each = part.reshape(len(part) * plan.members, -1)
-        in_blocks(partial(run, given, *fixed, textures, read), each, _block(plan, len(part)))
+class Numba(Composed):
+    """A plan on Numba, with all that samples share of the arguments of compiled code."""
+
+    def __init__(self, plan: Plan, exact: bool, device: int | None) -> None:
+        super().__init__(plan, exact, device)
+        self._compiled = compiled(source(plan.program, plan.shape[2], exact, plan.dtype.name))
+        self._fixed: Fixed = plan.keep("numba", lambda: _fixed(plan))
+
+    def features(self, X: np.ndarray, out: np.ndarray) -> None:
+        """Textures are read where they evolve, and are not kept."""
+        plan, fixed = self.plan, self._fixed
+        index = plan.keep("numba index", lambda: _index(plan))
+        local = plan.keep("numba local", lambda: _local(plan))
+        for rows, given in _given(plan, X):
+            part = out[rows]
+            textures, features = _places(plan, part, (len(part), plan.members))
+            run = partial(
+                self._compiled.run, given, local, *index, *fixed.rule, fixed.times, fixed.probe,
+                textures, features,
+            )  # fmt: skip
+            each = part.reshape(len(part) * plan.members, -1)
+            in_blocks(run, each, _block(plan, len(part)))
+
+    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+        self.advance(states, out, first=first, steps=steps)
+
+    def advance(
+        self,
+        states: np.ndarray,
+        ended: np.ndarray,
+        *,
+        first: int,
+        steps: int,
+        inputs: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> None:
+        plan, fixed, driven = self.plan, self._fixed, self._fixed.no_drive
+        if inputs is None:
+            inputs, out = np.empty((len(states), 0, 1), plan.dtype), None
+        else:
+            driven = plan.keep("numba drive", lambda: _drive(plan))
+        textures, features = _places(plan, out, (*inputs.shape[:2], plan.members))
+        run = partial(
+            self._compiled.advance, states, inputs, driven, *fixed.rule, first, steps, fixed.times,
+            fixed.probe, textures, features, ended,
+        )  # fmt: skip
+        each = ended.reshape(len(ended) * plan.members, -1)
+        in_blocks(run, each, _block(plan, len(states)))
+
+    def converge(
+        self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.zeros(states.shape[:2], np.int64)
+        changes = np.zeros(states.shape[:2])
+        run = partial(
+            self._compiled.converge, states, *self._fixed.rule, tol, every, most, ended, counts,
+            changes,
+        )  # fmt: skip
+        in_blocks(run, ended.reshape(counts.size, -1), 1)  # they take different times
+        return counts, changes
 
 
-batches = partial(compose.batches, features)
+def prepare(plan: Plan, exact: bool, device: int | None) -> Numba:
+    """See `Backend.prepare`."""
+    return Numba(plan, exact, device)
+
+
+class Fixed(NamedTuple):
+    """What all samples of a plan share, as compiled code takes it."""
+
+    rule: tuple[Any, ...]  # parameters, media, cells' numbers, keys, rows and columns beyond edges
+    times: np.ndarray
+    probe: tuple[Any, ...]
+    no_drive: tuple[Any, ...]
+
+
+def _places(
+    plan: Plan, out: np.ndarray | None, leading: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where compiled code stores textures, or features, by leading axes: one of the two is empty.
+
+    Both are where there is no `out`.
+    """
+    textures = np.empty((0,) * (len(leading) + 4), plan.dtype)
+    features = np.empty((0,) * (len(leading) + 5), plan.dtype)
+    if out is None:
+        return textures, features
+    if plan.probe == Probe():
+        return out.reshape(*leading, 1, *plan.shape), features
+    return textures, out.reshape(*leading, *plan.probe.shape(plan.steps, *plan.shape))
 
 
 def _block(plan: Plan, n: int) -> int:
@@ -77,30 +146,31 @@ def _block(plan: Plan, n: int) -> int:
     return -(-n * plan.members // blocks)
 
 
-def _fixed(plan: Plan) -> tuple[Any, ...]:
-    """What all samples share of `run`'s arguments, in its order; kept as long as the plan."""
-    if plan not in _FIXED:
-        _FIXED[plan] = _made(plan)
-    return _FIXED[plan]
-
-
-def _made(plan: Plan) -> tuple[Any, ...]:
+def _fixed(plan: Plan) -> Fixed:
     height, width, _ = plan.shape
     radius = plan.program.radius
-    index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
-    return (
-        _local(plan),
-        index,
-        (index >= 0).any(axis=(1, 2)),
+    rule = (
         plan.params,
         padded(plan.media, radius),
         cell_numbers(height, width, radius),
         plan.keys,
         halo_sources(height, radius, plan.boundary),
         halo_sources(width, radius, plan.boundary),
-        np.array(plan.times),
-        _probe(plan),
     )
+    nothing = np.empty((plan.members, 0, 0, 0, 0))
+    no_drive = (np.empty(0, np.int64), nothing.astype(np.int32), nothing.astype(plan.dtype))
+    return Fixed(rule, np.array(plan.times), _probe(plan), no_drive)
+
+
+def _index(plan: Plan) -> tuple[Any, Any]:
+    """Which latent value each channel's cells get, and which channels get any."""
+    index = np.ascontiguousarray(np.moveaxis(plan.encoder.index, -1, 0))
+    return index, (index >= 0).any(axis=(1, 2))
+
+
+def _drive(plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    drive: Any = plan.drive
+    return np.array(drive.channels, np.int64), drive.columns, drive.weights
 
 
 def _probe(plan: Plan) -> tuple[Any, ...]:
@@ -111,8 +181,8 @@ def _probe(plan: Plan) -> tuple[Any, ...]:
         np.arange(channels) if probe.channels is None else np.array(probe.channels),
         pool_ranges(height, probe.pool or height),
         pool_ranges(width, probe.pool or width),
-        np.float32(probe.level) if probe.rectify else np.float32(0),
-        np.float32(0 if probe.rectify else -np.inf),
+        plan.dtype.type(probe.level if probe.rectify else 0),
+        plan.dtype.type(0 if probe.rectify else -np.inf),
         probe.pool_op == "mean",
     )
 
@@ -121,17 +191,18 @@ def _given(plan: Plan, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Slices of the samples with their latent values, or with what a local map makes them of."""
     form, give = plan.encoder.form, plan.encoder.latents
     size = plan.members * form.length if form is not None else X[:1].size
-    if _fused(form):
+    if _fused(plan):
         size, give = X[:1].size, _values
-    count = max(1, CHUNK_BYTES // max(1, size * np.float32().itemsize))
+    count = max(1, CHUNK_BYTES // max(1, size * plan.dtype.itemsize))
     for start in range(0, len(X), count):
         rows = slice(start, start + count)
         yield rows, give(X[rows])
 
 
-def _fused(form: Form | None) -> TypeGuard[Local]:
+def _fused(plan: Plan) -> bool:
     """Whether compiled code makes the latent values itself: threads of BLAS would be in its way."""
-    return isinstance(form, Local) and form.squash in LIMITS
+    form = plan.encoder.form
+    return isinstance(form, Local) and form.squash in LIMITS and plan.dtype == np.float32
 
 
 def _values(X: np.ndarray) -> np.ndarray:
@@ -143,9 +214,10 @@ def _values(X: np.ndarray) -> np.ndarray:
 
 def _local(plan: Plan) -> tuple[Any, ...]:
     """A local map's window, contrast, kernels, biases and squash; without it, no kernels."""
-    form = plan.encoder.form
-    if not _fused(form):
-        return NO_WINDOW, np.float32(0), NO_KERNELS, NO_BIASES, np.float32(0), np.float32(0), False
+    form: Any = plan.encoder.form
+    if not _fused(plan):
+        kernels, zero = NO_KERNELS.astype(plan.dtype), plan.dtype.type(0)
+        return NO_WINDOW, zero, kernels, np.empty((0, 0), plan.dtype), zero, zero, False
     low, high = map(np.float32, LIMITS[form.squash])
     contrast, root = np.float32(form.contrast), form.squash == "root"
     return _blocks(form), contrast, form.kernel, form.bias, low, high, root

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from pixelflow.backends.emit import NUMBA, statements
+from pixelflow.backends.numba.template import TEMPLATE
 from pixelflow.core.graph import OPERATIONS, SMALLEST, Program
 
 LANES, TOGETHER = 16, 4  # cells at once for which compiled code makes so many sums
@@ -14,135 +15,9 @@ MADE_WITH = ("convolve", "probe", "select", "windows")  # files whose code emitt
 MOST_UNROLLED = 16  # cells on a side of a halo: LLVM takes minutes for hundreds
 VECTOR = LANES * TOGETHER  # of fewer sums it makes more at once, up to this for one
 
-# Planes are padded by the rule's radius and flat, so that one loop without branches runs over
-# a whole texture: its cells between two rows are computed too, and the next halo overwrites them.
-# Planes lie a multiple of 4096 bytes and a bit apart: at exactly a multiple, a store to one and a
-# load from the next look like the same address to the processor, and the load waits.
-TEMPLATE = '''"""One rule for the numba backend, made by pixelflow {made_by} from its graph."""
-
-import numpy as np
-from numba import njit
-
-from pixelflow.backends.numba.convolve import convolution, mixture
-from pixelflow.backends.numba.probe import read
-from pixelflow.backends.numba.select import select
-from pixelflow.backends.numba.windows import see
-
-f32, u32, u64 = np.float32, np.uint32, np.uint64  # an unsigned index has no sign to be checked
-SMALLEST = f32({smallest!r})
-WRITTEN = {written}  # which channels the rule writes
-{convolvers}
-mix = mixture({some}, {lanes})
-
-
-@njit(nogil=True, error_model="numpy", fastmath={fastmath})
-def step(a, b, sums, params, media, cells, key, done, height, width):
-    pitch = width + {twice}
-    first = {radius} * pitch + {radius}
-    n = (height - 1) * pitch + width
-{convolutions}
-{uniform}
-{views}
-{loops}
-
-
-@njit(nogil=True)
-def halo(plane, height, width, rows, cols):
-    high, wide, pitch = u64(height), u64(width), u64(width + {twice})
-    zero = cols[0] < 0
-{sources}
-    at = u64({radius}) * pitch
-    for y in range(height):
-{columns}
-        at += pitch
-    at = u64(0)
-    for x in range(width + {twice}):
-{ends}
-        at += u64(1)
-
-
-@njit(nogil=True)
-def load(latents, index, plane, height, width):
-    for y in range(height):
-        first = (y + {radius}) * (width + {twice}) + {radius}
-        for x in range(width):
-            source = index[y, x]
-            plane[first + x] = latents[source] if source >= 0 else f32(0)
-
-
-@njit(nogil=True)
-def encode(seen, kernel, bias, low, high, root, sums, a, height, width):
-    for c in range(0, {channels}, {some}):
-        for block in range(len(seen)):
-            mix(seen, kernel[c : c + {some}], sums, block)
-        for j in range({some}):
-            for y in range(height):
-                first = (y + {radius}) * (width + {twice}) + {radius}
-                for x in range(width):
-                    value = sums[j, y * width + x] + bias[c + j]
-                    value = min(max(value, low), high)
-                    a[c + j, first + x] = np.sqrt(value) if root else value
-
-
-@njit(nogil=True)
-def store(a, out, height, width):
-{planes}
-    flat = out.reshape(height * width * {channels})
-    for y in range(height):
-        first = (y + {radius}) * (width + {twice}) + {radius}
-        start = y * width * {channels}
-        for x in range(width):
-{interleave}
-
-
-@njit(nogil=True)
-def run(
-    given, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
-    features, start, stop,
-):
-    members, height, width = len(params), index.shape[1], index.shape[2]
-    size = (height + {twice}) * (width + {twice}) + {beyond}
-    size += ({spread} - size) % 1024
-    planes = np.zeros((2, {channels}, size), f32)
-    a, b = planes[0], planes[1]
-    sums = np.zeros(({n_sums}, size), f32)
-    line = np.empty(width, f32)
-    window, contrast, kernel, bias, low, high, root = local
-    seen, shown = np.empty((len(window), window.shape[1] * window.shape[2]), f32), -1
-    for im in range(start, stop):
-        i, m = im // members, im % members
-        if len(kernel):
-            if i != shown:
-                see(given[i, 0], window, contrast, seen)
-                shown = i
-            encode(seen, kernel[m], bias[m], low, high, root, sums, a, height, width)
-        else:
-            latents = given[i, min(m, given.shape[1] - 1)]
-            for c in range({channels}):
-                if driven[c]:
-                    load(latents, index[c], a[c], height, width)
-                elif WRITTEN[c]:
-                    a[c] = f32(0)
-        for c in range({channels}):
-            if driven[c] and not WRITTEN[c]:
-                b[c] = a[c]
-        snapshot = 0
-        for done in range(times[-1] + 1):
-            if done == times[snapshot]:
-                if len(textures):
-                    store(a, textures[i, m, snapshot], height, width)
-                else:
-                    read(a, {radius}, width, probe, line, features[i, m, snapshot])
-                snapshot += 1
-            if done < times[-1]:
-{halos}
-                step(a, b, sums, params[m], media[m], cells, keys[m], u32(done), height, width)
-                a, b = b, a
-'''
-
 
 @lru_cache(maxsize=256)
-def source(program: Program, channels: int, exact: bool) -> str:
+def source(program: Program, channels: int, exact: bool, dtype: str = "float32") -> str:
     """The module that runs a rule on textures of that many channels."""
     leaves, views = _leaves(program)
     some = _together(channels)
@@ -157,7 +32,9 @@ def source(program: Program, channels: int, exact: bool) -> str:
     for outputs, nodes in _apart(program):
         loops += ["for i in range(n):", *(f"    {lines[i]}" for i in nodes)]
         loops += [f"    o{c}[i] = v{i}" for c, i in outputs]
+    halos = [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured]
     return TEMPLATE.format(
+        dtype=dtype,
         smallest=float(SMALLEST),
         made_by=_made_by(),
         convolvers=_indented(convolvers, 0),
@@ -180,9 +57,9 @@ def source(program: Program, channels: int, exact: bool) -> str:
         interleave=_indented(
             [f"flat[start + {channels} * x + {c}] = p{c}[first + x]" for c in range(channels)], 12
         ),
-        halos=_indented(
-            [f"halo(a[{c}], height, width, rows, cols)" for c in program.neighboured], 16
-        ),
+        halos=_indented(halos, 16),
+        driven_halos=_indented(halos, 20),
+        checked_halos=_indented(halos, 12),
     )
 
 
@@ -289,21 +166,21 @@ def _halo_lines(radius: int) -> dict[str, str]:
             f"for j in range({2 * radius}):",
             f"    to = at + (u64(j) if j < {radius} else wide + u64(j))",
             f"    source = at + u64({radius} + max(cols[j], 0))",
-            "    plane[to] = select(zero, f32(0), plane[source])",
+            "    plane[to] = select(zero, real(0), plane[source])",
         ]
         ends = [
             f"for j in range({2 * radius}):",
             f"    to = at + (u64(j) if j < {radius} else high + u64(j)) * pitch",
             f"    source = at + u64({radius} + max(rows[j], 0)) * pitch",
-            "    plane[to] = select(zero, f32(0), plane[source])",
+            "    plane[to] = select(zero, real(0), plane[source])",
         ]
     for j in range(2 * radius if radius <= MOST_UNROLLED else 0):
         x = f"u64({j})" if j < radius else f"wide + u64({j})"
         y = f"u64({j})" if j < radius else f"(high + u64({j}))"
         sources += [f"c{j} = u64({radius} + max(cols[{j}], 0))"]
         sources += [f"r{j}, e{j} = u64({radius} + max(rows[{j}], 0)) * pitch, {y} * pitch"]
-        columns += [f"plane[at + {x}] = select(zero, f32(0), plane[at + c{j}])"]
-        ends += [f"plane[at + e{j}] = select(zero, f32(0), plane[at + r{j}])"]
+        columns += [f"plane[at + {x}] = select(zero, real(0), plane[at + c{j}])"]
+        ends += [f"plane[at + e{j}] = select(zero, real(0), plane[at + r{j}])"]
     lines = {"sources": (sources, 4), "columns": (columns, 8), "ends": (ends, 8)}
     return {name: _indented(text, spaces) for name, (text, spaces) in lines.items()}
 

@@ -93,7 +93,7 @@ class Contest:
             return
         plan, few = self.work.plan(X), X[:FEW].reshape(len(X[:FEW]), -1)
         expected = np.empty((len(few), plan.feature_dim), np.float32)
-        get_backend(REFERENCE).features(plan, few, expected, True, None)
+        get_backend(REFERENCE).prepare(plan, True, None).features(few, expected)
         for contender, entrant in entrants.items():
             with self._noting(contender):
                 difference = float(np.abs(entrant.features - expected).max())

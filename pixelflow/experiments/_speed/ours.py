@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
+from pixelflow import Reservoir
 from pixelflow.backends import get_backend
 from pixelflow.backends.registry import Backend, WithDevice
-from pixelflow.core import Reservoir
 from pixelflow.core.plan import Plan
 from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured
@@ -36,7 +37,7 @@ def enter(
     plan = work.plan(X)
     flat = X.reshape(len(X), -1)
     features = np.empty((len(flat[:FEW]), plan.feature_dim), np.float32)
-    backend.features(plan, flat[:FEW], features, True, None)
+    backend.prepare(plan, True, None).features(flat[:FEW], features)
     if contender.out == "device":
         turn = _on_device(cast(WithDevice, backend), plan, flat, stack)
     else:
@@ -66,7 +67,7 @@ def _in_host(
         out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so its pages are there
         flat = X.reshape(len(X), -1)
         if work.inputs == STATES:  # `evolve` takes no array
-            call = lambda: backend.features(plan, flat, out, True, None)  # noqa: E731
+            call = partial(backend.prepare(plan, True, None).features, flat, out)
         else:
             call = lambda: reservoir.transform(X, out=out)  # noqa: E731
     if rounds > 1:

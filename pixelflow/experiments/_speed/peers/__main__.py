@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core import Probe, Reservoir, get_rule
+from pixelflow import Probe, Reservoir
+from pixelflow.core import get_rule
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
 from pixelflow.experiments._speed.works import STATES, Work
 from pixelflow.timing import burst
