@@ -44,7 +44,7 @@ BAD_CONFIGS = [
     ({"rule": "waves"}, ValueError, "unknown rule 'waves'"),
     ({"input_encoding": "tiles"}, ValueError, "unknown input_encoding 'tiles'"),
     ({"boundary": "wrap"}, ValueError, "unknown boundary 'wrap'"),
-    ({"dtype": "float64"}, ValueError, "unknown dtype 'float64'"),
+    ({"dtype": "float16"}, ValueError, "unknown dtype 'float16'"),
     ({"rule_params": {"fed": 0.1}}, ValueError, "unknown ['fed']"),
     ({"rule_params": [0.1]}, TypeError, "rule_params must be a mapping"),
     ({"rule_params": {"feed": "high"}}, TypeError, "'high'"),

@@ -90,7 +90,7 @@ class Numba(Composed):
             self._compiled.advance, states, inputs, driven, *fixed.rule, first, steps, fixed.times,
             fixed.probe, textures, features, ended,
         )  # fmt: skip
-        each = ended.reshape(len(ended) * plan.members, -1)
+        each = ended.reshape(len(ended) * plan.members, plan.texture_size)
         in_blocks(run, each, _block(plan, len(states)))
 
     def converge(
@@ -102,7 +102,7 @@ class Numba(Composed):
             self._compiled.converge, states, *self._fixed.rule, tol, every, most, ended, counts,
             changes,
         )  # fmt: skip
-        in_blocks(run, ended.reshape(counts.size, -1), 1)  # they take different times
+        in_blocks(run, ended.reshape(counts.size, self.plan.texture_size), 1)  # they take different times
         return counts, changes
 
 
