@@ -142,7 +142,7 @@ def _block(plan: Plan, n: int) -> int:
     For each block gathers the windows of its first sample anew.
     """
     threads = n_threads()
-    blocks = threads * min(BLOCKS, -(-n // threads))
+    blocks = max(1, threads * min(BLOCKS, -(-n // threads)))
     return -(-n * plan.members // blocks)
 
 
