@@ -143,7 +143,7 @@ def _block(plan: Plan, n: int) -> int:
     """
     threads = n_threads()
     blocks = max(1, threads * min(BLOCKS, -(-n // threads)))
-    return -(-n * plan.members // blocks)
+    return max(1, -(-n * plan.members // blocks))
 
 
 def _fixed(plan: Plan) -> Fixed:
