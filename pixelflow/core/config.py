@@ -74,9 +74,9 @@ class ReservoirConfig:
         not 1e-5). random: ``bias``. whiten, patches: ``epsilon``, above 0, what is added to the
         variances; ``samples``, at least 2, how many windows they are estimated from.
 
-        inject: each cell and channel, with probability ``density``, gets one of the input's
-        columns times U(-1, 1) ``scale``; or ``mask``, weights (H, W, C, columns), says what each
-        cell and channel gets of each column.
+        inject: each cell and channel of the rule, with probability ``density``, gets one of the
+        input's columns times U(-1, 1) ``scale``; or ``mask``, weights (H, W, C, columns), says what
+        each cell and channel gets of each column.
     probe : Probe
         What is read; by default the flattened final state.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from pixelflow.core.graph import SMALLEST
 from pixelflow.core.limits import MOST_MADE, check_count
+from pixelflow.core.rules import get_rule
 
 if TYPE_CHECKING:
     from pixelflow.core.config import ReservoirConfig
@@ -24,6 +25,8 @@ class Drive:
 
     Attributes
     ----------
+    inputs : int
+        K, how many columns an input has.
     channels : tuple of int
         The channels that inputs are added to.
     columns : int32 array (M, J, len(channels), H, W)
@@ -31,6 +34,7 @@ class Drive:
     weights : float array (M, J, len(channels), H, W)
     """
 
+    inputs: int
     channels: tuple[int, ...]
     columns: np.ndarray
     weights: np.ndarray
@@ -64,6 +68,12 @@ def drive_of(config: ReservoirConfig, columns: int) -> Drive:
     mask = config.encoder_options["mask"]
     if mask is None:
         return _drawn(config, columns)
+    names = get_rule(config.rule).channels
+    if mask[:, :, len(names) :].any():
+        raise ValueError(
+            f"encoder_params mask must be 0 but in the {len(names)} channels {names} of rule "
+            f"{config.rule!r}, because it reads no others"
+        )
     if mask.shape[3] != columns:
         raise ValueError(
             f"u must have {mask.shape[3]} columns, as the mask of encoder_params has; got {columns}"
@@ -73,7 +83,7 @@ def drive_of(config: ReservoirConfig, columns: int) -> Drive:
 
 def _drawn(config: ReservoirConfig, columns: int) -> Drive:
     """Cells and channels chosen at random, each with one column, times U(-1, 1) * scale."""
-    cells = (config.height, config.width, config.channels)
+    cells = (config.height, config.width, len(get_rule(config.rule).channels))
     check_count("members x cells of 'inject'", config.members, *cells, most=MOST_MADE)
     options = config.encoder_options
     chosen = np.zeros((config.members, *cells), np.int32)
@@ -83,13 +93,13 @@ def _drawn(config: ReservoirConfig, columns: int) -> Drive:
         is_driven = rng.random(cells) < options["density"]
         chosen[m] = rng.integers(columns, size=cells)
         weights[m] = rng.uniform(-1, 1, cells) * options["scale"] * is_driven
-    channels = tuple(range(config.channels))
     by_channel = [np.moveaxis(a, 3, 1)[:, None] for a in (chosen, weights)]
-    return Drive(channels, *map(np.ascontiguousarray, by_channel))
+    return Drive(columns, tuple(range(cells[2])), *map(np.ascontiguousarray, by_channel))
 
 
 def _of_mask(config: ReservoirConfig, mask: np.ndarray) -> Drive:
     """As many terms as the cell with the most has weights that are not 0, by column."""
+    inputs = mask.shape[3]
     channels = tuple(int(c) for c in np.flatnonzero(mask.any(axis=(0, 1, 3))))
     mask = mask[:, :, list(channels)]
     terms = max(1, int((mask != 0).sum(axis=3).max(initial=0)))
@@ -100,7 +110,7 @@ def _of_mask(config: ReservoirConfig, mask: np.ndarray) -> Drive:
         np.broadcast_to(np.moveaxis(a, (3, 2), (0, 1)), (config.members, terms, *_cells(a)))
         for a in arrays
     ]
-    return Drive(channels, *map(np.ascontiguousarray, wide))
+    return Drive(inputs, channels, *map(np.ascontiguousarray, wide))
 
 
 def _cells(array: np.ndarray) -> tuple[int, int, int]:

@@ -80,6 +80,42 @@ struct Item {
     }
 };
 
+// Of sequences: what each input adds to a texture, and where the texture is left after the last.
+struct Sequence {
+    const float* u;         // (n, inputs, COLUMNS)
+    int inputs, steps;      // how many inputs, and steps after each
+    const int* columns;     // (M, TERMS, DRIVES, H, W)
+    const float* weights;
+    float* ended;           // (items, H, W, C)
+
+    // The value of held channel `k` in a cell when input `t` has been added to it.
+    __device__ __forceinline__ float driven(int k, float x, long long item, int t, int cell) const {
+        const float* input = u + (item / MEMBERS * inputs + t) * COLUMNS;
+        long long place = (item % MEMBERS * TERMS * DRIVES + drives(k)) * PLANE + cell;
+#pragma unroll
+        for (int term = 0; term < TERMS; ++term, place += DRIVES * PLANE) {
+            const int column = COLUMNS > 1 ? __ldg(columns + place) : 0;
+            x = x + __ldg(weights + place) * __ldg(input + column);
+            x = fabsf(x) < SMALLEST ? 0.0f : x;
+        }
+        return x;
+    }
+    __device__ __forceinline__ float* cell(long long item, int cell) const {
+        return ended + (item * PLANE + cell) * C;
+    }
+};
+#if DRIVEN
+#define SEQUENCE                                                                        \
+    , const float *driving, int inputs, int steps_each, const int *driving_columns,     \
+        const float *driving_weights, float *ended
+#define DRIVE                                                                           \
+    Sequence { driving, inputs, steps_each, driving_columns, driving_weights, ended }
+#else
+#define SEQUENCE
+#define DRIVE                                                                           \
+    Sequence {}
+#endif
+
 // The smaller and the larger of two, NaN where the first is; the second is finite. The instructions
 // tell -0 from +0, which only what an inexact rule calls could tell too.
 __device__ __forceinline__ float least(float a, float b) {

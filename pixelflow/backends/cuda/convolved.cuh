@@ -97,10 +97,24 @@ __device__ __forceinline__ void read_textures(const Inputs& in, const float* tex
     }
 }
 
+// Adds input `t` to the textures of a block's samples.
+__device__ __forceinline__ void drive_textures(float* textures, const Features& to,
+                                               const Sequence& sequence, int t) {
+    for (int n = threadIdx.x; n < to.samples * (H * W); n += THREADS) {
+        const int slot = n / (H * W), place = n % (H * W);
+        float* cell = textures + slot * TEXTURE + place / W * LINE + (LEFT + place % W) * K;
+#pragma unroll
+        for (int k = 0; k < K; ++k)
+            if (drives(k) >= 0) cell[k] = sequence.driven(k, cell[k], to.item(slot), t, place);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float* out,
-                long long n_samples) {
+                long long n_samples SEQUENCE) {
     const Inputs in = GIVEN;
+    const Sequence sequence = DRIVE;
+    const int turns = DRIVEN ? snapshots * sequence.inputs : snapshots;
     extern __shared__ float4 shared[];
     float* const weights = reinterpret_cast<float*>(shared);
     float* const textures = weights + WEIGHTS;
@@ -121,8 +135,8 @@ fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float*
     __syncthreads();
 
     unsigned done = 0;
-    for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
-        for (const unsigned until = __ldg(times + snapshot); done < until; ++done) {
+    const auto advance = [&](const unsigned until) {
+        for (; done < until; ++done) {
             float sums[CONVOLVED][P], next[P][K];
             if (SPARSE && done == 0) convolve_all<true>(texture, y, x, weights, sums);
             else convolve_all<false>(texture, y, x, weights, sums);
@@ -145,10 +159,37 @@ fused_convolved(INPUTS, const int* times, int snapshots, float threshold, float*
             if (BOUNDARY != ZERO && active) show_ends(row, x);
             __syncthreads();
         }
-        const Features to{out, sample, member, samples, snapshots, snapshot, threshold};
+    };
+    for (int snapshot = 0; snapshot < turns; ++snapshot) {
+        const Features to{out, sample, member, samples, turns, snapshot, threshold};
+        unsigned until = __ldg(times + (DRIVEN ? snapshot % snapshots : snapshot));
+        if constexpr (DRIVEN) {
+            const int t = snapshot / snapshots;
+            if (snapshot % snapshots == 0) {
+                advance(t * sequence.steps);
+                __syncthreads();  // all have read
+                drive_textures(textures, to, sequence, t);
+                __syncthreads();
+                if (BOUNDARY != ZERO && active) show_ends(row, x);
+                __syncthreads();
+            }
+            until += t * sequence.steps;
+        }
+        advance(until);
         if constexpr (TOTALS > 0)
             pool_strips(row + (LEFT + x) * K, textures + SLOTS * TEXTURE, to);
         else
             read_textures(in, textures, to);
+    }
+    if constexpr (DRIVEN) {
+        advance(sequence.inputs * sequence.steps);
+        const Features to{out, sample, member, samples, turns, 0, threshold};
+        for (int n = threadIdx.x; n < samples * (H * W * C); n += THREADS) {
+            const int slot = n / (H * W * C), place = n / C % (H * W), c = n % C;
+            const float* cell =
+                textures + slot * TEXTURE + place / W * LINE + (LEFT + place % W) * K;
+            sequence.cell(to.item(slot), place)[c] =
+                held_as(c) >= 0 ? cell[held_as(c)] : Item(in, to.item(slot)).encoded(c, place);
+        }
     }
 }

@@ -63,6 +63,9 @@ class Loaded:
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
             self._snapshots = {plan.times: cupy.asarray(np.array(plan.times, np.int32))}
             self.latents = _Latents(plan.encoder, self.members, device)
+            self.drive = () if plan.drive is None else (
+                cupy.asarray(plan.drive.columns), cupy.asarray(plan.drive.weights)
+            )  # fmt: skip
             cupy.cuda.get_current_stream().synchronize()  # others' streams don't wait for it
 
     def run(self, X: Any, out: Any, times: tuple[int, ...] | None = None, first: int = 0) -> None:
@@ -71,7 +74,7 @@ class Loaded:
         They are read after other `times` than the plan's, as many, where these are given.
         """
         n, times = len(X), self.times if times is None else times
-        parts = -(-n // self._most(n))
+        parts = -(-n // self.most(n))
         for part in range(parts):
             some = slice(part * n // parts, (part + 1) * n // parts)
             inputs = (*self.latents(X[some]), *self.fixed, np.uint32(first))
@@ -80,7 +83,7 @@ class Loaded:
             else:
                 self._step_by_step(inputs, out[some], times)
 
-    def _most(self, n: int) -> int:
+    def most(self, n: int) -> int:
         """How many of n inputs at once memory and a grid hold."""
         most = max(n, 1)
         if self.latents.size:
@@ -90,13 +93,27 @@ class Loaded:
             most = min(most, MOST_BLOCKS // self.members, PLANES_BYTES // planes)
         return max(1, most)
 
-    def _fused(self, inputs: tuple, out: Any, times: tuple[int, ...]) -> None:
+    def run_driven(self, states: Any, u: Any, out: Any, ended: Any, first: int, steps: int) -> None:
+        """Enqueue features of textures that inputs u (n, T, K) drive, and the last textures.
+
+        All are on the GPU; features are (n, M, T, D / M), textures (n, M, H, W, C).
+        """
+        n, length, _ = u.shape
+        textures = states.reshape(n, self.members, -1)
+        inputs = (*self.latents(textures), *self.fixed, np.uint32(first))
+        sequence = (u, np.int32(length), np.int32(steps), *self.drive, ended)
+        if self.layout.kind in FUSED:
+            self._fused(inputs, out, self.times, sequence)
+        else:
+            self._driven_step_by_step(inputs, out, length, steps, sequence)
+
+    def _fused(self, inputs: tuple, out: Any, times: tuple[int, ...], sequence: tuple = ()) -> None:
         items = len(out) * self.members
         grid = (-(-items // self.layout.slots),)
         if self.layout.kind == "convolved":  # a block has one member's textures
             items = len(out)
             grid = (-(-items // self.layout.slots) * self.members,)
-        more = (self._at(times), np.int32(len(times)), self.threshold, out, items)
+        more = (self._at(times), np.int32(len(times)), self.threshold, out, items, *sequence)
         self._launch(f"fused_{self.layout.kind}", grid, (*inputs, *more))
 
     def _at(self, times: tuple[int, ...]) -> Any:
@@ -129,6 +146,33 @@ class Loaded:
             arguments = (now, np.int32(snapshot), np.int32(len(times)), self.threshold, out)
             blocks = min(grid[0], 1024)
             self.module.get_function("probe")((blocks, items), (WIDE,), (*inputs, *arguments))
+
+    def _driven_step_by_step(
+        self, inputs: tuple, out: Any, length: int, steps: int, sequence: tuple
+    ) -> None:
+        """Large textures: a launch for each input, and some for its steps."""
+        height, width, _ = self.shape
+        items = len(out) * self.members
+        room = (2, items, self.held, height, self.stride)
+        now, after = the_cupy().empty(room, np.float32)
+        grid = (-(-height * width // WIDE), items)
+        self.module.get_function("encode")(grid, (WIDE,), (*inputs, now))
+        snapshots = np.int32(len(self.times) * length)
+        for t in range(length):
+            given = (*inputs, now, after, np.int32(t), *sequence)
+            self.module.get_function("drive")(grid, (WIDE,), given)
+            now, after, done = after, now, 0
+            for s, until in enumerate((*self.times, steps)):
+                while done < until:
+                    taken = self._advance(inputs, now, after, t * steps + done, until - done)
+                    now, after, done = after, now, done + taken
+                if s < len(self.times):
+                    place = np.int32(t * len(self.times) + s)
+                    given = (*inputs, now, place, snapshots, self.threshold, out)
+                    blocks = min(grid[0], 1024)
+                    self.module.get_function("probe")((blocks, items), (WIDE,), given)
+        given = (*inputs, now, np.int32(length), *sequence)
+        self.module.get_function("leave_planes")(grid, (WIDE,), given)
 
     def _advance(self, inputs: tuple, now: Any, after: Any, done: int, most: int) -> int:
         """One launch; how many steps it took."""

@@ -190,27 +190,65 @@ __device__ __forceinline__ void store_pooled(const Patch& p, const Item& item, c
     }
 }
 
+__device__ __forceinline__ void drive_patch(Patch& p, long long item, const Sequence& sequence,
+                                            int t) {
+#pragma unroll
+    for (int k = 0; k < K; ++k)
+#pragma unroll
+        for (int n = 0; n < R * P; ++n) {
+            const int i = n / P, j = n % P;
+            if (drives(k) >= 0)
+                p.s[k][i][j] =
+                    sequence.driven(k, p.s[k][i][j], item, t, p.ys[i] * W + p.xs[j]);
+        }
+}
+
+__device__ __forceinline__ void leave_patch(const Patch& p, const Item& item, long long number,
+                                            const Sequence& sequence) {
+    if (!p.active) return;
+#pragma unroll
+    for (int n = 0; n < R * P; ++n) {
+        const int i = n / P, j = n % P;
+        if (!holds(p, i, j)) continue;
+        float* cell = sequence.cell(number, p.ys[i] * W + p.xs[j]);
+#pragma unroll
+        for (int c = 0; c < C; ++c) cell[c] = value_of(p, item, c, i, j);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 fused_registers(INPUTS, const int* times, int snapshots, float threshold, float* out,
-                long long items) {
+                long long items SEQUENCE) {
     const Inputs in = GIVEN;
+    const Sequence sequence = DRIVE;
+    const int turns = DRIVEN ? snapshots * sequence.inputs : snapshots;
     extern __shared__ float4 shared[];
     V* stage = reinterpret_cast<V*>(shared) + threadIdx.x / 32 * (STAGED * LINE_VECTORS);
     float* exchange = reinterpret_cast<float*>(shared) +
                       (KEPT ? THREADS / 32 * STAGED * LINE_VECTORS * VECTOR : 0);
     const Work work{static_cast<long long>(blockIdx.x) * SLOTS, items,
-                    snapshots * SNAPSHOT_FEATURES, out};
+                    turns * SNAPSHOT_FEATURES, out};
     Patch p = placed(0, 0, {true, true, true, true});
     const bool exists = SLOTS == 1 || work.first + p.slot < items;
-    const Item item(in, exists ? work.first + p.slot : items - 1);
+    const long long number = exists ? work.first + p.slot : items - 1;
+    const Item item(in, number);
     p.active = p.active && exists;
     load_fixed(p, item);
     if constexpr (STAGED_IN) load_staged(p, in, work, stage);
     else load_encoded(p, item);
 
     unsigned done = 0;
-    for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
-        advance_patch(p, item, exchange, done, __ldg(times + snapshot));
+    for (int snapshot = 0; snapshot < turns; ++snapshot) {
+        unsigned until = __ldg(times + (DRIVEN ? snapshot % snapshots : snapshot));
+        if constexpr (DRIVEN) {
+            const int t = snapshot / snapshots;
+            if (snapshot % snapshots == 0) {
+                advance_patch(p, item, exchange, done, t * sequence.steps);
+                drive_patch(p, number, sequence, t);
+            }
+            until += t * sequence.steps;
+        }
+        advance_patch(p, item, exchange, done, until);
         const long long start = snapshot * SNAPSHOT_FEATURES;
         if constexpr (PLAIN) store_textures(p, item, work, stage, start);
 #pragma unroll
@@ -223,5 +261,9 @@ fused_registers(INPUTS, const int* times, int snapshots, float threshold, float*
                 store_channel(p, item, c, threshold, features + offset);
         }
         if (POOL > 0) __syncthreads();
+    }
+    if constexpr (DRIVEN) {
+        advance_patch(p, item, exchange, done, sequence.inputs * sequence.steps);
+        leave_patch(p, item, number, sequence);
     }
 }

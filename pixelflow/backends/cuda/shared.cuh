@@ -44,8 +44,9 @@ __device__ __forceinline__ void list_margin(unsigned* margin) {
     }
 }
 
-// Before a step: what no step writes need be shown once, in each of the two copies.
-__device__ __forceinline__ void refresh(float* planes, const unsigned* margin, unsigned done) {
+// Before a step: what no step writes need be shown once, in each of the two copies, from when it was
+// changed, `since` steps ago.
+__device__ __forceinline__ void refresh(float* planes, const unsigned* margin, unsigned since) {
     for (int n = threadIdx.x; n < MARGIN; n += THREADS) {
         const unsigned to = margin[n] & 0xffff, from = margin[n] >> 16;
         float shown[K];
@@ -54,7 +55,7 @@ __device__ __forceinline__ void refresh(float* planes, const unsigned* margin, u
             if (neighboured(k)) shown[k] = BOUNDARY == ZERO ? 0.0f : planes[k * SIZE + from];
 #pragma unroll
         for (int k = 0; k < K; ++k)
-            if (neighboured(k) && (done < 2 || (written(k) && BOUNDARY != ZERO)))
+            if (neighboured(k) && (since < 2 || (written(k) && BOUNDARY != ZERO)))
                 planes[k * SIZE + to] = shown[k];
     }
 }
@@ -103,10 +104,44 @@ __device__ __forceinline__ void load_planes(const Item& item, float* now, float*
     }
 }
 
+// Steps `done` to `until`; nothing but steps has changed the planes for `since` of them.
+__device__ __forceinline__ void advance_planes(float*& now, float*& after, const float* parameters,
+                                               const unsigned* margin, const Item& item,
+                                               unsigned& done, unsigned& since, unsigned until) {
+    for (; done < until; ++done, ++since) {
+        if (REACH > 0) {
+            refresh(now, margin, since);
+            __syncthreads();
+        }
+        for (int strip = threadIdx.x; strip < STRIPS; strip += THREADS)
+            step_strip(now, after, parameters, item, strip, done);
+        __syncthreads();
+        float* swap = now;
+        now = after, after = swap;
+    }
+}
+
+__device__ __forceinline__ void drive_planes(float* now, float* after, const Sequence& sequence,
+                                             int t) {
+    for (int cell = threadIdx.x; cell < H * W; cell += THREADS) {
+        const int place = placed(cell / W, cell % W);
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            if (drives(k) < 0) continue;
+            const float value = sequence.driven(k, now[k * SIZE + place], blockIdx.x, t, cell);
+            now[k * SIZE + place] = value;
+            if (!written(k)) after[k * SIZE + place] = value;
+        }
+    }
+    __syncthreads();
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* out,
-             long long items) {
+             long long items SEQUENCE) {
     const Inputs in = GIVEN;
+    const Sequence sequence = DRIVE;
+    const int turns = DRIVEN ? snapshots * sequence.inputs : snapshots;
     extern __shared__ float4 shared[];
     float* now = reinterpret_cast<float*>(shared);
     float* after = now + K * SIZE + BELOW;
@@ -114,31 +149,39 @@ fused_shared(INPUTS, const int* times, int snapshots, float threshold, float* ou
     unsigned* margin = reinterpret_cast<unsigned*>(parameters + PARAMETERS);
     const Item item(in, blockIdx.x);
     load_planes(item, now, after);
-    if (__ldg(times + snapshots - 1) > 0) {
+    if (DRIVEN || __ldg(times + snapshots - 1) > 0) {
         for (int n = threadIdx.x; n < PARAMETERS; n += THREADS) parameters[n] = item.params[n];
         list_margin(margin);
     }
     __syncthreads();
 
-    unsigned done = 0;
-    for (int snapshot = 0; snapshot < snapshots; ++snapshot) {
-        for (const unsigned until = __ldg(times + snapshot); done < until; ++done) {
-            if (REACH > 0) {
-                refresh(now, margin, done);
-                __syncthreads();
+    const auto value = [&](int c, int y, int x) {
+        return held_as(c) >= 0 ? now[held_as(c) * SIZE + placed(y, x)]
+                               : item.encoded(c, y * W + x);
+    };
+    unsigned done = 0, since = 0;
+    for (int snapshot = 0; snapshot < turns; ++snapshot) {
+        unsigned until = __ldg(times + (DRIVEN ? snapshot % snapshots : snapshot));
+        if constexpr (DRIVEN) {
+            const int t = snapshot / snapshots;
+            if (snapshot % snapshots == 0) {
+                advance_planes(now, after, parameters, margin, item, done, since,
+                               t * sequence.steps);
+                __syncthreads();  // all have read
+                drive_planes(now, after, sequence, t);
+                since = 0;
             }
-            for (int strip = threadIdx.x; strip < STRIPS; strip += THREADS)
-                step_strip(now, after, parameters, item, strip, done);
-            __syncthreads();
-            float* swap = now;
-            now = after, after = swap;
+            until += t * sequence.steps;
         }
-        features_of(
-            [&](int c, int y, int x) {
-                return held_as(c) >= 0 ? now[held_as(c) * SIZE + placed(y, x)]
-                                       : item.encoded(c, y * W + x);
-            },
-            out + (blockIdx.x * static_cast<long long>(snapshots) + snapshot) * SNAPSHOT_FEATURES,
-            threshold, threadIdx.x, THREADS);
+        advance_planes(now, after, parameters, margin, item, done, since, until);
+        features_of(value, out + (blockIdx.x * static_cast<long long>(turns) + snapshot) *
+                                     SNAPSHOT_FEATURES,
+                    threshold, threadIdx.x, THREADS);
+    }
+    if constexpr (DRIVEN) {
+        advance_planes(now, after, parameters, margin, item, done, since,
+                       sequence.inputs * sequence.steps);
+        for (int n = threadIdx.x; n < H * W * C; n += THREADS)
+            sequence.cell(blockIdx.x, n / C)[n % C] = value(n % C, n / C / W, n / C % W);
     }
 }

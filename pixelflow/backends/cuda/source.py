@@ -20,6 +20,7 @@ from pixelflow.backends.cuda.shapes import (
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.boundaries import BOUNDARIES
+from pixelflow.core.drives import Drive
 from pixelflow.core.encoders import PIXEL, Encoder
 from pixelflow.core.forms import LIMITS, Form, Local
 from pixelflow.core.graph import SMALLEST, Program
@@ -58,7 +59,8 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value:
     if chosen.kind in convolved.KINDS:
         numbers |= convolved.constants(plan, chosen, value)
     numbers["SHORTCUTS"] = int(bool(short.bounds))
-    lines = ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
+    lines = [f"#define DRIVEN {int(plan.drive is not None)}"]
+    lines += ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
     lines += [f"constexpr int {name} = {number};" for name, number in numbers.items()]
     lines += [
         f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
@@ -97,7 +99,15 @@ def _of_plan(plan: Plan, seen: Reach) -> dict[str, int]:
         "POOL": probe.pool or 0,
         "MEAN": int(probe.pool_op == "mean"),
         "ALIGNED": int(plan.feature_dim % 4 == 0 and plan.texture_size % 4 == 0),
+        **_of_drive(plan.drive),
     }
+
+
+def _of_drive(drive: Drive | None) -> dict[str, int]:
+    if drive is None:
+        return {"TERMS": 0, "DRIVES": 0, "COLUMNS": 0}
+    _, terms, channels, *_ = drive.columns.shape
+    return {"TERMS": terms, "DRIVES": channels, "COLUMNS": drive.inputs}
 
 
 def _depth(encoder: Encoder) -> int:
@@ -154,6 +164,7 @@ def _tables(plan: Plan, seen: Reach, short: Shortcuts) -> list[str]:
         _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in held], "float"),
         _table("held_as", [_position(held, c) for c in range(channels)]),
         _table("driven", [_position(plan.encoder.driven, c) for c in range(channels)]),
+        _table("drives", [_position(plan.drive.channels if plan.drive else (), c) for c in held]),
         _table("read_channel", range(channels) if read is None else read),
     ]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.backends.compose import Composed, textures_of
+from pixelflow.backends.cuda import sequences
 from pixelflow.backends.cuda.device import on, the_cupy
 from pixelflow.backends.cuda.launch import loaded
 from pixelflow.core.plan import Plan
@@ -31,6 +32,26 @@ class Cuda(Composed):
         X = states.reshape(len(states), plan.members, plan.texture_size)
         found = out.reshape(len(out), plan.feature_dim)
         _run(plan, X, found, self.exact, self.device, (steps,), first)
+
+    def advance(
+        self,
+        states: np.ndarray,
+        ended: np.ndarray,
+        *,
+        first: int,
+        steps: int,
+        inputs: np.ndarray | None = None,
+        out: np.ndarray | None = None,
+    ) -> None:
+        plan = self.plan
+        held = set(plan.program.held)
+        if inputs is None or out is None or plan.drive is None:
+            self.evolve(states, ended, first, steps)
+        elif set(plan.drive.channels) <= held:
+            more = (first, steps, inputs, out, self.exact, self.device)
+            sequences.run(plan, states, ended, *more)
+        else:  # a kernel holds no channel that the rule neither reads nor writes
+            super().advance(states, ended, first=first, steps=steps, inputs=inputs, out=out)
 
     def batches(self, X: np.ndarray, size: int) -> Iterator[Any]:
         return batches(self.plan, X, size, self.exact, self.device)

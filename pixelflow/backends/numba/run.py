@@ -102,7 +102,9 @@ class Numba(Composed):
             self._compiled.converge, states, *self._fixed.rule, tol, every, most, ended, counts,
             changes,
         )  # fmt: skip
-        in_blocks(run, ended.reshape(counts.size, self.plan.texture_size), 1)  # they take different times
+        in_blocks(
+            run, ended.reshape(counts.size, self.plan.texture_size), 1
+        )  # they take different times
         return counts, changes
 
 
