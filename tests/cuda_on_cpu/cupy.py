@@ -57,6 +57,12 @@ def ones(shape, dtype=float):
 copyto = np.copyto
 
 
+def ascontiguousarray(array):
+    made = empty(array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
 class OutOfMemoryError(MemoryError):
     pass
 
@@ -80,6 +86,9 @@ def RawKernel(code, name):
 class Event:
     def record(self):
         self.time = time.perf_counter()
+
+    def synchronize(self):
+        pass
 
 
 def get_elapsed_time(start, stop):

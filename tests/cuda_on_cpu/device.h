@@ -21,6 +21,12 @@ struct Index { unsigned x, y, z; };
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static inline int min(int a, int b) { return b < a ? b : a; }
 static inline int max(int a, int b) { return b > a ? b : a; }
+// Threads take turns, so that nothing comes between.
+inline int atomicSub(int* at, int value) {
+    const int before = *at;
+    *at = before - value;
+    return before;
+}
 template <class T> static inline T __ldg(const T* p) { return *p; }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float __frcp_rn(float x) { return 1.0f / x; }

@@ -13,6 +13,7 @@ import numpy as np
 
 from pixelflow.backends.compose import Composed, textures_of
 from pixelflow.backends.cuda import sequences
+from pixelflow.backends.cuda.converge import converge
 from pixelflow.backends.cuda.device import on, the_cupy
 from pixelflow.backends.cuda.launch import loaded
 from pixelflow.core.plan import Plan
@@ -52,6 +53,13 @@ class Cuda(Composed):
             sequences.run(plan, states, ended, *more)
         else:  # a kernel holds no channel that the rule neither reads nor writes
             super().advance(states, ended, first=first, steps=steps, inputs=inputs, out=out)
+
+    def converge(
+        self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        plan = textures_of(self.plan)
+        more = (tol, every, most, self.exact, self.device)
+        return converge(plan, states, ended, *more)
 
     def batches(self, X: np.ndarray, size: int) -> Iterator[Any]:
         return batches(self.plan, X, size, self.exact, self.device)
