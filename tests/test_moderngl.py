@@ -27,6 +27,7 @@ from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
 from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
 from pixelflow.core import clip, get_rule, rule, where
+from pixelflow.core import plan as plan_module
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.plan import compile_plan
 
@@ -325,6 +326,7 @@ def test_a_program_is_released_by_its_last_user(path, monkeypatch):
         return context.call(None, alive)
 
     monkeypatch.setattr(context, "MOST_PROGRAMS", 1)
+    monkeypatch.setattr(context, "MOST_READY", 1)
     config, X = ReservoirConfig(9, 7, 4, 3, "wave"), np.random.default_rng(0).random((3, 9))
     X, few = X.astype(np.float32), after_others()
     held = resident(compile_plan(config, (9,)), X, True, None)
@@ -519,6 +521,7 @@ def test_windows_too_large_for_softwares_loops(monkeypatch):
     monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 30)
     assert same_bits(*both(config, X))
     monkeypatch.setattr(atlas, "SOFTWARE_PASSES", 29)
+    plan_module._PLANS.clear()  # the device has made ready what runs the plan
     with pytest.raises(RuntimeError, match=r"windows as large as the rule's: .*'numba'"):
         Reservoir(config, backend="moderngl").transform(X)
 

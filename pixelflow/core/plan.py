@@ -147,11 +147,11 @@ def compile_states(config: ReservoirConfig, given: tuple[str, ...] = ()) -> Plan
     They are channels that the rule never writes, after the texture's own and in the order given,
     so that other numbers need no other plan.
     """
-    config = config.with_params(probe=Probe())
 
     def compiled() -> Plan:
         height, width, channels = config.height, config.width, config.channels + len(given)
-        return _compile(config, encoders.of_textures(height, width, channels), given)
+        encoder = encoders.of_textures(height, width, channels)
+        return _compile(config.with_params(probe=Probe()), encoder, given)
 
     return _cached((config, "states", given, get_rule(config.rule)), compiled)
 

@@ -14,9 +14,9 @@ GROUP_BYTES = 2**32  # of textures that are on the GPU at once, with copies of t
 COPIES = 4  # of each
 THREADS = 256  # of a block that looks at one texture
 SETTLE = f"""
-// A block looks at one texture: how far did its last step change it? A texture that rests, or that has
-// had its last step, is left as it is now. Stopped textures are passed over, so that a second look
-// changes nothing.
+// A block looks at one texture: how far did its last step change it? A texture that rests, or that
+// has had its last step, is left as it is now. Stopped textures are passed over, so that a second
+// look changes nothing.
 extern "C" __global__ void settle(const float* before, const float* now, const int* samples,
                                   float* ended, int* going, long long* counts, double* changes,
                                   int* n_going, long long size, int members, long long done,

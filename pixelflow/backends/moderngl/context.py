@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 from weakref import finalize
 
 from pixelflow.backends.registry import SOFTWARE, forked
@@ -20,11 +20,15 @@ RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|softwar
 SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
 SHARED_MEMORY = "GL_MAX_COMPUTE_SHARED_MEMORY_SIZE"
 MOST_PROGRAMS = 256  # kept compiled
+MOST_READY = 2  # plans whose textures and buffers stay on a device
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
 # Commands to paste. The extra `gpu` is not one: PyPI's pixelflow is another package.
 PACKAGES = "pip install moderngl glcontext"
 LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri # or the GPU maker's driver with its EGL"
+
+
+Made = TypeVar("Made", bound="Scratch")
 
 
 class Device:
@@ -33,6 +37,7 @@ class Device:
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._ready: OrderedDict[Any, Scratch] = OrderedDict()
         self._dropped: deque[Any] = deque()  # what nobody uses any more, on whichever thread
         try:
             self.context, self.limits, self.rest = self.submit(_create, number).result()
@@ -77,9 +82,24 @@ class Device:
             self._dropped.popleft().release()
         return self._programs[key]
 
+    def ready(self, key: Any, make: Callable[[], Made]) -> Made:
+        """What runs a plan, made once while it is among the last few that were asked for."""
+        if key not in self._ready:
+            while len(self._ready) >= MOST_READY:
+                self._ready.popitem(last=False)[1].close()
+            self._ready[key] = make()
+        self._ready.move_to_end(key)
+        _ = self.context.error  # what a run that failed has left
+        return self._ready[key]  # pyright: ignore[reportReturnType]
+
+    def forget(self, key: Any) -> None:
+        """Release what runs a plan."""
+        if key in self._ready:
+            self._ready.pop(key).close()
+
 
 class Scratch(ExitStack):
-    """What one run creates on a device, released when it ends; of the device's thread."""
+    """What runs create on a device, released when it is closed; of the device's thread."""
 
     def __init__(self, device: Device) -> None:
         super().__init__()

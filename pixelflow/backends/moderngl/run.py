@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -46,13 +47,19 @@ def _run(
 ) -> None:
     """Fill `out` with features, read after these times; the first step has that number."""
     by_snapshot = out.reshape(len(out), plan.members, len(times), -1)
+    kind = plan.keep("moderngl", object), X.shape, X.dtype.str, exact, PATHS
     for part, inputs, members in parts(device, plan, X):
-        with path(device, part, inputs, exact) as prepared:
+        key = (*kind, members.start)
+        prepared = device.ready(key, partial(path, device, part, inputs, exact))
+        try:
             for start in range(0, len(inputs), prepared.chunk):
                 rows = slice(start, start + prepared.chunk)
                 prepared.load(inputs[rows])
                 prepared.run(times, first)
                 prepared.store(by_snapshot[rows, members])
+        except BaseException:
+            device.forget(key)
+            raise
 
 
 def path(device: Device, plan: Plan, X: np.ndarray, exact: bool) -> atlas.Atlas | dispatch.Dispatch:
