@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import compiled, on
+from pixelflow.backends.cuda.device import compiled, on, pinned
 from pixelflow.backends.cuda.launch import Loaded, loaded
 from pixelflow.core.plan import Plan
 
@@ -147,7 +147,7 @@ class _Answer:
     """How many textures go on, on its way to the host."""
 
     def __init__(self, cupy: Any, n_going: Any) -> None:
-        self._there = np.frombuffer(cupy.cuda.alloc_pinned_memory(4), np.int32, 1)
+        self._there = pinned(cupy, (1,), np.dtype(np.int32))
         n_going.get(out=self._there, blocking=False)
         self._event = cupy.cuda.Event()
         self._event.record()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from pixelflow.backends.registry import forked
 
 INSTALL = "pip install cupy-cuda12x  # or cupy-cuda13x, with a driver of 580 or newer"
@@ -85,3 +87,10 @@ def compiled(text: str, options: tuple[str, ...], device: int | None) -> Any:
     """The compiled source; CuPy keeps it on disk too."""
     with on(device) as cupy:
         return cupy.RawModule(code=text, options=("-std=c++17", *options), backend="nvrtc")
+
+
+def pinned(cupy: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A NumPy array that the GPU copies to and from by itself; CuPy's pool keeps its memory."""
+    size = int(np.prod(shape))
+    memory = cupy.cuda.alloc_pinned_memory(size * dtype.itemsize)
+    return np.frombuffer(memory, dtype, size).reshape(shape)

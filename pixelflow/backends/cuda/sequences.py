@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import on, the_cupy
+from pixelflow.backends.cuda.device import on, pinned, the_cupy
 from pixelflow.backends.cuda.launch import Loaded, loaded
 from pixelflow.core.plan import Plan
 
-CHUNK_BYTES = 64 * 2**20  # of features that one launch makes
-GROUP_BYTES = 2**31  # of textures and of inputs' features that are on the GPU at once
+CHUNK_BYTES = 32 * 2**20  # of features that one launch makes
+GROUP_BYTES = 2**29  # of textures on the GPU at once, for each group of sequences
+GROUPS = 4  # of sequences under way at once, each copied by a thread of its own
+FEWEST_BYTES = 2**22  # of features, from which groups are worth it
 
 
 def run(
@@ -26,35 +29,65 @@ def run(
     device: int | None,
 ) -> None:
     """Drive textures by inputs, from host memory to host memory; see `Prepared.advance`."""
+    n = len(states)
     kernels = loaded(plan, np.dtype(np.float32), exact, device)
-    each = states[0].nbytes + 4 * plan.feature_dim
-    group = max(1, min(kernels.most(len(states)), GROUP_BYTES // each))
-    for start in range(0, len(states), group):
-        some = slice(start, start + group)
-        n = len(states[some])
-        length = max(1, min(inputs.shape[1], CHUNK_BYTES // (4 * n * plan.feature_dim)))
-        with on(device) as cupy:
-            stream = cupy.cuda.Stream(non_blocking=True)
-            with stream:
-                now, after = (cupy.empty(states[some].shape, np.float32) for _ in range(2))
-                now.set(states[some])
-                waiting: Any = None
-                for t in range(0, inputs.shape[1], length):
-                    u = cupy.asarray(np.ascontiguousarray(inputs[some, t : t + length]))
-                    found = cupy.empty((*u.shape[:2], plan.feature_dim), np.float32)
-                    drive(kernels, plan, now, u, found, after, first + t * steps, steps)
-                    now, after = after, now
-                    if waiting is not None:  # copied while the GPU works on the next inputs
-                        _copied(*waiting)
-                    waiting = out[some, t : t + length], found, stream
-                if waiting is not None:
-                    _copied(*waiting)
-                ended[some] = now.get()
+    most = max(1, min(kernels.most(n), GROUP_BYTES // max(1, states[:1].nbytes)))
+    groups = GROUPS if out.nbytes >= FEWEST_BYTES else 1
+    size = min(most, -(-n // groups))
+
+    def work(start: int) -> None:
+        some = slice(start, start + size)
+        with on(device) as cupy, cupy.cuda.Stream(non_blocking=True):
+            given = states[some], ended[some], inputs[some], out[some]
+            _group(kernels, plan, first, steps, *given)
+
+    with ThreadPoolExecutor(groups) as pool:
+        for _ in pool.map(work, range(0, n, max(1, size))):
+            pass
 
 
-def _copied(out: np.ndarray, found: Any, stream: Any) -> None:
+def _group(
+    kernels: Loaded,
+    plan: Plan,
+    first: int,
+    steps: int,
+    states: np.ndarray,
+    ended: np.ndarray,
+    inputs: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Sequences whose textures are on the GPU at once, on the current stream."""
+    cupy = the_cupy()
+    n, total, _ = inputs.shape
+    length = max(1, min(total, CHUNK_BYTES // (4 * n * plan.feature_dim)))
+    now, after = (cupy.empty(states.shape, np.float32) for _ in range(2))
+    now.set(states)
+    found = [cupy.empty((n, length, plan.feature_dim), np.float32) for _ in range(2)]
+    pinned_found = [pinned(cupy, part.shape, part.dtype) for part in found]
+    stream, copying = cupy.cuda.get_current_stream(), None
+    for turn, t in enumerate(range(0, total, length)):
+        u = cupy.asarray(np.ascontiguousarray(inputs[:, t : t + length]))
+        size = n * u.shape[1] * plan.feature_dim
+        features = found[turn % 2].reshape(-1)[:size].reshape(n, u.shape[1], plan.feature_dim)
+        drive(kernels, plan, now, u, features, after, first + t * steps, steps)
+        now, after = after, now
+        there = pinned_found[turn % 2].reshape(-1)[:size].reshape(features.shape)
+        features.get(out=there, blocking=False)
+        event = cupy.cuda.Event()
+        event.record()
+        if copying is not None:  # while the GPU works on these inputs
+            _leave(*copying)
+        copying = event, there, out[:, t : t + length]
+    if copying is not None:
+        _leave(*copying)
+    ended[...] = now.get()
     stream.synchronize()
-    out[...] = found.get()
+
+
+def _leave(event: Any, there: np.ndarray, out: np.ndarray) -> None:
+    """Copy features to where they belong, once they are in the host's memory."""
+    event.synchronize()
+    np.copyto(out, there)
 
 
 def drive(

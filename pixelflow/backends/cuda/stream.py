@@ -14,7 +14,7 @@ import numpy as np
 from pixelflow.backends.compose import Composed, textures_of
 from pixelflow.backends.cuda import sequences
 from pixelflow.backends.cuda.converge import converge
-from pixelflow.backends.cuda.device import on, the_cupy
+from pixelflow.backends.cuda.device import on, pinned, the_cupy
 from pixelflow.backends.cuda.launch import loaded
 from pixelflow.core.plan import Plan
 
@@ -148,7 +148,7 @@ class _Slot:
                 shapes = [((self._count, *a.shape[1:]), a.dtype) for a in (X, out)]
                 with stream:
                     there = [cupy.empty(*shape) for shape in shapes]
-                self._buffers = stream, there, [_pinned(cupy, *shape) for shape in shapes]
+                self._buffers = stream, there, [pinned(cupy, *shape) for shape in shapes]
             stream, (inputs, found), (pinned_inputs, pinned_found) = self._buffers
             np.copyto(pinned_inputs[:n], X)
             with stream:
@@ -161,13 +161,6 @@ class _Slot:
     def empty(self) -> None:
         """Give the buffers back."""
         self._buffers = None
-
-
-def _pinned(cupy: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """A NumPy array that the GPU copies to and from by itself; CuPy's pool keeps its memory."""
-    size = int(np.prod(shape))
-    memory = cupy.cuda.alloc_pinned_memory(size * dtype.itemsize)
-    return np.frombuffer(memory, dtype, size).reshape(shape)
 
 
 def _halved(count: int) -> int:
