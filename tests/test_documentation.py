@@ -20,15 +20,17 @@ MODULES = [m.name for m in pkgutil.walk_packages(pixelflow.__path__, "pixelflow.
 
 def test_the_readmes_listings_are_the_examples_and_print_what_it_says(tmp_path):
     listings = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    names = ("quickstart", "classifier", "custom_rule", "rule_with_weights")
+    names = ("quickstart", "classifier", "custom_rule", "rule_with_weights", "states_and_sequences")
     files = [ROOT / "examples" / f"{name}.py" for name in names]
     assert listings == [path.read_text() for path in files]
     options = {"capture_output": True, "text": True, "check": True, "cwd": tmp_path}
-    quick, classifier, custom, weights = (
+    quick, classifier, custom, weights, sequences = (
         subprocess.run([sys.executable, path], **options).stdout for path in files
     )
     assert float(classifier.removeprefix("accuracy: ")) >= 0.91
     assert float(weights.removeprefix("accuracy: ")) >= 0.96
+    rest, recalled = sequences.splitlines()
+    assert rest.startswith("at rest after [") and float(recalled.split()[-1]) >= 0.97
     assert float(quick.removeprefix("accuracy: ")) >= 0.95
     assert not re.findall("@[A-Z0-9_]+@", (ROOT / "README.md").read_text())
     backends, *shapes = zip(*(line.split(" ", 1) for line in custom.splitlines()), strict=True)
