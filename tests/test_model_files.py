@@ -400,7 +400,7 @@ def test_a_file_of_an_earlier_version_does_not_warn(tmp_path, build):
     """It has the digest of the rule's program with its defaults, whatever the sizes."""
     model = classifier(sized(reach=2))
     model.save(tmp_path / "model.npz")
-    program = archive.get_rule("test_saved").program
+    program = archive.named(archive.get_rule("test_saved").program)  # whose literals float32 holds
     described(
         tmp_path / "model.npz",
         lambda head: state(head)["rules"].__setitem__(0, archive.packing.digest(repr(program))),

@@ -31,7 +31,7 @@ def static_values(plan: Plan, member: int) -> dict[int, np.ndarray]:
         elif op == "uconst":
             values[i] = np.uint32(operands[0])
         elif op == "param":
-            values[i] = plan.params[member, program.param_numbers[operands[0]]]
+            values[i] = plan.params[member, operands[0]]
         elif op == "key":
             values[i] = plan.keys[member]
         elif op == "cell":

@@ -24,7 +24,7 @@ OPERATIONS = {
     **dict.fromkeys(("uadd", "umul", "uxor", "ushr"), "uuu"),
     "float": "uf",
 }
-# Leaves and their kinds: (const, value), (uconst, value), (param, name), (medium, name),
+# Leaves and their kinds: (const, value), (uconst, value), (param, number), (medium, name),
 # (read, dy, dx, channel number), (step,) = steps done, (cell,) = y * W + x, (key,) = noise key,
 # (convolve, first, k, channels) = a sum over k rows, k columns and the channels, in this order, of
 # the parameters from number `first` on times the cells around.
@@ -90,9 +90,14 @@ class Program:
     media: tuple[str, ...]
 
     @cached_property
-    def param_numbers(self) -> dict[str, int]:
-        """Each parameter's number in `params`."""
-        return {name: i for i, name in enumerate(self.params)}
+    def convolutions(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        """The nodes that convolve, by their window's side and its channels: they read the same."""
+        found: dict[tuple[int, int], tuple[int, ...]] = {}
+        for i, (op, *operands) in enumerate(self.nodes):
+            if op == "convolve":
+                _, side, channels = operands
+                found[side, channels] = (*found.get((side, channels), ()), i)
+        return found
 
     @cached_property
     def reads(self) -> tuple[tuple[int, int, int], ...]:
@@ -153,8 +158,11 @@ def pruned(
     return Program(tuple(kept), order, params, media)
 
 
-def without_ones(program: Program, ones: Collection[str]) -> Program:
-    """The program without multiplications by parameters that are 1: x * 1 is x, to the bit."""
+def without_ones(program: Program, ones: Collection[int]) -> Program:
+    """The program without multiplications by the parameters of these numbers, which are 1.
+
+    x * 1 is x, to the bit.
+    """
     same: list[int] = []
     nodes: list[Node] = []
     is_one = [n == ("const", 1.0) or (n[0] == "param" and n[1] in ones) for n in program.nodes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from pixelflow.core.config import FIELDS, ReservoirConfig
+from pixelflow.core.graph import Program
 from pixelflow.core.rules import Rule, get_rule, list_rules, register_rule
 from pixelflow.core.symbols import rounded
 
@@ -91,8 +92,15 @@ def _digest(
 ) -> str:
     defaults = {name: float(value) for name, value in rule.params.items() if name not in given}
     program = rounded(rule.traced(dict(sizes)), np.dtype(dtype))
-    found = (program, defaults, rule.weight_shapes(dict(sizes)))
+    found = (named(program), defaults, rule.weight_shapes(dict(sizes)))
     return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def named(program: Program) -> Program:
+    """A program whose parameters have names for numbers, as digests have always had them."""
+    names = program.params
+    nodes = (("param", names[n[1]]) if n[0] == "param" else n for n in program.nodes)
+    return replace(program, nodes=tuple(nodes))
 
 
 def warn_of_other_rule(name: str, stacklevel: int) -> None:

@@ -190,7 +190,7 @@ def _compile(
     config.check_rule(rule)
     values = {**rule.params, **config.rule_params}
     params = [config.values(f"param:{name}", values[name]) for name in rule.params]
-    ones = [name for name, numbers in zip(rule.params, params, strict=True) if (numbers == 1).all()]
+    ones = [i for i, numbers in enumerate(params) if (numbers == 1).all()]
     keys = [config.generator("noise", m).integers(2**32) for m in range(config.members)]
     program = rounded(rule.traced(config.rule_params), np.dtype(config.dtype))
     return Plan(

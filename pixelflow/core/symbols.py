@@ -160,7 +160,7 @@ def expanded(program: Program) -> Program:
         if op == "convolve":
             total: Any = None
             for weight, *cell in taps(*operands):
-                product = graph.add("param", program.params[weight]) * graph.add("read", *cell)
+                product = graph.add("param", weight) * graph.add("read", *cell)
                 total = product if total is None else total + product
             number.append(total.index)
         else:

@@ -140,8 +140,8 @@ class _Cell:
 class _Weights:
     """A rule's drawn weights while it is traced: ``p.name[i]`` is a part or one number of them."""
 
-    def __init__(self, graph: Graph, names: tuple[str, ...], first: int, shape: Shape) -> None:
-        self._graph, self._names, self.first, self.shape = graph, names, first, shape
+    def __init__(self, graph: Graph, first: int, shape: Shape) -> None:
+        self._graph, self.first, self.shape = graph, first, shape
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -153,8 +153,8 @@ class _Weights:
         inner = self.shape[1:]
         first = self.first + i % len(self) * prod(inner)
         if inner:
-            return _Weights(self._graph, self._names, first, inner)
-        return self._graph.add("param", self._names[first])
+            return _Weights(self._graph, first, inner)
+        return self._graph.add("param", first)
 
 
 class _Parameters:
@@ -167,12 +167,13 @@ class _Parameters:
         sizes: Mapping[str, int],
         weights: Mapping[str, Shape],
     ) -> None:
-        names = parameter_names(params, weights)
-        self._values: dict[str, Any] = {name: graph.add("param", name) for name in params}
+        self._values: dict[str, Any] = {
+            name: graph.add("param", i) for i, name in enumerate(params)
+        }
         self._values |= sizes
         first = len(params)
         for name, shape in weights.items():
-            self._values[name] = _Weights(graph, names, first, shape)
+            self._values[name] = _Weights(graph, first, shape)
             first += prod(shape)
 
     def __getattr__(self, name: str) -> Any:

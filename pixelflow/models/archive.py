@@ -18,7 +18,7 @@ import numpy as np
 from pixelflow.checks import brief, integer, mapping
 from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.core.config import FIELDS
-from pixelflow.core.params import rule_digest, warn_of_other_rule
+from pixelflow.core.params import named, rule_digest, warn_of_other_rule
 from pixelflow.core.rules import get_rule, list_rules
 from pixelflow.core.symbols import rounded
 from pixelflow.files import opened, written_whole
@@ -155,7 +155,7 @@ def _configs(state: dict[str, Any]) -> list[ReservoirConfig]:
         config = ReservoirConfig.from_dict(fields)
         rule = get_rule(name)
         # As earlier versions had it: of the program with the sizes' defaults.
-        of_defaults = packing.digest(repr(rounded(rule.program, np.dtype(np.float32))))
+        of_defaults = packing.digest(repr(named(rounded(rule.program, np.dtype(np.float32)))))
         if digest not in (rule_digest(rule, config), of_defaults):
             warn_of_other_rule(name, stacklevel=5)
         found.append(config)

@@ -63,12 +63,10 @@ class Group:
 
 def groups(program: Program) -> list[Group]:
     """The convolutions of a program by their shape."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for op, *operands in program.nodes:
-        if op == "convolve":
-            first, *shape = operands
-            found.setdefault((shape[0], shape[1]), []).append(first)
-    return [Group(k, channels, tuple(firsts)) for (k, channels), firsts in found.items()]
+    return [
+        Group(k, channels, tuple(program.nodes[i][1] for i in nodes))
+        for (k, channels), nodes in program.convolutions.items()
+    ]
 
 
 def line(plan: Plan, width: int, columns: int) -> int:
@@ -227,7 +225,5 @@ def convolutions(plan: Plan) -> str:
 
 def numbered(program: Program) -> dict[int, int]:
     """Which sum each convolution is, by its node: group after group."""
-    first = [start for group in groups(program) for start in group.firsts]
-    shapes = [(g.k, g.channels) for g in groups(program) for _ in g.firsts]
-    order = {(start, *shape): n for n, (start, shape) in enumerate(zip(first, shapes, strict=True))}
-    return {i: order[node[1:]] for i, node in enumerate(program.nodes) if node[0] == "convolve"}
+    nodes = [i for group in program.convolutions.values() for i in group]
+    return {node: n for n, node in enumerate(nodes)}

@@ -55,7 +55,7 @@ def layout(plan: Plan, shared_limit: int) -> Layout:
     shared_limit : int
         Bytes of shared memory that a block may have; no layout asks for more.
     """
-    if any(node[0] == "convolve" for node in plan.program.nodes):
+    if plan.program.convolutions:
         whole, parts = (convolved(plan, kind, shared_limit) for kind in CONVOLVED)
         return whole or parts or _cells(plan)
     found = list(candidates(plan, shared_limit))

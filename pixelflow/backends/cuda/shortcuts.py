@@ -27,8 +27,8 @@ def sizes(plan: Plan) -> list[float]:
     It holds for textures whose clipped channels are within `channel_bounds`.
     """
     program = plan.program
-    largest = dict(zip(program.params, np.abs(plan.params).max(0, initial=0), strict=True))
     media = np.abs(plan.media).max((0, 2, 3), initial=0)
+    largest = dict(enumerate(np.abs(plan.params).max(0, initial=0)))
     largest |= dict(zip(program.media, media, strict=True))
     bounds = channel_bounds(program)
     found: list[float] = []
@@ -56,7 +56,7 @@ def _size(
     node: Node,
     found: list[float],
     bounds: Mapping[int, float],
-    largest: Mapping[str, float],
+    largest: Mapping[int | str, float],  # by a parameter's number, a medium's name
 ) -> float:
     op, *operands = node
     if op == "const":

@@ -190,7 +190,7 @@ def _rule(program: Program, short: Shortcuts, kind: str) -> str:
             dy, dx, channel = operands
             texts[i] = f"at.read({program.held.index(channel)}, {dy}, {dx})"
         elif op == "param":
-            texts[i] = f"at.param({program.param_numbers[operands[0]]})"
+            texts[i] = f"at.param({operands[0]})"
         elif op == "medium":
             texts[i] = f"at.medium({program.media.index(operands[0])})"
         elif op == "convolve":

@@ -49,15 +49,11 @@ class Convolution:
 @lru_cache(maxsize=256)
 def convolutions(program: Program) -> tuple[Convolution, ...]:
     """A rule's convolutions, by window, as many at once as a texel has weights."""
-    alike: dict[tuple[int, int], list[int]] = {}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op == "convolve":
-            alike.setdefault((operands[1], operands[2]), []).append(i)
     found: list[Convolution] = []
-    for (k, channels), nodes in alike.items():
+    for (k, channels), nodes in program.convolutions.items():
         for start in range(0, len(nodes), MOST):
             first = found[-1].first + found[-1].texels if found else 0
-            found.append(Convolution(k, channels, tuple(nodes[start : start + MOST]), first))
+            found.append(Convolution(k, channels, nodes[start : start + MOST], first))
     return tuple(found)
 
 

@@ -192,7 +192,7 @@ void main() {{
         if op == "medium":
             plane = f"member * {len(program.media)} + {program.media.index(operands[0])}"
             return glsl.table_lookup("media", f"({plane}) * {height * width} + cell")
-        number = program.param_numbers[operands[0]]
+        number = operands[0]
         if self.as_uniforms:
             return f"param{number}"
         return glsl.table_lookup("params", f"member * {len(program.params)} + {number}")

@@ -49,8 +49,7 @@ def leaves(program: Program) -> list[int]:
 
 def params_used(program: Program) -> list[int]:
     """The numbers of the parameters that the rule names; a convolution's weights are apart."""
-    names = {node[1] for node in program.nodes if node[0] == "param"}
-    return [i for i, name in enumerate(program.params) if name in names]
+    return sorted({node[1] for node in program.nodes if node[0] == "param"})
 
 
 def uses(program: Program, leaf: str) -> bool:

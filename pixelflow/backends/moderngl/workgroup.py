@@ -245,7 +245,7 @@ float encoded(int group, int cell, int channel) {{
             return names[dy + row, dx, channel]
         if op == "medium":
             return f"medium{program.media.index(operands[0])}_{row}"
-        number = program.param_numbers[operands[0]]
+        number = operands[0]
         return f"param{number}" if self._few_params else f"params[first_param + {number}]"
 
     @property

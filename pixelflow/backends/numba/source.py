@@ -95,7 +95,7 @@ def _leaves(program: Program) -> tuple[dict[int, str], dict[int, str]]:
     views = {i: _view(program.nodes[i]) for i in reads}
     for i, (op, *operands) in enumerate(program.nodes):
         if op == "param":
-            leaves[i] = f"params[{program.param_numbers[operands[0]]}]"
+            leaves[i] = f"params[{operands[0]}]"
         elif op == "medium":
             views[i] = f"media[{program.media.index(operands[0])}, first : first + n]"
         elif op == "cell":
@@ -110,13 +110,9 @@ def _convolving(program: Program) -> tuple[dict[int, int], list[str], list[str]]
 
     Cells are convolved in one run over a plane or row by row, whichever computes fewer.
     """
-    windows: dict[tuple[int, int], list[int]] = {}
-    for i, (op, *operands) in enumerate(program.nodes):
-        if op == "convolve":
-            windows.setdefault((operands[1], operands[2]), []).append(i)
     parts = [
         (window, nodes[start : start + TOGETHER])
-        for window, nodes in windows.items()
+        for window, nodes in program.convolutions.items()
         for start in range(0, len(nodes), TOGETHER)
     ]
     rows: dict[int, int] = {}
