@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pixelflow.backends.layout import cell_numbers, padded
+from pixelflow.backends.planes import Texture
 from pixelflow.core.graph import NUMPY, OPERATIONS, SMALLEST, Program
 from pixelflow.core.plan import Plan
 from pixelflow.core.symbols import expanded
-
-if TYPE_CHECKING:
-    from pixelflow.backends.cpu import Texture
 
 DTYPES = {"b": np.dtype(np.bool_), "u": np.dtype(np.uint32)}  # "f" is the plan's
 Instruction = tuple[Callable[..., object], tuple[np.ndarray, ...]]

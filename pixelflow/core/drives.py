@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixelflow.core.graph import SMALLEST
 from pixelflow.core.limits import MOST_MADE, check_count
 from pixelflow.core.rules import get_rule
-
-if TYPE_CHECKING:
-    from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class Drive:
         return replace(self, columns=self.columns[members], weights=self.weights[members])
 
 
-def drive_of(config: ReservoirConfig, columns: int) -> Drive:
+def drive_of(config: Settings, columns: int) -> Drive:
     """The drive of a config's `inject`, for inputs of so many columns.
 
     Raises
@@ -81,7 +78,7 @@ def drive_of(config: ReservoirConfig, columns: int) -> Drive:
     return _of_mask(config, mask.astype(config.dtype))
 
 
-def _drawn(config: ReservoirConfig, columns: int) -> Drive:
+def _drawn(config: Settings, columns: int) -> Drive:
     """Cells and channels chosen at random, each with one column, times U(-1, 1) * scale."""
     cells = (config.height, config.width, len(get_rule(config.rule).channels))
     check_count("members x cells of 'inject'", config.members, *cells, most=MOST_MADE)
@@ -97,7 +94,7 @@ def _drawn(config: ReservoirConfig, columns: int) -> Drive:
     return Drive(columns, tuple(range(cells[2])), *map(np.ascontiguousarray, by_channel))
 
 
-def _of_mask(config: ReservoirConfig, mask: np.ndarray) -> Drive:
+def _of_mask(config: Settings, mask: np.ndarray) -> Drive:
     """As many terms as the cell with the most has weights that are not 0, by column."""
     inputs = mask.shape[3]
     channels = tuple(int(c) for c in np.flatnonzero(mask.any(axis=(0, 1, 3))))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pixelflow.core import encoders, learned
 from pixelflow.core.encoders import Encoder, Shape
-
-if TYPE_CHECKING:
-    from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class EncoderKind:
     """
 
     options: dict[str, Any] = field(default_factory=dict)
-    make: Callable[[ReservoirConfig, Shape], Encoder] | None = None
-    learn: Callable[[ReservoirConfig, Shape, np.ndarray], Encoder] | None = None
+    make: Callable[[Settings, Shape], Encoder] | None = None
+    learn: Callable[[Settings, Shape, np.ndarray], Encoder] | None = None
 
 
 _OUTPUT = {"scale": 1.0, "threshold": 0.0, "squash": "none"}
@@ -52,7 +50,7 @@ ENCODERS = {
 }
 
 
-def made(config: ReservoirConfig, shape: Shape) -> Encoder:
+def made(config: Settings, shape: Shape) -> Encoder:
     """The encoder of a config for inputs of that shape, which doesn't learn."""
     make = ENCODERS[config.input_encoding].make
     if make is None:
@@ -63,12 +61,12 @@ def made(config: ReservoirConfig, shape: Shape) -> Encoder:
     return make(config, shape)
 
 
-def learns(config: ReservoirConfig) -> bool:
+def learns(config: Settings) -> bool:
     """Whether a config's encoder learns from inputs."""
     return ENCODERS[config.input_encoding].learn is not None
 
 
-def learned_from(config: ReservoirConfig, shape: Shape, X: np.ndarray) -> Encoder:
+def learned_from(config: Settings, shape: Shape, X: np.ndarray) -> Encoder:
     """What the encoder of a config, which learns, learns from inputs X (N, D_in)."""
     learn = ENCODERS[config.input_encoding].learn
     if learn is None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt, prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixelflow.core.boundaries import beyond
 from pixelflow.core.forms import Dense, Form, Gather, Local
 from pixelflow.core.limits import MOST_MADE, check_count
-
-if TYPE_CHECKING:
-    from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.settings import Settings
 
 PIXEL = np.float32(1 / 255)  # what one level of a uint8 image is worth
 Shape = tuple[int, ...]  # of one input: (columns,), (H, W) or (H, W, 3)
@@ -64,11 +61,11 @@ def of_textures(height: int, width: int, channels: int) -> Encoder:
     return Encoder(np.arange(size, dtype=np.int32).reshape(height, width, channels))
 
 
-def _empty_index(config: ReservoirConfig) -> np.ndarray:
+def _empty_index(config: Settings) -> np.ndarray:
     return np.full((config.height, config.width, config.channels), -1, np.int32)
 
 
-def _whole_index(config: ReservoirConfig) -> np.ndarray:
+def _whole_index(config: Settings) -> np.ndarray:
     """The index of an encoder whose latent values are the texture itself."""
     return of_textures(config.height, config.width, config.channels).index
 
@@ -78,7 +75,7 @@ def _nearest(size: int, length: int) -> np.ndarray:
     return np.arange(size) * length // size
 
 
-def tile(config: ReservoirConfig, shape: Shape) -> Encoder:
+def tile(config: Settings, shape: Shape) -> Encoder:
     """The input's columns, laid out in a near-square and resized to nearest, in channel 0."""
     n = prod(shape)
     rows = isqrt(n)
@@ -90,7 +87,7 @@ def tile(config: ReservoirConfig, shape: Shape) -> Encoder:
     return Encoder(index)
 
 
-def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
+def phase(config: Settings, shape: Shape) -> Encoder:
     """Everywhere sin(2 pi mean(x)) in channel 0 and cos(2 pi mean(x)) in channel 1."""
     if config.channels < 2:
         raise ValueError(f"encoder 'phase' fills 2 channels, the texture has {config.channels}")
@@ -102,7 +99,7 @@ def phase(config: ReservoirConfig, shape: Shape) -> Encoder:
     return Encoder(index, Dense(weight, bias, "sin"))
 
 
-def project(config: ReservoirConfig, shape: Shape) -> Encoder:
+def project(config: Settings, shape: Shape) -> Encoder:
     """clip(.5 + .25 (x W + b), 0, 1) in every channel: W ~ N(0, 1)/sqrt(D_in), b ~ U(-1, 1)."""
     n = prod(shape)
     index = _whole_index(config)
@@ -120,7 +117,7 @@ def project(config: ReservoirConfig, shape: Shape) -> Encoder:
     return Encoder(index, Dense(weight, bias, "unit"))
 
 
-def image(config: ReservoirConfig, shape: Shape) -> Encoder:
+def image(config: Settings, shape: Shape) -> Encoder:
     """Grey in channel 0, RGB in 0 to 2; smaller is centred, larger resized to nearest."""
     pixels = pixel_grid(config, shape)
     depth = pixels.shape[2]
@@ -133,7 +130,7 @@ def image(config: ReservoirConfig, shape: Shape) -> Encoder:
     return Encoder(index)
 
 
-def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
+def shifts(config: Settings, shape: Shape) -> Encoder:
     """Moved, scaled copies of the image: channel c is offset[c] + U(scale[c]) * image.
 
     The first channel, of RGB images the first three, is not moved. Each further channel of each
@@ -162,7 +159,7 @@ def shifts(config: ReservoirConfig, shape: Shape) -> Encoder:
     return Encoder(_whole_index(config), Gather(source.reshape(rows), *factors))
 
 
-def random(config: ReservoirConfig, shape: Shape) -> Encoder:
+def random(config: Settings, shape: Shape) -> Encoder:
     """scale N(0, 1)/sqrt(T) times the T = k k depth pixels around, + bias N(0, 1) - threshold."""
     options = config.encoder_options
     seen = window(config, shape, options["k"])
@@ -179,16 +176,14 @@ def random(config: ReservoirConfig, shape: Shape) -> Encoder:
     return local(config, seen, kernel, bias)
 
 
-def local(
-    config: ReservoirConfig, seen: np.ndarray, kernel: np.ndarray, bias: np.ndarray
-) -> Encoder:
+def local(config: Settings, seen: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> Encoder:
     """The encoder of these kernels (M, C, T) and biases (M, C) on the windows (H W, T)."""
     options = config.encoder_options
     form = Local(seen, kernel, bias, options["contrast"], options["squash"])
     return Encoder(_whole_index(config), form)
 
 
-def window(config: ReservoirConfig, shape: Shape, k: int) -> np.ndarray:
+def window(config: Settings, shape: Shape, k: int) -> np.ndarray:
     """Which input values lie in the k x k window around each cell: int32 (H W, k k depth)."""
     pixels = pixel_grid(config, shape)
     check_count("cells x encoder_params k x k x depth", pixels.size, k, k)
@@ -209,7 +204,7 @@ def _moved(pixels: np.ndarray, dy: int, dx: int, boundary: str) -> np.ndarray:
     return moved
 
 
-def pixel_grid(config: ReservoirConfig, shape: Shape) -> np.ndarray:
+def pixel_grid(config: Settings, shape: Shape) -> np.ndarray:
     """Which input value each cell shows of an image: int32 (H, W, depth), -1 beside it."""
     height, width, depth = image_shape(shape)
     pixels = np.arange(height * width * depth, dtype=np.int32).reshape(height, width, depth)

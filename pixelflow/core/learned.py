@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pixelflow.core.encoders import PIXEL, Encoder, Shape, image_shape, local, window
 from pixelflow.core.limits import MOST_WINDOW_VALUES, check_count
-
-if TYPE_CHECKING:
-    from pixelflow.core.config import ReservoirConfig
+from pixelflow.core.settings import Settings
 
 
-def whiten(config: ReservoirConfig, shape: Shape, X: np.ndarray) -> Encoder:
+def whiten(config: Settings, shape: Shape, X: np.ndarray) -> Encoder:
     """Random directions of whitened windows."""
     whitening, mean = _whitening(config, shape, X)
     directions = [
@@ -24,7 +22,7 @@ def whiten(config: ReservoirConfig, shape: Shape, X: np.ndarray) -> Encoder:
     return _encoder(config, shape, np.array(directions), whitening, mean)
 
 
-def patches(config: ReservoirConfig, shape: Shape, X: np.ndarray) -> Encoder:
+def patches(config: Settings, shape: Shape, X: np.ndarray) -> Encoder:
     """Whitened windows of the training inputs themselves, chosen at random, as directions."""
     whitening, mean = _whitening(config, shape, X)
     directions = [
@@ -40,7 +38,7 @@ def state(encoder: Encoder) -> dict[str, np.ndarray]:
     return {"kernel": form.kernel, "bias": form.bias}
 
 
-def check(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.ndarray]) -> None:
+def check(config: Settings, shape: Shape, learned: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError where what was learned does not fit the config and the inputs' shape."""
     taps = config.encoder_options["k"] ** 2 * image_shape(shape)[2]
     size = (config.members, config.channels, taps)
@@ -53,7 +51,7 @@ def check(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.ndarra
             raise ValueError(f"its encoder's {name} must be finite")
 
 
-def restored(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.ndarray]) -> Encoder:
+def restored(config: Settings, shape: Shape, learned: Mapping[str, np.ndarray]) -> Encoder:
     """The encoder that learned this; ValueError where it does not fit the config."""
     check(config, shape, learned)
     seen = window(config, shape, config.encoder_options["k"])
@@ -61,7 +59,7 @@ def restored(config: ReservoirConfig, shape: Shape, learned: Mapping[str, np.nda
 
 
 def _encoder(
-    config: ReservoirConfig,
+    config: Settings,
     shape: Shape,
     directions: np.ndarray,
     whitening: np.ndarray,
@@ -79,9 +77,7 @@ def _encoder(
     return restored(config, shape, learned)
 
 
-def _whitening(
-    config: ReservoirConfig, shape: Shape, X: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _whitening(config: Settings, shape: Shape, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The ZCA matrix (T, T) of windows of the inputs, and their mean (T,), in float64.
 
     Bell and Sejnowski, The "independent components" of natural scenes are edge filters, Vision
@@ -100,7 +96,7 @@ def _whitening(
 
 
 def _windows(
-    config: ReservoirConfig, shape: Shape, X: np.ndarray, rng: np.random.Generator, count: int
+    config: Settings, shape: Shape, X: np.ndarray, rng: np.random.Generator, count: int
 ) -> np.ndarray:
     """Random windows (count, k k depth) that lie inside their images, of unit contrast if asked."""
     options = config.encoder_options
