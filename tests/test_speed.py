@@ -161,7 +161,7 @@ def test_a_backend_that_fails_costs_its_own_row_only(monkeypatch, when):
 
     broken = SimpleNamespace(describe=lambda: "a device", prepare=prepare)
     monkeypatch.setattr(
-        "pixelflow.reservoir.get_backend",
+        "pixelflow.evolution.get_backend",
         lambda name, *more: broken if name == "cpu" else get_backend(name),
     )
     monkeypatch.setattr("pixelflow.experiments._speed.ours.get_backend", lambda name: broken)
