@@ -1,20 +1,15 @@
 """Image classification."""
 
 CLASSES = "Image classification"
-CLASSIFICATION = [
-    f"experiments/_{name}.py"
-    for name in (
-        *("classification", "companions", "features", "banks", "baselines", "scores"),
-        *("gpus", "kept"),
-    )
-]
+CLASSIFICATION = [*EXPERIMENT, *LEARNING, *modules("experiments/_*.py")]
 
 
 rule mnist:
     input:
-        SHARED,
-        package("experiments/mnist.py", *CLASSIFICATION),
-        MNIST_SOURCES,
+        CLASSIFICATION,
+        PLOTTING,
+        modules("experiments/mnist.py"),
+        MNIST_MODULES,
         MNIST,
         notebook="notebooks/mnist.ipynb",
         runner=RUNNER,
@@ -56,9 +51,10 @@ rule mnist:
 
 rule fashion_mnist:
     input:
-        SHARED,
-        package("experiments/fashion_mnist.py", *CLASSIFICATION),
-        FASHION_MNIST_SOURCES,
+        CLASSIFICATION,
+        PLOTTING,
+        modules("experiments/fashion_mnist.py"),
+        FASHION_MNIST_MODULES,
         FASHION_MNIST,
         notebook="notebooks/fashion_mnist.ipynb",
         runner=RUNNER,
@@ -96,9 +92,10 @@ rule fashion_mnist:
 
 rule cifar10:
     input:
-        SHARED,
-        package("experiments/cifar10.py", *CLASSIFICATION),
-        CIFAR10_SOURCES,
+        CLASSIFICATION,
+        PLOTTING,
+        modules("experiments/cifar10.py"),
+        CIFAR10_MODULES,
         CIFAR10,
         notebook="notebooks/cifar10.ipynb",
         runner=RUNNER,
@@ -140,10 +137,10 @@ rule cifar10:
 
 rule published:
     input:
-        SHARED,
-        package("experiments/published.py", *CLASSIFICATION),
-        MNIST_SOURCES,
-        CIFAR10_SOURCES,
+        CLASSIFICATION,
+        modules("experiments/published.py"),
+        MNIST_MODULES,
+        CIFAR10_MODULES,
         MNIST,
         CIFAR10,
         notebook="notebooks/published.ipynb",
@@ -170,9 +167,8 @@ rule published:
 
 rule recorded_banks:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED,
+        PLOTTING,
         result="results/recorded/{device}/{name}.json",
         script="workflow/scripts/recorded_figures.py",
     output:

@@ -44,23 +44,37 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("P
 os.environ.setdefault("PIXELFLOW_RUN", f"{os.getpid()}:{ROOT}")
 
 
-def package(*patterns):
-    """Source files of the package, which Snakemake doesn't see being imported."""
-    return sorted(str(path) for pattern in patterns for path in Path("pixelflow").glob(pattern))
+def modules(*patterns):
+    """The package's files that match, as inputs, because Snakemake does not see imports.
+
+    A whole folder is named by a pattern, so that a new module counts at once. A rule names only the
+    folders that it runs. tests/test_rule_inputs.py compares both with what is imported.
+    """
+    found = {pattern: sorted(map(str, Path("pixelflow").glob(pattern))) for pattern in patterns}
+    for pattern, paths in found.items():
+        if not paths:
+            raise WorkflowError(f"No file matches pixelflow/{pattern}, which a rule needs.")
+    return sorted({path for paths in found.values() for path in paths})
 
 
-# tests/test_rule_inputs.py compares what rules name with what is imported.
-FETCHING = (
-    "tasks/__init__.py", "tasks/fetch.py", "tasks/catalogue.py", "tasks/sources.py",
-    "tasks/formats.py",
-)
-FILES = package("files.py", "checks.py")
-RESULT_FILES = [*FILES, *package("results.py")]
-FETCH_SOURCES = [*FILES, *package(*FETCHING)]
-SHARED = package(
-    "*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh", "readouts/**/*.py",
-    "models/*.py", "plotting/*.py", "experiments/__init__.py", "experiments/_schema.py", *FETCHING,
-)
+FILES = modules("files.py", "checks.py")
+RESULT_FILES = [*FILES, *modules("results.py")]
+# By name, because the other modules of tasks/ are one data set or one problem each.
+FETCH = [
+    *FILES,
+    *modules(*(f"tasks/{name}.py" for name in ("__init__", "fetch", "catalogue", "sources", "formats"))),
+]
+# Without __main__.py, which only prints what is installed.
+RESERVOIR = modules("__init__.py", "[!_]*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh")
+EXPERIMENT = [*RESERVOIR, *FETCH, *modules("experiments/__init__.py", "experiments/_schema.py")]
+LEARNING = modules("readouts/**/*.py", "models/**/*.py")
+PLOTTING = modules("plotting/**/*.py")
+# Here because two files of rules use it: the script that draws recorded results imports `speed`.
+SPEED = [
+    *EXPERIMENT,
+    *LEARNING,
+    *modules("experiments/speed.py", "experiments/_speed/**/*.py", "tasks/mnist.py"),
+]
 RUNNER = "workflow/scripts/run_notebook.py"
 RUN_NOTEBOOK = (
     "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"

@@ -8,14 +8,14 @@ CIFAR10 = [
     for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 ]
 
-MNIST_SOURCES = package("tasks/mnist.py")
-FASHION_MNIST_SOURCES = [*MNIST_SOURCES, *package("tasks/fashion_mnist.py")]
-CIFAR10_SOURCES = [*MNIST_SOURCES, *package("tasks/cifar10.py")]
+MNIST_MODULES = modules("tasks/mnist.py")
+FASHION_MNIST_MODULES = [*MNIST_MODULES, *modules("tasks/fashion_mnist.py")]
+CIFAR10_MODULES = [*MNIST_MODULES, *modules("tasks/cifar10.py")]
 
 
 rule fetch_mnist:
     input:
-        FETCH_SOURCES,
+        FETCH,
     output:
         MNIST,
     log:
@@ -28,7 +28,7 @@ rule fetch_mnist:
 
 rule fetch_fashion_mnist:
     input:
-        FETCH_SOURCES,
+        FETCH,
     output:
         FASHION_MNIST,
     log:
@@ -41,7 +41,7 @@ rule fetch_fashion_mnist:
 
 rule fetch_cifar10:
     input:
-        FETCH_SOURCES,
+        FETCH,
     output:
         CIFAR10,
     log:

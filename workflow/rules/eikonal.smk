@@ -3,8 +3,9 @@
 
 rule eikonal:
     input:
-        SHARED,
-        package("experiments/eikonal.py", "tasks/eikonal.py"),
+        EXPERIMENT,
+        PLOTTING,
+        modules("experiments/eikonal.py", "tasks/eikonal.py"),
         notebook="notebooks/eikonal.ipynb",
         runner=RUNNER,
     output:

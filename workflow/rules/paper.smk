@@ -74,7 +74,7 @@ rule verify:
         "paper/expected.json",
         "workflow/scripts/macros.py",
         RESULT_FILES,
-        package("stats.py"),
+        modules("stats.py"),
         script="workflow/scripts/verify.py",
     output:
         report("results/verified.txt", caption="../report/verified.rst", category="Numbers"),

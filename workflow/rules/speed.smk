@@ -39,9 +39,8 @@ rule baseline:
 
 rule speed:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED,
+        PLOTTING,
         MNIST,
         baseline=BASELINE,
         notebook="notebooks/speed.ipynb",
@@ -70,9 +69,8 @@ rule speed:
 
 rule recorded_figures:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED,
+        PLOTTING,
         result="results/recorded/{device}/speed.json",
         script="workflow/scripts/recorded_figures.py",
     output:
