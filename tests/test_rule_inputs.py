@@ -97,20 +97,29 @@ def needed(names):
     return {name for name in found if name.startswith("pixelflow/")} | set(names)
 
 
+CORES = 3
+
+
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory):
-    """For each rule that runs Python of ours, its inputs and the files that its command names."""
+def log(tmp_path_factory):
+    """What Snakemake says it would run: each job with its inputs, threads and command."""
     folder = tmp_path_factory.mktemp("project")
     checkout(folder)
     for path in folder.glob("workflow/rules/*.smk"):  # a rule with a message tells no inputs
         path.write_text(re.sub(r"    message:\n        .*\n", "", path.read_text()))
-    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--forceall", "--cores", "1"]
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--forceall", "--cores", f"{CORES}"]
     command += ["--configfile", "config/smoke.yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def jobs(log):
+    """For each rule that runs Python of ours, its inputs and the files that its command names."""
     found = {}
     job = r"^rule (\w+):\n    input: (.*)\n(?:    .*\n)*\s*Shell command: (.*)$"
-    for rule, inputs, shell in re.findall(job, done.stdout + done.stderr, re.MULTILINE):
+    for rule, inputs, shell in re.findall(job, log, re.MULTILINE):
         runs = {*SCRIPT.findall(shell), *map(file_of, MODULE.findall(shell))}
         for notebook in [name for name in runs if name.endswith(".ipynb")]:
             (experiment,) = set(EXPERIMENT.findall(code_of(notebook)))
@@ -145,6 +154,22 @@ def test_rules_that_run_the_package_are_among_them(jobs):
         "workflow/scripts/run_notebook.py",
     }
     assert jobs["fetch_mnist"][1] == {"pixelflow/tasks/fetch.py"}
+
+
+def test_rules_that_measure_times_take_all_cores(log):
+    """So nothing runs beside them; a rule that says nothing takes one."""
+    jobs = re.findall(r"^rule (\w+):\n((?:    .*\n)*)", log, re.MULTILINE)
+    threads = {rule: re.findall(r"    threads: (\d+)", lines) for rule, lines in jobs}
+    timed = {"mnist", "fashion_mnist", "cifar10", "published", "speed"}
+    assert {rule: n for rule, n in threads.items() if n} == {name: [f"{CORES}"] for name in timed}
+
+
+@pytest.mark.parametrize("command", ["--summary", "--rulegraph", "--unlock"])
+def test_commands_that_start_no_jobs_need_no_cores(tmp_path, command):
+    checkout(tmp_path)
+    line = [sys.executable, "-m", "snakemake", command]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_imports_are_followed():

@@ -42,7 +42,7 @@ rule mnist:
         "results/logs/mnist.log",
     benchmark:
         "results/benchmarks/mnist.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
         "rule mnist: takes minutes at full size; {log} tells how far it is"
     shell:
@@ -83,7 +83,7 @@ rule fashion_mnist:
         "results/logs/fashion_mnist.log",
     benchmark:
         "results/benchmarks/fashion_mnist.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
         "rule fashion_mnist: takes minutes at full size; {log} tells how far it is"
     shell:
@@ -128,7 +128,7 @@ rule cifar10:
         "results/logs/cifar10.log",
     benchmark:
         "results/benchmarks/cifar10.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
         "rule cifar10: takes minutes at full size; {log} tells how far it is"
     shell:
@@ -158,7 +158,7 @@ rule published:
         "results/logs/published.log",
     benchmark:
         "results/benchmarks/published.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
         "rule published: takes minutes at full size; {log} tells how far it is"
     shell:

@@ -35,6 +35,12 @@ def check(config):
 
 check(config)
 
+# `--report`, `--summary`, `--unlock` and the like start no jobs, so they may come without --cores.
+try:
+    ALL_CORES = workflow.cores
+except WorkflowError:
+    ALL_CORES = 1
+
 PYTHON = sys.executable
 ROOT = os.getcwd()
 

@@ -60,7 +60,7 @@ rule speed:
         "results/logs/speed.log",
     benchmark:
         "results/benchmarks/speed.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
         "rule speed: takes minutes at full size; {log} tells how far it is"
     shell:
