@@ -80,6 +80,7 @@ EXPERIMENT_MODULES = [
     *modules("experiments/__init__.py", "experiments/_schema.py"),
 ]
 LEARNING_MODULES = modules("readouts/**/*.py", "models/**/*.py")
+# Only for rules that draw: a notebook draws what it has just computed, so an edit runs all of it.
 PLOTTING_MODULES = modules("plotting/**/*.py")
 # Here because two files of rules use it: the script that draws recorded results imports `speed`.
 SPEED_MODULES = [

@@ -25,11 +25,11 @@ from packaging.utils import canonicalize_name
 
 from pixelflow.files import written_whole
 
-# The libraries get the versions of this environment, so that both packages run on the same ones.
 FIELD_PACKAGE = (
     "pixelflow-rc==0.3.0"
     " --hash=sha256:a030465932541b30fa31a0ddd0360b865c17c34e2fdf06d7674751378dd6f664"
 )
+# What it imports, in the versions of this environment, so that both packages run on the same ones.
 IMPORTED = ("numpy", "scipy", "scikit-learn", "tqdm")
 LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 INSTALL = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
