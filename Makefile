@@ -1,4 +1,4 @@
-# `make` rebuilds the paper from nothing, `make test` checks everything; `make help` lists the rest.
+# `make` builds the paper from nothing, `make test` checks everything, `make help` lists the targets.
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 ARGS ?=
@@ -19,11 +19,11 @@ all: setup
 
 report: all
 	@$(BIN)/python -m snakemake $(ARGS) --report results/.report.html
-	@mv -f results/.report.html results/report.html && echo "results/report.html is made"
+	@mv -f results/.report.html results/report.html && echo "Wrote results/report.html"
 
-# A file's tests share what is slow to make, so one process runs them all; more than six would wait
-# for the longest file. OpenBLAS's threads, told to sleep as soon as they have nothing to do (after
-# 2^4 cycles), leave their cores to the tests beside.
+# Tests of one file share fixtures that are slow to make, so one process runs them all. More than
+# six processes would only wait for the longest file. OpenBLAS threads sleep after 2^4 idle cycles,
+# so that other tests can use their cores.
 test: lint
 	@OPENBLAS_THREAD_TIMEOUT=4 $(BIN)/python -m pytest -n $(CORES) --maxprocesses 6 \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -40,13 +40,15 @@ setup: system $(STAMP)
 
 system:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
-	    "pixelflow needs Python 3.11 or newer; $(PYTHON) is not. Name another: make PYTHON=python3.12"; \
+	    "pixelflow needs Python 3.11 or newer, but $(PYTHON) is older or missing." \
+	    "Choose another: make PYTHON=python3.12"; \
 	    exit 1; }
 	@bash workflow/scripts/system_packages.sh "$(PYTHON)"
 
-# No stamp means no environment, or one that was cut short: it starts afresh. With a stamp, and newer
-# requirements, the environment is brought up to date in place. Scikit-fmm comes last and is built by
-# what the lock has just installed: pip verifies no hashes of what it fetches for a build of its own.
+# Without the stamp there is no complete environment, so it is created from nothing. If the stamp is
+# older than the requirements, the environment is updated in place. Scikit-fmm comes last, because
+# it is built with packages that the lock has installed: pip does not verify the hashes of build
+# packages that it downloads itself.
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing requirements.lock into .venv (a minute or two)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
@@ -58,13 +60,13 @@ $(STAMP): requirements.lock pyproject.toml
 	    PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -qq --require-hashes --no-deps \
 	        --no-build-isolation -r .venv/scikit-fmm.lock; \
 	else \
-	    echo "No C++ compiler or Python headers, so without scikit-fmm, the eikonal reference."; \
-	    echo "Once they are there: rm $@ && make setup"; \
+	    echo "There is no C++ compiler, or no Python headers. So scikit-fmm is not installed, and"; \
+	    echo "the experiment eikonal can't run. Install both, then type: rm $@ && make setup"; \
 	fi
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Keeps the pins that still fit; for newer versions of everything, delete the file first.
+# Pins that still fit are kept. To get the newest version of everything, delete the file first.
 lock:
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
 	"$(PYTHON)" -m venv "$$tmp" && "$$tmp/bin/python" -m pip install -qq uv && \
@@ -78,13 +80,13 @@ clean:
 	    find results -mindepth 1 -maxdepth 1 ! -name recorded -exec rm -rf {} +; fi
 
 help:
-	@echo "make          build everything that is out of date, up to paper/pixelflow.pdf"
-	@echo "make report   the same, and results/report.html: figures, results and rules, with captions"
-	@echo "make test     lint, types and tests, with a small run of the whole workflow"
-	@echo "make lint     ruff and pyright"
-	@echo "make lab      JupyterLab on notebooks/"
-	@echo "make setup    the environment .venv and what is missing on the system"
-	@echo "make lock     write requirements.lock anew from pyproject.toml"
-	@echo "make clean    delete what was built; data and .venv stay"
-	@echo "PYTHON=python3.12 picks the interpreter, CORES=2 the cores,"
-	@echo "ARGS='eikonal --configfile config/smoke.yaml' is passed on to snakemake, others to pytest"
+	@echo "make          build all that is out of date, and last paper/pixelflow.pdf"
+	@echo "make report   the same, then results/report.html: figures, results and rules, with captions"
+	@echo "make test     make lint, then all tests, among them a small run of the whole workflow"
+	@echo "make lint     check style and types, with ruff and pyright"
+	@echo "make lab      open notebooks/ in JupyterLab"
+	@echo "make setup    create the environment .venv, and install missing system packages"
+	@echo "make lock     write requirements.lock again, from pyproject.toml"
+	@echo "make clean    delete what was built, but keep data and .venv"
+	@echo "PYTHON=python3.12 chooses the interpreter, CORES=2 the number of cores."
+	@echo "ARGS='eikonal --configfile config/smoke.yaml' is passed to snakemake; of make test, to pytest"

@@ -1,4 +1,7 @@
-"""The paper: data, experiments, macros and the PDF. `make`, or `snakemake --cores 4`."""
+"""Build the paper: data, experiments, tables, figures and the PDF.
+
+Type `make`, or `snakemake --cores 4` in the environment that `make setup` creates.
+"""
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from checkout import checkout
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -66,6 +67,7 @@ def test_the_wheel_is_the_package_and_its_licence(built):
     package = {name for name in members if ".dist-info/" not in name}
     assert package == {name for name in names if name.startswith("pixelflow/")}
     assert any(name.endswith("/licenses/LICENSE") for name in members)
+    assert "pixelflow/py.typed" in package, "else type checkers ignore the annotations"
 
 
 def test_the_wheel_runs_the_quickstart_on_the_core_dependencies(built, tmp_path):
@@ -73,6 +75,7 @@ def test_the_wheel_runs_the_quickstart_on_the_core_dependencies(built, tmp_path)
     code = f"""
 import runpy, sys, pixelflow
 assert pixelflow.__file__.startswith({str(site)!r}), pixelflow.__file__
+assert pixelflow.__version__ == {PROJECT["version"]!r}, pixelflow.__version__
 runpy.run_path({str(ROOT / "examples" / "quickstart.py")!r})
 sys.argv[1:] = ["--json"]
 runpy.run_module("pixelflow", run_name="__main__")
@@ -86,6 +89,27 @@ runpy.run_module("pixelflow", run_name="__main__")
     assert found["machine"]["folder"] == str(site / "pixelflow")
     assert found["machine"]["git"]["commit"] is None
     assert {"core", *EXTRAS} - {"all", "dev"} == set(found["packages"])
+
+
+NOT_INSTALLED = """
+import importlib.metadata
+from importlib.metadata import PackageNotFoundError, version
+
+def version_of_others(name):
+    if name == "pixelflow":
+        raise PackageNotFoundError(name)
+    return version(name)
+
+importlib.metadata.version = version_of_others
+import pixelflow
+print(pixelflow.__version__)
+"""
+
+
+def test_a_checkout_that_is_not_installed_has_a_version_too():
+    command = [sys.executable, "-c", NOT_INSTALLED]
+    printed = run(*command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert Version(printed).local == "unknown"
 
 
 def test_the_extra_all_is_every_extra_but_dev():

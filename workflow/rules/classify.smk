@@ -1,45 +1,40 @@
-"""Image classification."""
+"""Train and test image classifiers: MNIST, Fashion-MNIST, CIFAR-10, and published numbers."""
 
-CLASSES = "Image classification"
-CLASSIFICATION = [
-    f"experiments/_{name}.py"
-    for name in (
-        *("classification", "companions", "features", "banks", "baselines", "scores"),
-        *("gpus", "kept"),
-    )
-]
+CATEGORY = "Image classification"
+CLASSIFICATION_MODULES = [*EXPERIMENT_MODULES, *LEARNING_MODULES, *modules("experiments/_*.py")]
 
 
 rule mnist:
     input:
-        SHARED,
-        package("experiments/mnist.py", *CLASSIFICATION),
-        MNIST_SOURCES,
+        CLASSIFICATION_MODULES,
+        PLOTTING_MODULES,
+        modules("experiments/mnist.py"),
+        MNIST_MODULES,
         MNIST,
         notebook="notebooks/mnist.ipynb",
         runner=RUNNER,
     output:
-        result=shown("results/mnist.json", "MNIST", "accuracies (JSON)", "mnist", CLASSES),
-        notebook=shown("results/notebooks/mnist.ipynb", "MNIST", "notebook", "notebook", CLASSES),
+        result=in_report("results/mnist.json", "MNIST", "accuracies (JSON)", "mnist", CATEGORY),
+        notebook=in_report("results/notebooks/mnist.ipynb", "MNIST", "notebook", "notebook", CATEGORY),
         accuracies="results/figures/mnist_accuracies.pdf",
         evolution="results/figures/mnist_evolution.pdf",
         banks="results/figures/mnist_banks.pdf",
         bank_evolution="results/figures/mnist_bank_evolution.pdf",
         errors="results/figures/mnist_errors.pdf",
-        accuracies_drawing=shown(
-            "results/figures/mnist_accuracies.svg", "MNIST", "accuracies", "mnist", CLASSES
+        accuracies_drawing=in_report(
+            "results/figures/mnist_accuracies.svg", "MNIST", "accuracies", "mnist", CATEGORY
         ),
-        evolution_drawing=shown(
-            "results/figures/mnist_evolution.svg", "MNIST", "a digit evolving", "mnist_evolution", CLASSES
+        evolution_drawing=in_report(
+            "results/figures/mnist_evolution.svg", "MNIST", "a digit evolving", "mnist_evolution", CATEGORY
         ),
-        banks_drawing=shown(
-            "results/figures/mnist_banks.svg", "MNIST", "banks", "banks", CLASSES
+        banks_drawing=in_report(
+            "results/figures/mnist_banks.svg", "MNIST", "banks", "banks", CATEGORY
         ),
-        bank_evolution_drawing=shown(
-            "results/figures/mnist_bank_evolution.svg", "MNIST", "a bank evolving", "bank_evolution", CLASSES
+        bank_evolution_drawing=in_report(
+            "results/figures/mnist_bank_evolution.svg", "MNIST", "a bank evolving", "bank_evolution", CATEGORY
         ),
-        errors_drawing=shown(
-            "results/figures/mnist_errors.svg", "MNIST", "errors", "errors", CLASSES
+        errors_drawing=in_report(
+            "results/figures/mnist_errors.svg", "MNIST", "errors", "errors", CATEGORY
         ),
     params:
         parameters=parameters("mnist"),
@@ -47,39 +42,40 @@ rule mnist:
         "results/logs/mnist.log",
     benchmark:
         "results/benchmarks/mnist.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
-        "rule mnist: takes minutes at full size; {log} tells how far it is"
+        "rule mnist: takes minutes at full size; {log} shows the progress"
     shell:
         RUN_NOTEBOOK
 
 
 rule fashion_mnist:
     input:
-        SHARED,
-        package("experiments/fashion_mnist.py", *CLASSIFICATION),
-        FASHION_MNIST_SOURCES,
+        CLASSIFICATION_MODULES,
+        PLOTTING_MODULES,
+        modules("experiments/fashion_mnist.py"),
+        FASHION_MNIST_MODULES,
         FASHION_MNIST,
         notebook="notebooks/fashion_mnist.ipynb",
         runner=RUNNER,
     output:
-        result=shown(
-            "results/fashion_mnist.json", "Fashion-MNIST", "accuracies (JSON)", "fashion_mnist", CLASSES
+        result=in_report(
+            "results/fashion_mnist.json", "Fashion-MNIST", "accuracies (JSON)", "fashion_mnist", CATEGORY
         ),
-        notebook=shown(
-            "results/notebooks/fashion_mnist.ipynb", "Fashion-MNIST", "notebook", "notebook", CLASSES
+        notebook=in_report(
+            "results/notebooks/fashion_mnist.ipynb", "Fashion-MNIST", "notebook", "notebook", CATEGORY
         ),
         banks="results/figures/fashion_mnist_banks.pdf",
         bank_evolution="results/figures/fashion_mnist_bank_evolution.pdf",
         errors="results/figures/fashion_mnist_errors.pdf",
-        banks_drawing=shown(
-            "results/figures/fashion_mnist_banks.svg", "Fashion-MNIST", "banks", "banks", CLASSES
+        banks_drawing=in_report(
+            "results/figures/fashion_mnist_banks.svg", "Fashion-MNIST", "banks", "banks", CATEGORY
         ),
-        bank_evolution_drawing=shown(
-            "results/figures/fashion_mnist_bank_evolution.svg", "Fashion-MNIST", "a bank evolving", "bank_evolution", CLASSES
+        bank_evolution_drawing=in_report(
+            "results/figures/fashion_mnist_bank_evolution.svg", "Fashion-MNIST", "a bank evolving", "bank_evolution", CATEGORY
         ),
-        errors_drawing=shown(
-            "results/figures/fashion_mnist_errors.svg", "Fashion-MNIST", "errors", "errors", CLASSES
+        errors_drawing=in_report(
+            "results/figures/fashion_mnist_errors.svg", "Fashion-MNIST", "errors", "errors", CATEGORY
         ),
     params:
         parameters=parameters("fashion_mnist"),
@@ -87,43 +83,44 @@ rule fashion_mnist:
         "results/logs/fashion_mnist.log",
     benchmark:
         "results/benchmarks/fashion_mnist.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
-        "rule fashion_mnist: takes minutes at full size; {log} tells how far it is"
+        "rule fashion_mnist: takes minutes at full size; {log} shows the progress"
     shell:
         RUN_NOTEBOOK
 
 
 rule cifar10:
     input:
-        SHARED,
-        package("experiments/cifar10.py", *CLASSIFICATION),
-        CIFAR10_SOURCES,
+        CLASSIFICATION_MODULES,
+        PLOTTING_MODULES,
+        modules("experiments/cifar10.py"),
+        CIFAR10_MODULES,
         CIFAR10,
         notebook="notebooks/cifar10.ipynb",
         runner=RUNNER,
     output:
-        result=shown("results/cifar10.json", "CIFAR-10", "accuracies (JSON)", "cifar10", CLASSES),
-        notebook=shown("results/notebooks/cifar10.ipynb", "CIFAR-10", "notebook", "notebook", CLASSES),
+        result=in_report("results/cifar10.json", "CIFAR-10", "accuracies (JSON)", "cifar10", CATEGORY),
+        notebook=in_report("results/notebooks/cifar10.ipynb", "CIFAR-10", "notebook", "notebook", CATEGORY),
         accuracies="results/figures/cifar10_accuracies.pdf",
         evolution="results/figures/cifar10_evolution.pdf",
         banks="results/figures/cifar10_banks.pdf",
         bank_evolution="results/figures/cifar10_bank_evolution.pdf",
         errors="results/figures/cifar10_errors.pdf",
-        accuracies_drawing=shown(
-            "results/figures/cifar10_accuracies.svg", "CIFAR-10", "accuracies", "cifar10", CLASSES
+        accuracies_drawing=in_report(
+            "results/figures/cifar10_accuracies.svg", "CIFAR-10", "accuracies", "cifar10", CATEGORY
         ),
-        evolution_drawing=shown(
-            "results/figures/cifar10_evolution.svg", "CIFAR-10", "a photograph evolving", "cifar10_evolution", CLASSES
+        evolution_drawing=in_report(
+            "results/figures/cifar10_evolution.svg", "CIFAR-10", "a photograph evolving", "cifar10_evolution", CATEGORY
         ),
-        banks_drawing=shown(
-            "results/figures/cifar10_banks.svg", "CIFAR-10", "banks", "banks", CLASSES
+        banks_drawing=in_report(
+            "results/figures/cifar10_banks.svg", "CIFAR-10", "banks", "banks", CATEGORY
         ),
-        bank_evolution_drawing=shown(
-            "results/figures/cifar10_bank_evolution.svg", "CIFAR-10", "a bank evolving", "bank_evolution", CLASSES
+        bank_evolution_drawing=in_report(
+            "results/figures/cifar10_bank_evolution.svg", "CIFAR-10", "a bank evolving", "bank_evolution", CATEGORY
         ),
-        errors_drawing=shown(
-            "results/figures/cifar10_errors.svg", "CIFAR-10", "errors", "errors", CLASSES
+        errors_drawing=in_report(
+            "results/figures/cifar10_errors.svg", "CIFAR-10", "errors", "errors", CATEGORY
         ),
     params:
         parameters=parameters("cifar10"),
@@ -131,28 +128,28 @@ rule cifar10:
         "results/logs/cifar10.log",
     benchmark:
         "results/benchmarks/cifar10.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
-        "rule cifar10: takes minutes at full size; {log} tells how far it is"
+        "rule cifar10: takes minutes at full size; {log} shows the progress"
     shell:
         RUN_NOTEBOOK
 
 
 rule published:
     input:
-        SHARED,
-        package("experiments/published.py", *CLASSIFICATION),
-        MNIST_SOURCES,
-        CIFAR10_SOURCES,
+        CLASSIFICATION_MODULES,
+        modules("experiments/published.py"),
+        MNIST_MODULES,
+        CIFAR10_MODULES,
         MNIST,
         CIFAR10,
         notebook="notebooks/published.ipynb",
         runner=RUNNER,
     output:
-        result=shown(
+        result=in_report(
             "results/published.json", "Published", "accuracies (JSON)", "published", "Published numbers"
         ),
-        notebook=shown(
+        notebook=in_report(
             "results/notebooks/published.ipynb", "Published", "notebook", "notebook", "Published numbers"
         ),
     params:
@@ -161,25 +158,24 @@ rule published:
         "results/logs/published.log",
     benchmark:
         "results/benchmarks/published.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
-        "rule published: takes minutes at full size; {log} tells how far it is"
+        "rule published: takes minutes at full size; {log} shows the progress"
     shell:
         RUN_NOTEBOOK
 
 
 rule recorded_banks:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED_MODULES,
+        PLOTTING_MODULES,
         result="results/recorded/{device}/{name}.json",
         script="workflow/scripts/recorded_figures.py",
     output:
         "results/figures/{name}_banks_{device}.pdf",
-        shown(
+        in_report(
             "results/figures/{name}_banks_{device}.svg",
-            *("{name}", "banks, recorded on {device}", "recorded_banks", CLASSES),
+            *("{name}", "banks, recorded on {device}", "recorded_banks", CATEGORY),
         ),
     wildcard_constraints:
         name="mnist|fashion_mnist|cifar10",

@@ -1,4 +1,4 @@
-"""The config, and what every rule of an experiment depends on."""
+"""Check the config, and name the inputs that several rules have in common."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-# jsonschema takes it for formats, which the schema has none of, and it takes seconds to import.
+# jsonschema imports it to check formats. That takes seconds, and our schema has no formats.
 sys.modules["rfc3987_syntax"] = None
 import jsonschema
 from snakemake.exceptions import WorkflowError
@@ -15,52 +15,79 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 HERE = Path(workflow.basedir).resolve()
-if HERE != Path.cwd().resolve():  # its rules name files from there
-    raise WorkflowError(f"This workflow runs in its own folder; type: snakemake -d {HERE} ...")
+if HERE != Path.cwd().resolve():  # the rules name files relative to it
+    raise WorkflowError(f"This workflow must run in its own folder; type: snakemake -d {HERE} ...")
 
-# Snakemake would merge a --configfile into this one, and the union of two lists of models is
-# neither's.
+# Only without --configfile: Snakemake would merge both, and the run would have the models of both.
 if not workflow.overwrite_configfiles:
 
     configfile: "config/paper.yaml"
 
 
 def check(config):
-    """Refuse a config with a key that is misspelt, missing or of the wrong kind."""
-    # By its path, because importing the package takes a second, for every job.
+    """Raise WorkflowError if a key of the config is misspelt, missing or of the wrong type."""
+    # Run from its path, because every job would need a second to import the package.
     lines = runpy.run_path("pixelflow/experiments/_schema.py")["problems"](config)
     if lines:
-        raise WorkflowError("The config is wrong.", *lines)
+        raise WorkflowError("The config has errors:", *lines)
 
 
 check(config)
 
+# `--report`, `--summary`, `--unlock` and the like start no jobs, so they may come without --cores.
+try:
+    ALL_CORES = workflow.cores
+except WorkflowError:
+    ALL_CORES = 1
+
 PYTHON = sys.executable
 ROOT = os.getcwd()
 
-# What runs is this checkout, the files that the rules name, whatever else is installed.
+# Jobs import the package from here, because the rules name these files, not an installed copy.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
-# Jobs end when this process does: see workflow/scripts/build.py.
+# So that jobs end when this process ends; see workflow/scripts/build.py.
 os.environ.setdefault("PIXELFLOW_RUN", f"{os.getpid()}:{ROOT}")
 
 
-def package(*patterns):
-    """Source files of the package, which Snakemake doesn't see being imported."""
-    return sorted(str(path) for pattern in patterns for path in Path("pixelflow").glob(pattern))
+def modules(*patterns):
+    """The package's files that match, as inputs, because Snakemake does not see imports.
+
+    A whole folder is named by a pattern, so that a new module counts at once. A rule names only the
+    folders that it runs. tests/test_rule_inputs.py compares both with what is imported.
+    """
+    found = {pattern: sorted(map(str, Path("pixelflow").glob(pattern))) for pattern in patterns}
+    for pattern, paths in found.items():
+        if not paths:
+            raise WorkflowError(f"No file matches pixelflow/{pattern}, which a rule needs.")
+    return sorted({path for paths in found.values() for path in paths})
 
 
-# tests/test_rule_inputs.py compares what rules name with what is imported.
-FETCHING = (
-    "tasks/__init__.py", "tasks/fetch.py", "tasks/catalogue.py", "tasks/sources.py",
-    "tasks/formats.py",
+FILE_MODULES = modules("files.py", "checks.py")
+RESULT_MODULES = [*FILE_MODULES, *modules("results.py")]
+# By name, because the other modules of tasks/ are one data set or one problem each.
+FETCH_MODULES = [
+    *FILE_MODULES,
+    *modules("tasks/__init__.py", "tasks/fetch.py", "tasks/catalogue.py"),
+    *modules("tasks/sources.py", "tasks/formats.py"),
+]
+# Without __main__.py, which only prints what is installed.
+RESERVOIR_MODULES = modules(
+    "__init__.py", "[!_]*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh"
 )
-FILES = package("files.py", "checks.py")
-RESULT_FILES = [*FILES, *package("results.py")]
-FETCH_SOURCES = [*FILES, *package(*FETCHING)]
-SHARED = package(
-    "*.py", "core/**/*.py", "backends/**/*.py", "backends/**/*.cuh", "readouts/**/*.py",
-    "models/*.py", "plotting/*.py", "experiments/__init__.py", "experiments/_schema.py", *FETCHING,
-)
+EXPERIMENT_MODULES = [
+    *RESERVOIR_MODULES,
+    *FETCH_MODULES,
+    *modules("experiments/__init__.py", "experiments/_schema.py"),
+]
+LEARNING_MODULES = modules("readouts/**/*.py", "models/**/*.py")
+# Only for rules that draw: a notebook draws what it has just computed, so an edit runs all of it.
+PLOTTING_MODULES = modules("plotting/**/*.py")
+# Here because two files of rules use it: the script that draws recorded results imports `speed`.
+SPEED_MODULES = [
+    *EXPERIMENT_MODULES,
+    *LEARNING_MODULES,
+    *modules("experiments/speed.py", "experiments/_speed/**/*.py", "tasks/mnist.py"),
+]
 RUNNER = "workflow/scripts/run_notebook.py"
 RUN_NOTEBOOK = (
     "{PYTHON:q} {input.runner} {input.notebook} {output.notebook}"
@@ -69,12 +96,12 @@ RUN_NOTEBOOK = (
 
 
 def parameters(name, figures=True):
-    """What the notebook of an experiment is given, as JSON; a change of it runs the rule again."""
+    """The parameters of an experiment's notebook as JSON; if they change, the rule runs again."""
     given = {"config": {**config[name], "seed": config["seed"]}, "out": f"results/{name}.json"}
     return json.dumps({**given, "figures": "results/figures"} if figures else given)
 
 
-def shown(path, experiment, what, caption, category):
-    """An output that the report shows."""
+def in_report(path, experiment, what, caption, category):
+    """Mark an output to be shown in the report."""
     labels = {"Experiment": experiment, "What": what}
     return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)

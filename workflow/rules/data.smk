@@ -1,4 +1,4 @@
-"""Data: verified files of the user's cache, linked into data/."""
+"""Download the data sets into the user's cache, verify them, and link them into data/."""
 
 IDX = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
 MNIST = [f"data/MNIST/raw/{file}" for file in IDX]
@@ -8,14 +8,14 @@ CIFAR10 = [
     for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 ]
 
-MNIST_SOURCES = package("tasks/mnist.py")
-FASHION_MNIST_SOURCES = [*MNIST_SOURCES, *package("tasks/fashion_mnist.py")]
-CIFAR10_SOURCES = [*MNIST_SOURCES, *package("tasks/cifar10.py")]
+MNIST_MODULES = modules("tasks/mnist.py")
+FASHION_MNIST_MODULES = [*MNIST_MODULES, *modules("tasks/fashion_mnist.py")]
+CIFAR10_MODULES = [*MNIST_MODULES, *modules("tasks/cifar10.py")]
 
 
 rule fetch_mnist:
     input:
-        FETCH_SOURCES,
+        FETCH_MODULES,
     output:
         MNIST,
     log:
@@ -28,7 +28,7 @@ rule fetch_mnist:
 
 rule fetch_fashion_mnist:
     input:
-        FETCH_SOURCES,
+        FETCH_MODULES,
     output:
         FASHION_MNIST,
     log:
@@ -41,7 +41,7 @@ rule fetch_fashion_mnist:
 
 rule fetch_cifar10:
     input:
-        FETCH_SOURCES,
+        FETCH_MODULES,
     output:
         CIFAR10,
     log:
@@ -49,6 +49,6 @@ rule fetch_cifar10:
     benchmark:
         "results/benchmarks/fetch_cifar10.tsv"
     message:
-        "rule fetch_cifar10: downloads about 170 MB if no copy is there; {log} tells how far it is"
+        "rule fetch_cifar10: downloads about 170 MB, unless there is a copy; {log} shows the progress"
     shell:
         "{PYTHON:q} -m pixelflow.tasks.fetch cifar10 --link data > {log} 2>&1"

@@ -1,23 +1,24 @@
-"""Arrival times."""
+"""Compute arrival times of the Eikonal equation."""
 
 
 rule eikonal:
     input:
-        SHARED,
-        package("experiments/eikonal.py", "tasks/eikonal.py"),
+        EXPERIMENT_MODULES,
+        PLOTTING_MODULES,
+        modules("experiments/eikonal.py", "tasks/eikonal.py"),
         notebook="notebooks/eikonal.ipynb",
         runner=RUNNER,
     output:
-        result=shown("results/eikonal.json", "Eikonal", "errors (JSON)", "eikonal", "Eikonal"),
-        notebook=shown(
+        result=in_report("results/eikonal.json", "Eikonal", "errors (JSON)", "eikonal", "Eikonal"),
+        notebook=in_report(
             "results/notebooks/eikonal.ipynb", "Eikonal", "notebook", "notebook", "Eikonal"
         ),
         maps="results/figures/eikonal_maps.pdf",
         errors="results/figures/eikonal_errors.pdf",
-        maps_drawing=shown(
+        maps_drawing=in_report(
             "results/figures/eikonal_maps.svg", "Eikonal", "arrival times", "eikonal", "Eikonal"
         ),
-        errors_drawing=shown(
+        errors_drawing=in_report(
             "results/figures/eikonal_errors.svg", "Eikonal", "errors", "eikonal", "Eikonal"
         ),
     params:

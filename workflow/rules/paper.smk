@@ -1,4 +1,4 @@
-"""The paper: its numbers as macros, and the PDF."""
+"""Turn the results into macros, tables, pages and the PDF, and verify them."""
 
 CLASSIFIED = ["mnist", "fashion_mnist", "cifar10"]
 NAMES = [*CLASSIFIED, "published", "eikonal", "speed"]
@@ -30,7 +30,7 @@ rule macros:
     input:
         RESULTS,
         RECORDED,
-        RESULT_FILES,
+        RESULT_MODULES,
         script="workflow/scripts/macros.py",
     output:
         "paper/generated/macros.tex",
@@ -50,7 +50,7 @@ rule tables:
         RESULTS,
         RECORDED,
         expand("workflow/scripts/{name}.py", name=["macros", "tabular", "speed_tables", "bank_tables"]),
-        RESULT_FILES,
+        RESULT_MODULES,
         script="workflow/scripts/tables.py",
     output:
         TABLES,
@@ -73,8 +73,8 @@ rule verify:
         "config/smoke.yaml",
         "paper/expected.json",
         "workflow/scripts/macros.py",
-        RESULT_FILES,
-        package("stats.py"),
+        RESULT_MODULES,
+        modules("stats.py"),
         script="workflow/scripts/verify.py",
     output:
         report("results/verified.txt", caption="../report/verified.rst", category="Numbers"),
@@ -92,7 +92,7 @@ rule verify:
 rule pages:
     input:
         RESULTS,
-        RESULT_FILES,
+        RESULT_MODULES,
         script="workflow/scripts/pages.py",
     output:
         report(
@@ -118,7 +118,7 @@ rule paper:
         "paper/pixelflow.tex",
     output:
         report("paper/pixelflow.pdf", caption="../report/paper.rst", category="Paper"),
-        sum="paper/build/pixelflow.sha256",  # build.py compares it
+        sum="paper/build/pixelflow.sha256",  # build.py compares it with the PDF
     log:
         "results/logs/paper.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Times of the backends and the field's package."""
+"""Time the backends, the field's package and other libraries."""
 
 import datetime
 
@@ -6,9 +6,10 @@ BASELINE = "results/baseline.txt"
 
 
 def day_of_baseline():
-    """The day on which the baseline was found, or today: where it couldn't be had it is tried again.
+    """The date that rule `baseline` depends on: of the last success, or else today.
 
-    Once a day, so that offline a finished run has nothing to do; deleting the file tries at once.
+    So a failed installation is tried again, but only once a day: a finished run without a network
+    has nothing to do. Delete the file to try again at once.
     """
     try:
         python, _, day = Path(BASELINE).read_text().splitlines()
@@ -19,7 +20,7 @@ def day_of_baseline():
 
 rule baseline:
     input:
-        FILES,
+        FILE_MODULES,
         "requirements.lock",
         script="workflow/scripts/baseline.py",
     output:
@@ -32,27 +33,26 @@ rule baseline:
     benchmark:
         "results/benchmarks/baseline.tsv"
     message:
-        "rule baseline: installs the field's package into an environment of its own"
+        "rule baseline: installs the field's package (pixelflow-rc) into an environment of its own"
     shell:
         "{PYTHON:q} {input.script} {output} --date {params.day} > {log} 2>&1"
 
 
 rule speed:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED_MODULES,
+        PLOTTING_MODULES,
         MNIST,
         baseline=BASELINE,
         notebook="notebooks/speed.ipynb",
         runner=RUNNER,
     output:
-        result=shown("results/speed.json", "Speed", "times (JSON)", "speed", "Speed"),
-        notebook=shown("results/notebooks/speed.ipynb", "Speed", "notebook", "notebook", "Speed"),
+        result=in_report("results/speed.json", "Speed", "times (JSON)", "speed", "Speed"),
+        notebook=in_report("results/notebooks/speed.ipynb", "Speed", "notebook", "notebook", "Speed"),
         figure="results/figures/speed_scaling.pdf",
-        drawing=shown("results/figures/speed_scaling.svg", "Speed", "scaling", "speed", "Speed"),
+        drawing=in_report("results/figures/speed_scaling.svg", "Speed", "scaling", "speed", "Speed"),
         roofline="results/figures/speed_roofline.pdf",
-        roofline_drawing=shown(
+        roofline_drawing=in_report(
             "results/figures/speed_roofline.svg", "Speed", "roofline", "roofline", "Speed"
         ),
     params:
@@ -61,28 +61,27 @@ rule speed:
         "results/logs/speed.log",
     benchmark:
         "results/benchmarks/speed.tsv"
-    threads: 1024  # all there are: it measures times, so nothing runs beside it
+    threads: ALL_CORES  # it measures times, so nothing may run beside it
     message:
-        "rule speed: takes minutes at full size; {log} tells how far it is"
+        "rule speed: takes minutes at full size; {log} shows the progress"
     shell:
         'PIXELFLOW_RC_PYTHON="$(head -n 1 {input.baseline})" ' + RUN_NOTEBOOK
 
 
 rule recorded_figures:
     input:
-        SHARED,
-        package("experiments/speed.py", "experiments/_speed/**/*.py"),
-        MNIST_SOURCES,
+        SPEED_MODULES,
+        PLOTTING_MODULES,
         result="results/recorded/{device}/speed.json",
         script="workflow/scripts/recorded_figures.py",
     output:
         "results/figures/speed_scaling_{device}.pdf",
         "results/figures/speed_roofline_{device}.pdf",
-        shown(
+        in_report(
             "results/figures/speed_scaling_{device}.svg",
             *("Speed", "scaling, recorded on {device}", "recorded_speed", "Speed"),
         ),
-        shown(
+        in_report(
             "results/figures/speed_roofline_{device}.svg",
             *("Speed", "roofline, recorded on {device}", "recorded_speed", "Speed"),
         ),

@@ -1,4 +1,4 @@
-"""Results to LaTeX: banks beside themselves without steps, of this run and of recorded ones."""
+"""The paper's tables of banks, each beside its zero-step twin, of this run and recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tabular import tabular, words
 
 Result = Mapping[str, Any]
 ZERO_STEPS = "_zero_steps"
-RAW = {"raw_ridge": "grey", "raw_rgb_ridge": "rgb"}  # baselines that no config has to name
+RAW = {"raw_ridge": "grey", "raw_rgb_ridge": "rgb"}  # baselines that the config need not name
 
 
 def interval(entry: Mapping[str, Any], signed: bool = False) -> str:
@@ -19,8 +19,8 @@ def interval(entry: Mapping[str, Any], signed: bool = False) -> str:
     return f"[{low}, {high}]"
 
 
-def of_banks(result: Result) -> set[str]:
-    """The names that a result's banks, and the baselines of their size, have in its rows."""
+def bank_names(result: Result) -> set[str]:
+    """The models of a result that are banks, zero-step twins, or baselines of the same size."""
     names = result["config"].get("banks", {})
     return {
         *(f"{name}{end}" for name in names for end in ("", ZERO_STEPS)),
@@ -29,20 +29,17 @@ def of_banks(result: Result) -> set[str]:
 
 
 def banks(results: Mapping[str, Result]) -> str:
-    """Banks shown in a table, and what the same without steps makes of it, by where they were run.
-
-    Below them stand the baselines.
-    """
+    """Banks beside their zero-step twins, then the baselines; one block for each title."""
     blocks = []
-    for where, result in results.items():
+    for title, result in results.items():
         shown = {k: b for k, b in result["config"]["banks"].items() if "table" in b["shown"]}
         lines = [_bank(result, name, bank) for name, bank in shown.items()]
-        blocks.append([[rf"\emph{{{where}}}", *[""] * 11], *lines])
+        blocks.append([[rf"\emph{{{title}}}", *[""] * 11], *lines])
         blocks.append(list(_baselines(result)))
-    above = r"& & & & & & & & \multicolumn{4}{c}{against zero steps at equal $D$} \\"
+    extra_head = r"& & & & & & & & \multicolumn{4}{c}{against zero steps at equal $D$} \\"
     head = ["Bank", "Tier", "Images", "Trained on", "Steps", "$D$", "Accuracy", "Interval"]
     head += ["Accuracy", "Difference", "Interval", "$p$"]
-    return tabular("lllrrrrrrrrr", head, blocks, f"{above}\n\\cmidrule(l){{9-12}}\n")
+    return tabular("lllrrrrrrrrr", head, blocks, f"{extra_head}\n\\cmidrule(l){{9-12}}\n")
 
 
 def _bank(result: Result, name: str, bank: Mapping[str, Any]) -> list[str]:
@@ -55,7 +52,7 @@ def _bank(result: Result, name: str, bank: Mapping[str, Any]) -> list[str]:
 
 
 def _baselines(result: Result) -> Iterator[list[str]]:
-    """The lines of raw pixels and of the config's baselines."""
+    """The lines of raw pixels and of the baselines in the config."""
     for name, images in RAW.items():
         if name in result["metrics"]["summary"]:
             yield [*_accuracy(result, name, "--", images), *["--"] * 4]
@@ -66,12 +63,12 @@ def _baselines(result: Result) -> Iterator[list[str]]:
 
 def _images(model: Mapping[str, Any]) -> str:
     augment = model["augment"] or {}
-    said = {"copies": bool(augment), "averaged": augment.get("average", False)}
-    return ", ".join([model["images"], *(word for word, holds in said.items() if holds)])
+    used = {"copies": bool(augment), "averaged": augment.get("average", False)}
+    return ", ".join([model["images"], *(word for word, is_used in used.items() if is_used)])
 
 
 def _row(result: Result, name: str) -> Mapping[str, Any]:
-    """The first of a model's rows."""
+    """The first row of a model."""
     return next(row for row in result["metrics"]["rows"] if row["model"] == name)
 
 
@@ -83,21 +80,21 @@ def _accuracy(result: Result, name: str, tier: str, images: str) -> list[str]:
 
 
 def _difference(pair: Mapping[str, Any]) -> list[str]:
-    """Of a paired test on the test images: the difference, its interval, and p."""
+    """Cells of a paired test on the test images: the difference, its interval, and p."""
     difference = fraction(pair["difference_accuracy"], signed=True)
     return [difference, interval(pair, signed=True), probability(pair["p_holm"])]
 
 
 def bank_comparisons(results: Mapping[str, Result]) -> str:
-    """Banks shown among the comparisons against what their config names, by where they were run.
+    """Banks compared with the models that their config names; one block for each title.
 
-    The same without steps is there too where the interval over seeds adds to the table of banks.
+    The zero-step twin is shown if it has an interval over seeds, which `banks` has no column for.
     """
     blocks = []
-    for where, result in results.items():
+    for title, result in results.items():
         lines = list(_pairs(result))
         if lines:
-            blocks.append([[rf"\emph{{{where}}}", *[""] * 9], *lines])
+            blocks.append([[rf"\emph{{{title}}}", *[""] * 9], *lines])
     head = ["Bank", "$D$", "Accuracy", "Against", "$D$", "Accuracy", "Difference"]
     head += ["Over test images", "$p$", "Over seeds"]
     return tabular("lrrlrrrrrr", head, blocks or [[["--"] * 10]])
@@ -113,8 +110,8 @@ def _pairs(result: Result) -> Iterator[list[str]]:
                 continue
             cells = []
             for model, beside in ((name, other), (other, name)):
-                called = words(model.removeprefix(f"{beside}_"))
+                short_name = words(model.removeprefix(f"{beside}_"))
                 accuracy = fraction(summary[model]["mean_accuracy"])
-                cells += [called, text("D", _row(result, model)["D"]), accuracy]
+                cells += [short_name, text("D", _row(result, model)["D"]), accuracy]
             over = entry.get("over_seeds")
             yield [*cells, *_difference(entry), interval(over, signed=True) if over else "--"]

@@ -1,7 +1,8 @@
-"""The field's package in an environment of its own, for the timings; kept in the user's cache.
+"""Install the field's package, pixelflow-rc, into an environment of its own in the user's cache.
 
-It writes three lines: the interpreter, empty where the package can't be had; what is installed, or
-why nothing is; and the date. PIXELFLOW_RC_PYTHON names an interpreter to take instead.
+The experiment `speed` times it there. The output file has three lines: the path of the interpreter,
+empty if the package can't be installed; the installed versions, or why there are none; and the
+date. If PIXELFLOW_RC_PYTHON names an interpreter, that one is used and nothing is installed.
 """
 
 from __future__ import annotations
@@ -24,18 +25,17 @@ from packaging.utils import canonicalize_name
 
 from pixelflow.files import written_whole
 
-# What is installed: the field's package, and all that it imports in the versions that are here, so
-# that both packages run on the same libraries.
-FIELD = (
+FIELD_PACKAGE = (
     "pixelflow-rc==0.3.0"
     " --hash=sha256:a030465932541b30fa31a0ddd0360b865c17c34e2fdf06d7674751378dd6f664"
 )
+# What it imports, in the versions of this environment, so that both packages run on the same ones.
 IMPORTED = ("numpy", "scipy", "scikit-learn", "tqdm")
 LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 INSTALL = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-INSTALL += ["--retries", "1", "--timeout", "15"]  # where there is no network, it soon says so
+INSTALL += ["--retries", "1", "--timeout", "15"]  # so that it fails soon without a network
 LIMIT_S = 600
-SHOW = """
+PRINT_VERSIONS = """
 from importlib.metadata import version
 names = ("pixelflow-rc", "numpy", "scipy", "scikit-learn")
 print(", ".join(f"{name} {version(name)}" for name in names))
@@ -43,11 +43,11 @@ print(", ".join(f"{name} {version(name)}" for name in names))
 
 
 class NoBaselineError(Exception):
-    """The field's package can't be had; the message says why."""
+    """The field's package can't be installed or run; the message says why."""
 
 
-def ask(*command: str, lock: int | None = None) -> str:
-    """What a command prints; it holds the lock too, which if we are killed lasts until it ends."""
+def output_of(*command: str, lock: int | None = None) -> str:
+    """What a command prints. It inherits the lock and so keeps it if this process is killed."""
     fds = () if lock is None else (lock,)
     try:
         done = subprocess.run(
@@ -63,8 +63,8 @@ def ask(*command: str, lock: int | None = None) -> str:
     return done.stdout.strip()
 
 
-def libraries() -> dict[str, str]:
-    """The version here of each package that the field's imports, and of what those import."""
+def library_versions() -> dict[str, str]:
+    """The version here of each library that the field's package needs, directly or not."""
     found: dict[str, str] = {}
     waiting = list(IMPORTED)
     while waiting:
@@ -72,59 +72,61 @@ def libraries() -> dict[str, str]:
         if name not in found:
             found[name] = version(name)
             needed = map(Requirement, requires(name) or [])
-            here = {"extra": ""}
-            waiting += [r.name for r in needed if r.marker is None or r.marker.evaluate(here)]
+            no_extra = {"extra": ""}
+            waiting += [r.name for r in needed if r.marker is None or r.marker.evaluate(no_extra)]
     return found
 
 
 def requirements() -> tuple[str, list[str]]:
-    """What to install by its hashes, and the libraries whose version here the lock doesn't know."""
-    lock, hashed, unknown = LOCK.read_text(encoding="utf-8"), [FIELD], []
-    for name, number in sorted(libraries().items()):
+    """Lines to install with hashes, and libraries that requirements.lock has no hash of."""
+    locked, hashed, unlocked = LOCK.read_text(encoding="utf-8"), [FIELD_PACKAGE], []
+    for name, number in sorted(library_versions().items()):
         pin = f"{name}=={number}"
-        entry = re.search(rf"^{re.escape(pin)} .*\\\n(?:    .*\n)+", lock, re.MULTILINE)
+        entry = re.search(rf"^{re.escape(pin)} .*\\\n(?:    .*\n)+", locked, re.MULTILINE)
         if entry:
             hashed.append(entry[0].rstrip())
         else:
-            unknown.append(pin)
-    return "\n".join(hashed) + "\n", unknown
+            unlocked.append(pin)
+    return "\n".join(hashed) + "\n", unlocked
 
 
 def install(python: Path, lock: int) -> None:
-    """Install them: the field's package is never run unless its hash is right."""
-    hashed, unknown = requirements()
+    """Install the field's package, whose hash is checked, and its libraries."""
+    hashed, unlocked = requirements()
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(hashed)
         file.flush()
-        ask(str(python), *INSTALL, "--require-hashes", "-r", file.name, lock=lock)
-    if unknown:
-        ask(str(python), *INSTALL, "--prefer-binary", *unknown, lock=lock)
+        output_of(str(python), *INSTALL, "--require-hashes", "-r", file.name, lock=lock)
+    if unlocked:
+        output_of(str(python), *INSTALL, "--prefer-binary", *unlocked, lock=lock)
 
 
 def environment(folder: Path, python: str = sys.executable) -> Path:
-    """The interpreter of the environment in `folder`, which is made if it isn't there.
+    """The interpreter of the environment in `folder`, which is created if needed.
 
-    It is made beside its place and renamed when it is complete, so that one that was cut short is
-    never taken for whole; a lock keeps two runs from making it at once.
+    It is created as FOLDER.part and renamed when it is complete, so an incomplete one is never
+    used. A lock keeps two runs from creating it at the same time.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.part")
     with folder.with_name(f"{folder.name}.lock").open("w") as file:
         lock = file.fileno()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "bin" / "python").exists():  # also when what it links to is gone
+        if not (folder / "bin" / "python").exists():  # false, too, if its link is broken
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(part, ignore_errors=True)
-            ask(python, "-m", "venv", str(part), lock=lock)
+            output_of(python, "-m", "venv", str(part), lock=lock)
             install(part / "bin" / "python", lock)
             part.rename(folder)
     return folder / "bin" / "python"
 
 
 def default_folder() -> Path:
-    """One for each interpreter and set of versions."""
-    hashed, unknown = requirements()
-    key = hashlib.sha256(repr((sys.version, sys.base_prefix, hashed, unknown)).encode()).hexdigest()
+    """The environment's folder; another one for each interpreter and set of versions."""
+    hashed, unlocked = requirements()
+    key = hashlib.sha256(
+        repr((sys.version, sys.base_prefix, hashed, unlocked)).encode()
+    ).hexdigest()
     try:
         cache = Path(platformdirs.user_cache_dir("pixelflow")).expanduser()
     except RuntimeError as error:  # the user has no home
@@ -133,17 +135,19 @@ def default_folder() -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The environment of the field's package.")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--date", required=True, help="written into the file")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="the file to write")
+    parser.add_argument("--date", required=True, help="the third line of the file")
     arguments = parser.parse_args()
     given = os.environ.get("PIXELFLOW_RC_PYTHON")
     try:
         python = given or str(environment(default_folder()))
-        found = ask(python, "-I", "-c", SHOW)
+        found = output_of(python, "-I", "-c", PRINT_VERSIONS)
     except (NoBaselineError, OSError) as error:
         python, found = "", f"not measured: {error}".replace("\n", " ")
-        print(f"The field's package can't be had, and its rows will say so: {error}")
+        print(
+            f"The field's package can't be installed, so `speed` marks it as not measured: {error}"
+        )
     with written_whole(arguments.out) as temporary:
         temporary.write_text(f"{python}\n{found}\n{arguments.date}\n", encoding="utf-8")
 

@@ -1,7 +1,8 @@
-"""Run the workflow, taking up a run that was killed at any moment; this is what `make` calls.
+"""Run the workflow, also after a run that was killed; `make` calls this script.
 
-A run's processes carry PIXELFLOW_RUN="PID[,PID]:FOLDER" in their environment: the processes whose
-end is the end of the run (Snakemake, and the `make` that called it) and the project's folder.
+Every process of a run has the variable PIXELFLOW_RUN="PID[,PID]:FOLDER" in its environment. The run
+is over when one of these processes ends: Snakemake, or the `make` that called it. FOLDER is the
+project's folder.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".snakemake" / "build.lock"
-PAPER, PAPER_SUM = ROOT / "paper" / "pixelflow.pdf", ROOT / "paper/build/pixelflow.sha256"
+PAPER, PAPER_SHA256 = ROOT / "paper" / "pixelflow.pdf", ROOT / "paper/build/pixelflow.sha256"
 FOLDERS = [ROOT / name for name in (".snakemake", "data", "paper", "results")]
 OUTPUTS = (
     "data/**/*",
@@ -34,33 +35,33 @@ OUTPUTS = (
     "results/notebooks/*.ipynb",
     "results/pages/*.html",
 )
-ENDS = {".pdf": b"%%EOF", ".svg": b"</svg>", ".html": b"</html>"}  # what a whole file ends with
-COMPRESSED = re.compile(
+LAST_BYTES = {".pdf": b"%%EOF", ".svg": b"</svg>", ".html": b"</html>"}  # of a complete file
+COMPRESSED_STREAM = re.compile(
     rb"/FlateDecode(?:(?!endobj|stream).)*>>\s*stream\r?\n(.*?)endstream", re.DOTALL
 )
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
-def is_alive(pid: int, before: float) -> bool:
-    """Whether the process that had this number before that time is still there."""
+def is_alive(pid: int, started_by: float) -> bool:
+    """Whether the process that had this id at that time still runs (ids are used again)."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() <= before and process.status() != psutil.STATUS_ZOMBIE
+        return process.create_time() <= started_by and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 def is_orphan(process: psutil.Process) -> bool:
-    """Whether a process belongs to a run of this project that was killed."""
+    """Whether a process belongs to a killed run of this project."""
     pids, _, folder = process.environ().get("PIXELFLOW_RUN", "").partition(":")
     if folder != str(ROOT):
         return False
-    before = process.create_time()
-    return not all(is_alive(int(pid), before) for pid in pids.split(","))
+    started = process.create_time()
+    return not all(is_alive(int(pid), started) for pid in pids.split(","))
 
 
 def is_snakemake(process: psutil.Process) -> bool:
-    """Whether a process is a Snakemake at work in this project."""
+    """Whether a process is Snakemake, running in this project."""
     command = process.cmdline()
     if not command or not Path(command[0]).name.startswith("python"):
         return False
@@ -68,7 +69,7 @@ def is_snakemake(process: psutil.Process) -> bool:
     return named and process.cwd() == str(ROOT) and process.pid != os.getpid()
 
 
-def find(test: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+def find_processes(test: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     """The processes of this user that pass the test."""
     found = []
     for process in psutil.process_iter():
@@ -80,23 +81,26 @@ def find(test: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     return found
 
 
-def end_orphans() -> None:
-    """Kill what a killed run left behind, until nothing of it is left."""
-    orphans = find(is_orphan)
+def kill_orphans() -> None:
+    """Kill the processes that a killed run left behind, until none is left."""
+    orphans = find_processes(is_orphan)
     for _ in range(6):
         if not orphans:
             return
         for process in orphans:
-            print(f"ending process {process.pid}, left by a killed run", file=sys.stderr)
+            print(f"killing process {process.pid}, which a killed run left behind", file=sys.stderr)
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
         psutil.wait_procs(orphans, timeout=5)
-        orphans = find(is_orphan)
-    sys.exit(f"Can't end process {orphans[0].pid}, left by a killed run of this project: end it.")
+        orphans = find_processes(is_orphan)
+    sys.exit(
+        f"Can't kill process {orphans[0].pid}, which a killed run of this project left behind. "
+        "Kill it, then run again."
+    )
 
 
 def check_folders() -> None:
-    """Stop where the run can't write what it will write: Snakemake would end in a traceback."""
+    """Stop when a folder can't be written to, because Snakemake would show only a traceback."""
     for folder in FOLDERS:
         try:
             folder.mkdir(exist_ok=True)
@@ -104,13 +108,13 @@ def check_folders() -> None:
                 file.write(bytes(4096))
         except OSError as error:
             sys.exit(
-                f"Can't write in {folder}: {error.strerror}. See that it is a folder, that you "
-                "may write in it, and that its disk has space left; then run again."
+                f"Can't write in {folder}: {error.strerror}. Check that it is a folder, that you "
+                "may write in it, and that its disk is not full; then run again."
             )
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether an output isn't whole, or a link leads nowhere; Snakemake sees only that it is."""
+    """Whether an output is incomplete or a broken link; Snakemake only looks whether it exists."""
     if not path.exists():
         return path.is_symlink()
     if path.suffix in (".json", ".ipynb"):
@@ -118,25 +122,27 @@ def is_damaged(path: Path) -> bool:
             json.loads(path.read_bytes())
         except ValueError:
             return True
-    content = path.read_bytes() if path.suffix in ENDS else b""
-    if not content.rstrip().endswith(ENDS.get(path.suffix, b"")):
+    content = path.read_bytes() if path.suffix in LAST_BYTES else b""
+    if not content.rstrip().endswith(LAST_BYTES.get(path.suffix, b"")):
         return True
-    if path == PAPER and PAPER_SUM.exists():
-        return hashlib.sha256(content).hexdigest() != PAPER_SUM.read_text(errors="replace").strip()
+    if path == PAPER and PAPER_SHA256.exists():
+        return (
+            hashlib.sha256(content).hexdigest() != PAPER_SHA256.read_text(errors="replace").strip()
+        )
     return path.suffix == ".pdf" and is_broken_pdf(content)
 
 
 def is_broken_pdf(content: bytes) -> bool:
-    """Whether parts of a PDF don't close, or compressed ones, which have sums, are not whole."""
+    """Whether an object of a PDF is not closed, or a compressed stream fails its checksum."""
     pairs = ((rb"\d obj\b", rb"\bendobj\b"), (rb">>\s*stream\r?\n", rb"endstream\b"))
     if any(
         len(re.findall(begin, content)) != len(re.findall(end, content)) for begin, end in pairs
     ):
         return True
-    for part in COMPRESSED.findall(content):
+    for stream in COMPRESSED_STREAM.findall(content):
         unpacked = zlib.decompressobj()
         try:
-            unpacked.decompress(part)
+            unpacked.decompress(stream)
         except zlib.error:
             return True
         if not unpacked.eof:
@@ -144,25 +150,25 @@ def is_broken_pdf(content: bytes) -> bool:
     return False
 
 
-def drop_damaged() -> None:
-    """Delete damaged outputs, so that this run makes them anew."""
+def delete_damaged() -> None:
+    """Delete damaged outputs, so that this run builds them again."""
     for pattern in OUTPUTS:
         for path in filter(is_damaged, ROOT.glob(pattern)):
-            print(f"{path.relative_to(ROOT)} is damaged and is made anew", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is damaged; it is built again", file=sys.stderr)
             path.unlink()
 
 
 def refuse(runs: list[psutil.Process]) -> NoReturn:
-    """Say which run is in the way, and stop."""
-    which = f"process {runs[0].pid}" if runs else "it has just begun"
+    """Stop, and say which other run is active."""
+    which = f"process {runs[0].pid}" if runs else "it has just started"
     sys.exit(
-        f"Another run of this project is at work ({which}); this one changed nothing. "
-        "Wait for it to end, or end it."
+        f"Another run of this project is active ({which}). This run changed nothing. "
+        "Wait until the other one ends, or stop it."
     )
 
 
-def mark() -> str:
-    """PIXELFLOW_RUN for this run: exec keeps our process number for Snakemake."""
+def run_marker() -> str:
+    """The value of PIXELFLOW_RUN; Snakemake keeps our process id, because exec starts it."""
     parents = psutil.Process().parents()
     makes = [parent.pid for parent in parents if parent.name() in ("make", "gmake")]
     return f"{','.join(map(str, [*makes[:1], os.getpid()]))}:{ROOT}"
@@ -170,23 +176,23 @@ def mark() -> str:
 
 def main(arguments: list[str]) -> None:
     os.chdir(ROOT)
-    end_orphans()
+    kill_orphans()
     check_folders()
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        refuse(find(is_snakemake))
-    locked = any(LOCK.parent.glob("locks/*.lock"))  # seen before we look who is alive
-    if runs := find(is_snakemake):
+        refuse(find_processes(is_snakemake))
+    locked = any(LOCK.parent.glob("locks/*.lock"))  # read before we look for live runs
+    if runs := find_processes(is_snakemake):
         refuse(runs)
     if locked:
         print("clearing the lock of a killed run", file=sys.stderr)
         if code := subprocess.call([*SNAKEMAKE, *arguments, "--unlock"]):
             sys.exit(code)
-    drop_damaged()
-    os.set_inheritable(lock, True)  # Snakemake holds it from here, and passes it to no job
-    os.environ["PIXELFLOW_RUN"] = mark()
+    delete_damaged()
+    os.set_inheritable(lock, True)  # Snakemake keeps it locked; its jobs don't inherit it
+    os.environ["PIXELFLOW_RUN"] = run_marker()
     os.execv(sys.executable, [*SNAKEMAKE, *arguments])
 
 

@@ -1,8 +1,8 @@
-"""Results to LaTeX: a macro for every number and name in them.
+"""Write the results as LaTeX macros: one macro for every number and name.
 
-A macro is named by the key's path: `accuracy` of the model `wave` of the experiment `mnist` is
-\\MnistWaveAccuracy, digits are spelled, `Config` and `Provenance` come after the experiment, and
-the results recorded on another device begin with \\Recorded and its name.
+A macro is named by the path of its key: `accuracy` of the model `wave` of the experiment `mnist` is
+\\MnistWaveAccuracy. Digits are spelled out. `Config` or `Provenance` follows the experiment's name.
+Macros of results that were recorded on another device begin with \\Recorded and the device's name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pixelflow import results
 from pixelflow.files import written_whole
 
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
+ESCAPED = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -27,13 +27,13 @@ SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def macro_name(path: Sequence[str]) -> str:
-    """Letters only: ("mnist", "wave", "n_test") is MnistWaveNTest, "x2" is XTwo."""
+    """A name of letters only: ("mnist", "wave", "n_test") is MnistWaveNTest, "x2" is XTwo."""
     words = [word for part in path for word in re.findall("[A-Za-z]+|[0-9]", part)]
     return "".join(DIGITS[int(w)] if w.isdigit() else w[0].upper() + w[1:] for w in words)
 
 
 def text(key: str, value: Any) -> str:
-    """A value as it is printed: .9281 for an accuracy, one decimal for seconds, 60,000."""
+    """A value as LaTeX: .9281 for an accuracy, one decimal for seconds, 60,000 for a count."""
     if value is None:
         return "--"
     if isinstance(value, bool):
@@ -44,7 +44,7 @@ def text(key: str, value: Any) -> str:
         return _decimal(key, value)
     if key == "commit" or key.endswith("sha256"):
         value = value[:10]
-    return value.translate(str.maketrans(SPECIAL))
+    return value.translate(str.maketrans(ESCAPED))
 
 
 def _decimal(key: str, value: float) -> str:
@@ -63,7 +63,7 @@ def _decimal(key: str, value: float) -> str:
 
 
 def fraction(value: float, digits: int = 4, signed: bool = False) -> str:
-    """.9281 for 0.9281, with a real minus sign, and a plus where asked; a printed zero has none."""
+    """.9281 for 0.9281, with a minus sign of LaTeX, and a plus if `signed`; zero has no sign."""
     size = re.sub(r"^0\.", ".", f"{abs(value):.{digits}f}")
     if not float(size):
         return size
@@ -73,16 +73,17 @@ def fraction(value: float, digits: int = 4, signed: bool = False) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value with two digits, or as below one in ten thousand."""
+    """A p-value with two digits, or that it is below .0001."""
     if p < 1e-4:
         return r"\ensuremath{<}.0001"
     return re.sub(r"^0\.", ".", f"{p:.2g}") if p < 1 else "1"
 
 
 def leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every number, name and plain list below a key.
+    """Every number, name and plain list below a key, with its path.
 
-    A row is named by its `model`, with the seed where a model has several rows; others by number.
+    In a list, a row is named by its `model`, and by its seed if the model has several rows. Other
+    items are named by their position.
     """
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -100,46 +101,52 @@ def leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...],
 
 
 def printed(key: str, value: Any) -> str:
-    """A leaf as it is printed."""
+    """A number, name or plain list as LaTeX."""
     if isinstance(value, list):
         return ", ".join(text(key, item) for item in value) or "--"
     return text(key, value)
 
 
-def macros(result: Mapping[str, Any], above: Sequence[str] = ()) -> dict[str, str]:
-    """The macros of one result, by name; `above` comes before all of them."""
+def macros(result: Mapping[str, Any], prefix: Sequence[str] = ()) -> dict[str, str]:
+    """The macros of one result, by name; each name begins with `prefix`."""
     name = result["experiment"]
     found: dict[str, str] = {}
     for section in ("metrics", "config", "provenance"):
-        top = (*above, name) if section == "metrics" else (*above, name, section)
+        top = (*prefix, name) if section == "metrics" else (*prefix, name, section)
         for path, value in leaves(top, result[section]):
             macro = macro_name(path)
             if macro in found:
-                raise ValueError(f"two values of {name} have the macro \\{macro}: {'.'.join(path)}")
+                raise ValueError(
+                    f"two values of {name} would have the macro \\{macro}; one is {'.'.join(path)}"
+                )
             found[macro] = printed(path[-1], value)
     return found
 
 
 def device(path: Path) -> str | None:
-    """The device of a recorded result, results/recorded/DEVICE/NAME.json; None for one of here."""
+    """The device of results/recorded/DEVICE/NAME.json; None for a result of this run."""
     return path.parts[-2] if "recorded" in path.parts else None
 
 
 def check_config(path: Path, result: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """A number is printed only with the config that it was computed with."""
+    """Raise ValueError if a result was computed with another config than this one."""
     name = result["experiment"]
-    now = {**config.get(name, {}), "seed": config["seed"]}
-    was = result["config"]
-    keys = sorted(k for k in {*now, *was} if k not in now or k not in was or now[k] != was[k])
+    wanted = {**config.get(name, {}), "seed": config["seed"]}
+    used = result["config"]
+    keys = sorted(
+        key
+        for key in {*wanted, *used}
+        if key not in wanted or key not in used or wanted[key] != used[key]
+    )
     if keys:
         raise ValueError(
             f"{path} was computed with another config (it differs in: {', '.join(keys)}); "
-            f"delete it and run again"
+            "delete it and run again"
         )
 
 
 def read_all(paths: Sequence[Path], config: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
-    """The results; those computed here must have the config that is asked for."""
+    """The results by path. Those that were not recorded must have been computed with `config`."""
     found = {path: results.read(path) for path in paths}
     for path, result in found.items():
         if device(path) is None:
@@ -147,24 +154,24 @@ def read_all(paths: Sequence[Path], config: Mapping[str, Any]) -> dict[Path, dic
     return found
 
 
-def parse(description: str, out: str) -> argparse.Namespace:
-    """The command line that the scripts have in common."""
+def parse(description: str | None, out_help: str) -> argparse.Namespace:
+    """Parse the command line that macros.py and tables.py have in common."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="result files")
     parser.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
-    parser.add_argument("--out", type=Path, required=True, help=out)
+    parser.add_argument("--out", type=Path, required=True, help=out_help)
     return parser.parse_args()
 
 
 def main() -> None:
-    arguments = parse("Results to LaTeX macros.", "the file of macros")
+    arguments = parse(__doc__, "the file of macros")
     found: dict[str, str] = {}
     for path, result in read_all(arguments.results, arguments.config).items():
         where = device(path)
         found |= macros(result, ("recorded", where) if where else ())
     lines = [f"\\newcommand{{\\{name}}}{{{found[name]}}}\n" for name in sorted(found)]
     with written_whole(arguments.out) as temporary:
-        content = "% Made from the results; do not edit.\n" + "".join(lines)
+        content = "% Built from the results; do not edit.\n" + "".join(lines)
         temporary.write_text(content, encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Results to HTML pages, which the report shows: every number and name of a result, in tables."""
+"""Write each result as an HTML page for the report, with all its numbers and names in tables."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ td.number { text-align: right; font-variant-numeric: tabular-nums }"""
 
 
 def cell(value: Any) -> str:
-    """A value in a cell, empty for none; six digits of a number with a fraction."""
+    """A table cell; empty for None, six digits for a float."""
     if value is None:
         return "<td></td>"
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
     if isinstance(value, int | float):
-        shown = f"{value:.6g}" if isinstance(value, float) else f"{value:,}"
-        return f'<td class="number">{shown}</td>'
+        digits = f"{value:.6g}" if isinstance(value, float) else f"{value:,}"
+        return f'<td class="number">{digits}</td>'
     return f"<td>{escape(value if isinstance(value, str) else json.dumps(value))}</td>"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each row, a column for each key that one of them has."""
+    """A table with a line for each row and a column for each key that a row has."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     head = "".join(f"<th>{escape(key)}</th>" for key in columns)
     body = "".join(f"<tr>{''.join(cell(row.get(key)) for key in columns)}</tr>\n" for row in rows)
@@ -38,31 +38,31 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def section(name: str, value: Any, level: int) -> Iterator[str]:
-    """A heading, then what stands right below it as one table, and the rest as sections."""
+    """A heading, then one table of the plain values, then a section for each nested value."""
     yield f"<h{level}>{escape(name)}</h{level}>\n"
     if isinstance(value, list):
         yield table(value)
         return
-    apart = {key: item for key, item in value.items() if _stands_apart(item)}
-    if len(apart) < len(value):
+    nested = {key: item for key, item in value.items() if _is_nested(item)}
+    if len(nested) < len(value):
         pairs = "".join(
             f"<tr><th>{escape(key)}</th>{cell(item)}</tr>\n"
             for key, item in value.items()
-            if key not in apart
+            if key not in nested
         )
         yield f"<table>\n{pairs}</table>\n"
-    for key, item in apart.items():
+    for key, item in nested.items():
         yield from section(key, item, min(level + 1, 6))
 
 
-def _stands_apart(value: Any) -> bool:
-    """Whether a value has a section of its own: a mapping, or rows."""
+def _is_nested(value: Any) -> bool:
+    """Whether a value gets a section of its own: a mapping, or a list of rows."""
     rows = isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
     return bool(value) and (isinstance(value, Mapping) or rows)
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """The page of one result."""
+    """The HTML page of one result."""
     name = escape(result["experiment"])
     parts = [
         part for key in ("metrics", "config", "provenance") for part in section(key, result[key], 2)
@@ -75,7 +75,7 @@ def page(result: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="result files")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the pages")
     arguments = parser.parse_args()
     for path in arguments.results:

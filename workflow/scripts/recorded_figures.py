@@ -1,4 +1,4 @@
-"""Figures of results recorded on another device: how times scale, their roofline, and banks."""
+"""Draw the figures of a result that was recorded on another device."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from pixelflow.experiments.speed import scaling_panels
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", type=Path, help="a recorded result of speed or a classification")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of figures")
+    parser.add_argument(
+        "result", type=Path, help="results/recorded/DEVICE/NAME.json, of speed or a classification"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the folder for the figures")
     arguments = parser.parse_args()
     result = results.read(arguments.result)
     device, name = arguments.result.parent.name, result["experiment"]
-    for what, figure in (of_speed(result) if name == "speed" else of_banks(result)).items():
-        plotting.save(figure, arguments.out / f"{name}_{what}_{device}.pdf")
+    figures = speed_figures(result) if name == "speed" else bank_figures(result)
+    for kind, figure in figures.items():
+        plotting.save(figure, arguments.out / f"{name}_{kind}_{device}.pdf")
 
 
-def of_speed(result: Mapping[str, Any]) -> dict[str, Figure]:
-    """How times scale, and the roofline."""
-    whole = "roofline" in result["metrics"]  # not so before the peers were measured too
+def speed_figures(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """How times grow with samples and grid, and the roofline."""
+    complete = "roofline" in result["metrics"]  # older results lack it
     return {
-        "scaling": plotting.scaling(scaling_panels(result) if whole else {}),
-        "roofline": plotting.roofline(result if whole else None),
+        "scaling": plotting.scaling(scaling_panels(result) if complete else {}),
+        "roofline": plotting.roofline(result if complete else None),
     }
 
 
-def of_banks(result: Mapping[str, Any]) -> dict[str, Figure]:
-    """Accuracy of banks against their features and training time."""
+def bank_figures(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """Accuracy of banks against their number of features and training time."""
     return {"banks": plotting.bank_accuracies(result["metrics"], result["config"])}
 
 

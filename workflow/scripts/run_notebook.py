@@ -1,4 +1,4 @@
-"""Run a notebook strictly: every parameter is known, and there is a copy only if all cells ran."""
+"""Run a notebook with parameters; an unknown parameter or a failed cell is an error."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ POLL_S = 0.5
 
 
 class NotebookError(Exception):
-    """The notebook can't be run as asked, or a cell of it failed."""
+    """The notebook can't be run with these parameters, or one of its cells failed."""
 
 
 def parameterise(notebook: Path, parameters: dict[str, Any]) -> nbformat.NotebookNode:
-    """The notebook with the parameters set in a cell after its cell tagged `parameters`."""
+    """The notebook with a new cell after the one tagged `parameters`; it sets the parameters."""
     nb = load_notebook_node(str(notebook))
     index = find_first_tagged_cell_index(nb, "parameters")
     if index < 0:
@@ -52,10 +52,10 @@ def parameterise(notebook: Path, parameters: dict[str, Any]) -> nbformat.Noteboo
     return parameterize_notebook(nb, parameters, kernel_name="python3", language="python")
 
 
-def _assigned(source: str, notebook: Path) -> set[str]:
-    """The names that a cell assigns (papermill's own inspection misses lines with two `=`)."""
+def _assigned(code: str, notebook: Path) -> set[str]:
+    """The names that a cell assigns (papermill itself does not see lines with two `=`)."""
     try:
-        statements = ast.parse(source).body
+        statements = ast.parse(code).body
     except SyntaxError as error:
         raise NotebookError(f"{notebook}, the cell tagged 'parameters': {error}") from None
     assigned = [s for s in statements if isinstance(s, ast.Assign | ast.AnnAssign)]
@@ -64,7 +64,7 @@ def _assigned(source: str, notebook: Path) -> set[str]:
 
 
 class LoggedClient(NotebookClient):
-    """A client that also prints what cells print, so that a log tells how far a run is."""
+    """A client that also prints what the cells print, so that the log shows the progress."""
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         if msg["msg_type"] == "stream":
@@ -73,14 +73,21 @@ class LoggedClient(NotebookClient):
 
 
 def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
-    """Run all cells in place, in a kernel of this Python environment with its own IPC path."""
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on each start
+    """Run all cells, in a new kernel of this Python environment, and keep their outputs in `nb`.
+
+    The kernel has a socket folder of its own, because parallel kernels would compete for ports.
+    """
+    os.environ.setdefault(
+        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
+    )  # without it, each start prints a warning
     with tempfile.TemporaryDirectory(prefix="pixelflow-", dir=_short_folder()) as folder:
-        _die_with_run(folder)
-        os.environ["IPYTHONDIR"] = folder  # no start-up files or shared history of the user's
+        _stop_with_run(folder)
+        os.environ["IPYTHONDIR"] = folder  # ignore the user's start-up files and history
         manager = AsyncKernelManager(
             kernel_name="python3",
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # only sys.executable's own
+            kernel_spec_manager=KernelSpecManager(
+                kernel_dirs=[]
+            ),  # only the kernel of sys.executable
             transport="ipc",
             connection_file=f"{folder}/kernel.json",
         )
@@ -89,7 +96,7 @@ def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
             km=manager,
             timeout=None,
             resources={"metadata": {"path": str(cwd)}},
-            on_cell_start=lambda cell, cell_index: _say(nb, cell_index),
+            on_cell_start=lambda cell, cell_index: _print_progress(nb, cell_index),
         )
         try:
             client.execute(cleanup_kc=True)
@@ -98,29 +105,29 @@ def execute(nb: nbformat.NotebookNode, cwd: Path) -> None:
                 f"ipykernel is not installed; type: {sys.executable} -m pip install ipykernel"
             ) from None
         except CellExecutionError as error:
-            plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without colours
-            raise NotebookError(f"{_where(nb)}\n{plain}") from None
+            message = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without colours
+            raise NotebookError(f"{_last_cell(nb)}\n{message}") from None
         except DeadKernelError as error:
-            raise NotebookError(f"{_where(nb)}: the kernel died (out of memory?)") from error
+            raise NotebookError(f"{_last_cell(nb)}: the kernel died (out of memory?)") from error
 
 
 def _short_folder() -> str | None:
-    """A folder whose sockets' names stay under the 104 bytes that a socket's name may have."""
+    """A folder with a short path, because the path of a socket may have at most 104 bytes."""
     return "/tmp" if os.access("/tmp", os.W_OK) else None
 
 
-def _say(nb: nbformat.NotebookNode, index: int) -> None:
+def _print_progress(nb: nbformat.NotebookNode, index: int) -> None:
     print(f"{time.strftime('%H:%M:%S')} cell {index + 1} of {len(nb.cells)}", file=sys.stderr)
 
 
-def _where(nb: nbformat.NotebookNode) -> str:
-    """The last cell that was started."""
+def _last_cell(nb: nbformat.NotebookNode) -> str:
+    """Which cell was the last that started, for an error message."""
     started = [i for i, cell in enumerate(nb.cells) if "execution" in cell.metadata]
     return f"cell {started[-1] + 1} of {len(nb.cells)} failed" if started else "no cell ran"
 
 
 def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT) -> None:
-    """Run a notebook and write the executed copy; a failed one goes beside it as *.failed.ipynb."""
+    """Run a notebook and write the executed copy; if a cell fails, write *.failed.ipynb instead."""
     failed = out.with_suffix(".failed.ipynb")
     out.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
@@ -128,27 +135,27 @@ def run(notebook: Path, out: Path, parameters: dict[str, Any], cwd: Path = ROOT)
     try:
         execute(nb, cwd)
     except NotebookError as error:
-        kept = f"The cells up to here are in {failed}"
+        note = f"The cells that ran are in {failed}"
         try:
             with written_whole(failed) as temporary:
                 nbformat.write(nb, temporary)
-        except OSError as unwritten:  # of a full disk, say, which may be what the cell met, too
-            kept = str(unwritten.strerror)
-        raise NotebookError(f"{notebook}, {error}\n{kept}") from None
+        except OSError as write_error:  # such as a full disk, which may also have stopped the cell
+            note = str(write_error.strerror)
+        raise NotebookError(f"{notebook}, {error}\n{note}") from None
     with written_whole(out) as temporary:
         nbformat.write(nb, temporary)
 
 
-def _die_with_run(folder: str) -> None:
-    """End this process and its kernel when a process named in PIXELFLOW_RUN (see build.py) ends.
+def _stop_with_run(folder: str) -> None:
+    """Stop this process and its kernel when a process named in PIXELFLOW_RUN (see build.py) ends.
 
-    A killed Snakemake leaves its jobs running, and the shell between lives on as their parent.
+    Otherwise they would go on after Snakemake is killed, because the shell between stays alive.
     """
     pids = os.environ.get("PIXELFLOW_RUN", "").partition(":")[0]
     try:
         owners = [psutil.Process(int(pid)) for pid in pids.split(",") if pid]
     except psutil.NoSuchProcess:
-        raise NotebookError("the run that this notebook belongs to is over") from None
+        raise NotebookError("the run that this notebook belongs to has ended") from None
 
     def watch() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -166,7 +173,7 @@ def _die_with_run(folder: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("notebook", type=Path)
+    parser.add_argument("notebook", type=Path, help="the notebook to run")
     parser.add_argument("out", type=Path, help="the executed copy")
     parser.add_argument("--parameters", default="{}", help="JSON, or the name of a JSON file")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Results of `speed` to LaTeX: a work a row, a contender a column, this run and a recorded one."""
+"""The paper's tables of times: a row for each work, a column for each contender."""
 
 from __future__ import annotations
 
@@ -22,43 +22,45 @@ ON_DEVICE = {
 }
 BACKENDS = ("cuda", "moderngl", "numba", "cpu")
 THEIRS = ("cuda", "moderngl", "cpu")
-NOTHING = "--"
+NOT_MEASURED = "--"
 
 
 def on_device(here: Result, recorded: Result) -> str:
-    """Device times, and what the works' bytes take at the device's copying speed."""
+    """Times on the device, and the time to copy as many bytes as each work must move."""
 
     def cells(result: Result, rows: Rows, work: str) -> list[str]:
         timed = [_cell(rows, work, *contender, "device") for contender in ON_DEVICE.values()]
-        return [*timed, _copying(result, work)] if {*timed} != {NOTHING} else []
+        return [*timed, _copying(result, work)] if {*timed} != {NOT_MEASURED} else []
 
     head = ["Work", *ON_DEVICE, "copying"]
     return tabular("l" + "r" * 7, head, _blocks(here, recorded, cells, len(head)))
 
 
 def on_host(here: Result, recorded: Result) -> str:
-    """Times from host to host memory, ours into a reused array and into a fresh one."""
+    """Times from host memory to host memory; ours into a reused and into a fresh array."""
 
     def cells(_: Result, rows: Rows, work: str) -> list[str]:
         ours = [
             " / ".join(_cell(rows, work, OURS, backend, out) for out in ("reused", "fresh"))
             for backend in BACKENDS
         ]
-        ours = [NOTHING if cell == f"{NOTHING} / {NOTHING}" else cell for cell in ours]
+        ours = [
+            NOT_MEASURED if cell == f"{NOT_MEASURED} / {NOT_MEASURED}" else cell for cell in ours
+        ]
         theirs = [_cell(rows, work, FIELD, backend, "fresh") for backend in THEIRS]
-        return [*ours, *theirs] if {*ours, *theirs} != {NOTHING} else []
+        return [*ours, *theirs] if {*ours, *theirs} != {NOT_MEASURED} else []
 
     head = ["Work", *BACKENDS, *THEIRS]
-    above = (
+    extra_head = (
         rf"& \multicolumn{{4}}{{c}}{{{OURS}, reused / fresh}}"
         rf" & \multicolumn{{3}}{{c}}{{{FIELD}}} \\"
         "\n\\cmidrule(lr){2-5}\\cmidrule(l){6-8}\n"
     )
-    return tabular("l" + "r" * 7, head, _blocks(here, recorded, cells, len(head)), above)
+    return tabular("l" + "r" * 7, head, _blocks(here, recorded, cells, len(head)), extra_head)
 
 
 def first_call(here: Result, recorded: Result) -> str:
-    """Seconds of a process's first call, by backend."""
+    """Seconds of the first call in a new process, by backend."""
     found = [
         {entry["backend"]: entry for entry in result["metrics"].get("first_call", [])}
         for result in (here, recorded)
@@ -67,23 +69,23 @@ def first_call(here: Result, recorded: Result) -> str:
     for backend in dict.fromkeys((*found[0], *found[1])):
         entries = [calls.get(backend, {}) for calls in found]
         times = [entry.get(key) for entry in entries for key in ("empty_s", "cached_s")]
-        lines.append([backend, *(NOTHING if t is None else three_digits(t) for t in times)])
+        lines.append([backend, *(NOT_MEASURED if t is None else three_digits(t) for t in times)])
     head = ["Backend", *["empty", "full"] * 2]
-    above = (
+    extra_head = (
         r"& \multicolumn{2}{c}{this run} & \multicolumn{2}{c}{H100 machine} \\"
         "\n\\cmidrule(lr){2-3}\\cmidrule(l){4-5}\n"
     )
-    return tabular("lrrrr", head, [lines], above)
+    return tabular("lrrrr", head, [lines], extra_head)
 
 
 Cells = Callable[[Result, Rows, str], list[str]]
 
 
 def _blocks(here: Result, recorded: Result, cells: Cells, n: int) -> list[list[list[str]]]:
-    """The named works of each result under its title; a work with nothing measured is left out."""
+    """The named works of each result under its title, without those that were not measured."""
     blocks = []
     for title, result in (("This run", here), ("H100 machine", recorded)):
-        # A result recorded before there was "out" has times into fresh arrays.
+        # Older recorded results have no "out"; their times are into fresh arrays.
         rows = {
             (row["work"], row["system"], row["backend"], row.get("out", "fresh")): row
             for row in result["metrics"]["rows"]
@@ -92,12 +94,12 @@ def _blocks(here: Result, recorded: Result, cells: Cells, n: int) -> list[list[l
         for work in _named(result):
             found = cells(result, rows, work)
             lines += [[_short(work), *found]] if found else []
-        blocks.append([[rf"\emph{{{title}}}", *[""] * (n - 1)], *(lines or [[NOTHING] * n])])
+        blocks.append([[rf"\emph{{{title}}}", *[""] * (n - 1)], *(lines or [[NOT_MEASURED] * n])])
     return blocks
 
 
 def _named(result: Result) -> list[str]:
-    """The names of the config's works."""
+    """The works that have a name of their own in the config."""
     metrics = result["metrics"]
     entries = [*metrics.get("demands", {}).values(), *metrics["published"]]
     return list(dict.fromkeys(entry["work"] for entry in entries))
@@ -110,10 +112,10 @@ def _short(work: str) -> str:
 
 
 def _cell(rows: Rows, work: str, system: str, backend: str, out: str) -> str:
-    """Milliseconds; marked where timed once, and where a software renderer ran."""
+    """Milliseconds; marked * if timed once, and s if a software renderer ran."""
     row = rows.get((work, system, backend, out))
     if row is None or not row["n"]:
-        return NOTHING
+        return NOT_MEASURED
     software = "(software)" in row.get("renderer", "")
     marks = ["s"] * software + ["*"] * (row["n"] == 1)
     raised = rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
@@ -121,11 +123,11 @@ def _cell(rows: Rows, work: str, system: str, backend: str, out: str) -> str:
 
 
 def _copying(result: Result, work: str) -> str:
-    """Milliseconds that reading the inputs and writing the features takes at copying speed."""
+    """Milliseconds to read the inputs and write the features at the speed of copying."""
     metrics = result["metrics"]
     speed: float | None = metrics.get("device", {}).get("copy_GBps")
     needs = {entry["work"]: entry for entry in metrics.get("demands", {}).values()}
     if speed is None or work not in needs:
-        return NOTHING
+        return NOT_MEASURED
     moved = needs[work]["bytes_in"] + needs[work]["bytes_out"]
     return three_digits(moved / speed / 1e6)

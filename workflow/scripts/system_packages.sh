@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the system packages that are missing, where it may; else prints the one command that does.
+# Install missing system packages, or print the command that installs them if we may not.
 #
 #     system_packages.sh [PYTHON]
 #
-# Never fails: without LaTeX only the PDF can't be built, without EGL only OpenGL can't run, and
-# without a C++ compiler the Makefile leaves scikit-fmm out.
+# It never fails, because each package serves one part only: LaTeX the PDF, EGL the OpenGL backend,
+# and a C++ compiler scikit-fmm, which the Makefile leaves out without it.
 set -u
 python=${1:-python3}
 
@@ -30,7 +30,7 @@ fi
 
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo -n)
-apt() { # asks nothing, and waits for another apt rather than failing
+apt() { # without questions; if another apt runs, wait for it
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -o DPkg::Lock::Timeout=120 "$@" </dev/null
 }
@@ -43,6 +43,6 @@ if command_exists apt-get && "${as_root[@]}" true 2>/dev/null; then
     apt install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 && exit 0
     tail -n 5 "$log"
 fi
-echo "System packages are missing. This installs them (names as in Debian and Ubuntu):"
+echo "System packages are missing. On Debian or Ubuntu, this command installs them:"
 echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
 exit 0

@@ -1,4 +1,4 @@
-"""Results to LaTeX: the paper's tables, one file each."""
+"""Write the paper's tables from the results, one LaTeX file each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bank_tables import bank_comparisons, banks, interval, of_banks
+from bank_tables import bank_comparisons, bank_names, banks, interval
 from macros import device, fraction, parse, probability, read_all, text
 from speed_tables import first_call, on_device, on_host
 from tabular import tabular, words
@@ -18,11 +18,11 @@ TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-
 
 
 def classification(result: Result) -> str:
-    """Every model of a data set but banks, with the interval over its seeds or its test images."""
+    """The models of a data set except banks, with the interval over seeds or over test images."""
     rows = {row["model"]: row for row in result["metrics"]["rows"]}
     lines = []
     for name, entry in result["metrics"]["summary"].items():
-        if name in of_banks(result):
+        if name in bank_names(result):
             continue
         row = rows[name]
         cells = [words(name), text("steps", row["steps"]), text("D", row["D"])]
@@ -35,14 +35,14 @@ def classification(result: Result) -> str:
 
 
 def comparisons(*results: Result) -> str:
-    """Each model but banks against its baselines on the same test images."""
+    """The models except banks, each compared with its baselines on the same test images."""
     groups: dict[str, list[list[str]]] = {}
     entries = [
         (result, pair) for result in results for pair in result["metrics"]["comparisons"].items()
     ]
     for result, (name, entry) in entries:
         model, other = name.split("_against_")
-        if model in of_banks(result):
+        if model in bank_names(result):
             continue
         counts = [text("n", entry.get(key)) for key in ("gained", "lost")]
         difference = fraction(entry["difference_accuracy"], signed=True)
@@ -54,7 +54,7 @@ def comparisons(*results: Result) -> str:
 
 
 def published(here: Result, recorded: Mapping[str, Result]) -> str:
-    """The field's accuracies beside those rebuilt in this run and on other devices."""
+    """The field's published accuracies, beside ours from this run and from other devices."""
     groups: dict[str, list[list[str]]] = {}
     for where, result in {"this run": here, **recorded}.items():
         firsts = {row["model"]: row for row in reversed(result["metrics"]["rows"])}
@@ -84,7 +84,7 @@ def _titled(groups: Mapping[str, list[list[str]]]) -> list[tuple[str, list[list[
 
 
 def _model(row: Mapping[str, Any]) -> str:
-    """What was read: raw pixels, or a rule with its texture and steps."""
+    """The features: raw pixels, or a rule with its texture size and steps."""
     if row["rule"] is None:
         return "raw pixels"
     size = rf"{row['width']}\,$\times$\,{row['height']}"
@@ -92,7 +92,7 @@ def _model(row: Mapping[str, Any]) -> str:
 
 
 def eikonal(result: Result) -> str:
-    """Errors of the field's protocol by its own measure and against exact times."""
+    """Errors of the field's protocol: measured as published, and against exact times."""
     rows = {(row["case"], row["method"]): row for row in result["metrics"]["rows"]}
     lines = []
     for case, entry in result["config"]["cases"].items():
@@ -104,20 +104,20 @@ def eikonal(result: Result) -> str:
         cells += [fraction(rows[case, method]["error_analytic"]) for method in others]
         lines.append(cells)
     head = ["Case", "Published", "Rebuilt", "Wave", "Refitted", "Reflecting", "Distance"]
-    above = (
+    extra_head = (
         r"& \multicolumn{2}{c}{as published} & \multicolumn{6}{c}{against exact times} \\"
         "\n\\cmidrule(lr){2-3}\\cmidrule(l){4-9}\n"
     )
-    return tabular("lrrrrrrrr", [*head, "FMM 1", "FMM 2"], [lines], above)
+    return tabular("lrrrrrrrr", [*head, "FMM 1", "FMM 2"], [lines], extra_head)
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with two decimals, or that there are none."""
+    """Seconds with two decimals; `not rerun` for None."""
     return "not rerun" if value is None else f"{value:.2f}"
 
 
 def times(here: Result, recorded: Result) -> str:
-    """The field's published times beside what its package takes here and on the GPU machine."""
+    """The field's published times, beside times of its package here and on the GPU machine."""
     elsewhere = {(e["work"], e["backend"]): e for e in recorded["metrics"]["published"]}
     groups: dict[str, list[list[str]]] = {}
     for entry in here["metrics"]["published"]:
@@ -131,12 +131,12 @@ def times(here: Result, recorded: Result) -> str:
 
 
 def _machines(recorded: Mapping[str, Result]) -> dict[str, Result]:
-    """Recorded results under the titles that they have in tables."""
+    """Recorded results by the titles that tables give them."""
     return {f"{device.upper()} machine": result for device, result in recorded.items()}
 
 
 def main() -> None:
-    arguments = parse("Results to LaTeX tables.", "the folder of tables")
+    arguments = parse(__doc__, "the folder of tables")
     here: dict[str, Result] = {}
     recorded: dict[str, dict[str, Result]] = {}
     for path, result in read_all(arguments.results, arguments.config).items():
@@ -167,7 +167,7 @@ def main() -> None:
     tables["bank_comparisons"] = bank_comparisons(everywhere)
     for name, content in tables.items():
         with written_whole(Path(arguments.out) / f"table_{name}.tex") as temporary:
-            temporary.write_text("% Made from the results; do not edit.\n" + content, "utf-8")
+            temporary.write_text("% Built from the results; do not edit.\n" + content, "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Compare rebuilt numbers with paper/expected.json, and print a table of them.
+"""Compare the rebuilt numbers with the expected ones, and print a table of both.
 
-`expected.json` holds, for each config it knows, the numbers by their path in the results
-("mnist.wave.accuracy") with the value and the tolerance of each. A run of another config has
-nothing to compare and says so. `--record` writes the rebuilt values in place of the expected, but
-for entries that are `fixed`: what others published, and how near to it we must come.
+paper/expected.json has the expected numbers of some configs, each with its path in the results
+("mnist.wave.accuracy"), value and tolerance. If it has none for the config of this run, the output
+says so. `--record` replaces the expected values by the rebuilt ones, except entries that are
+`fixed`: they were published by others, and their tolerance says how close we must come.
 
-An expected number is the same seed's, so its tolerance is for what another machine rounds. Where
-the same bank was recorded on another device over several seeds, its accuracy is also that of the
-same seed there, give or take a few test images; of a seed that was not recorded, it lies where one
-more would: mean +- t s sqrt(1 + 1/S), the 95% prediction interval.
+An expected number is of the same seed, so its tolerance only covers rounding on another machine.
+Banks that were recorded on another device over several seeds are checked against those, too. If the
+same seed was recorded there, the accuracies may differ by a few test images. If not, the accuracy
+must lie in the 95% prediction interval for one more seed: mean +- t s sqrt(1 + 1/S).
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from pixelflow import results, stats
 from pixelflow.files import written_whole
 
 EXPECTED = Path("paper/expected.json")
-IMAGES = ("seed", "subset")  # what of two configs must be equal, that banks see the same images,
-ROUNDING = 0.002  # of an accuracy, where another device rounds otherwise: 20 of 10,000 images
-BANK = ("reservoirs", "augment", "images", "n_train")  # and what of two banks, that they are one
+# Two banks are the same if these keys are equal in their configs, and these in their own sections.
+CONFIG_KEYS = ("seed", "subset")
+BANK_KEYS = ("reservoirs", "augment", "images", "n_train")
+ROUNDING = 0.002  # of an accuracy, because devices round differently: 20 of 10,000 test images
 Result = Mapping[str, Any]
 
 
 class Check(NamedTuple):
-    """One number: where it stands, what was expected, what came; None where nothing came."""
+    """One number: its path in the results, the expected and the rebuilt value (None if absent)."""
 
     key: str
     expected: float
@@ -48,7 +49,7 @@ class Check(NamedTuple):
 
 
 def numbers(paths: Sequence[Path]) -> dict[str, float]:
-    """Every number of the results' metrics by its path."""
+    """Every number in the results' metrics, by its path."""
     found = {}
     for path in paths:
         result = results.read(path)
@@ -59,7 +60,7 @@ def numbers(paths: Sequence[Path]) -> dict[str, float]:
 
 
 def known_config(expected: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
-    """The name of the config file that holds just this config, among those expected."""
+    """Which of the config files in expected.json has this content; None if none has."""
     for name in expected:
         path = Path(name)
         if path.exists() and yaml.safe_load(path.read_text(encoding="utf-8")) == config:
@@ -76,7 +77,7 @@ def compare(expected: Mapping[str, Any], found: Mapping[str, float]) -> list[Che
 
 
 def among_seeds(paths: Sequence[Path], recorded: Sequence[Path]) -> list[Check]:
-    """A check for every row of a bank that was recorded: it is as its seed, or one more, is."""
+    """A check of every row of a bank that was also recorded on another device."""
     ours = [results.read(path) for path in paths]
     theirs = [(f"{device(path)}", results.read(path)) for path in recorded]
     return [
@@ -89,24 +90,24 @@ def among_seeds(paths: Sequence[Path], recorded: Sequence[Path]) -> list[Check]:
 
 
 def _recorded_banks(here: Result, there: Result) -> list[tuple[str, str]]:
-    """The name of each bank here and what it has there, trained and tested on the same images."""
+    """The names, here and there, of banks that are the same and saw the same images."""
     ours, theirs = here["config"], there["config"]
-    alike = here["experiment"] == there["experiment"] and "banks" in ours
-    if not alike or here["provenance"]["data"] != there["provenance"]["data"]:
+    same = here["experiment"] == there["experiment"] and "banks" in ours
+    if not same or here["provenance"]["data"] != there["provenance"]["data"]:
         return []
     return [
         (name, twin)
         for name, bank in ours["banks"].items()
         for twin, other in theirs["banks"].items()
-        if all(ours[key] == theirs[key] for key in IMAGES)
-        and all(bank[key] == other[key] for key in BANK)
+        if all(ours[key] == theirs[key] for key in CONFIG_KEYS)
+        and all(bank[key] == other[key] for key in BANK_KEYS)
     ]
 
 
 def _among_seeds(here: Result, name: str, there: Result, twin: str, where: str) -> Iterator[Check]:
     rows = there["metrics"]["rows"]
     seeds = {row["seed"]: row["accuracy"] for row in rows if row["model"] == twin}
-    if len(seeds) < 2:  # it has no spread, or no twin without steps
+    if len(seeds) < 2:  # one seed has no spread; or it has no zero-step twin
         return
     mean, low, _ = stats.one_more_seed(list(seeds.values()))
     for row in here["metrics"]["rows"]:
@@ -121,7 +122,7 @@ def _among_seeds(here: Result, name: str, there: Result, twin: str, where: str) 
 
 
 def table(checks: Sequence[Check]) -> str:
-    """The checks as lines of text, failures last so that they are seen."""
+    """The checks as lines of text, failures last, where a reader looks first."""
     lines = [f"{'number':60s} {'expected':>10s} {'rebuilt':>10s} {'off by':>9s} {'allowed':>9s}"]
     for check in sorted(checks, key=lambda check: not check.passed):
         rebuilt, off = ("absent", "-")
@@ -137,7 +138,7 @@ def table(checks: Sequence[Check]) -> str:
 
 
 def record(expected: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, Any]:
-    """The expected numbers with the values found, where they are not fixed or absent."""
+    """The expected numbers, with the rebuilt values where these exist and are not fixed."""
     return {
         key: entry if entry.get("fixed") or key not in found else {**entry, "value": found[key]}
         for key, entry in expected.items()
@@ -146,26 +147,34 @@ def record(expected: Mapping[str, Any], found: Mapping[str, float]) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT")
-    parser.add_argument("--recorded", type=Path, nargs="*", default=[], metavar="RESULT")
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT", help="results of this run"
+    )
+    parser.add_argument(
+        "--recorded", type=Path, nargs="*", default=[], metavar="RESULT", help="of other devices"
+    )
     parser.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
-    parser.add_argument("--out", type=Path, required=True, help="where the table goes")
-    parser.add_argument("--record", action="store_true", help="take the rebuilt values from now on")
+    parser.add_argument("--out", type=Path, required=True, help="the file for the table")
+    parser.add_argument(
+        "--record", action="store_true", help="make the rebuilt values the expected ones"
+    )
     arguments = parser.parse_args()
-    every = json.loads(EXPECTED.read_text(encoding="utf-8"))
-    name = known_config(every, arguments.config)
+    every_config = json.loads(EXPECTED.read_text(encoding="utf-8"))
+    name = known_config(every_config, arguments.config)
     found = numbers(arguments.results)
     if name is not None and arguments.record:
-        every[name] = record(every[name], found)
+        every_config[name] = record(every_config[name], found)
         with written_whole(EXPECTED) as temporary:
-            temporary.write_text(json.dumps(every, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(every_config, indent=2) + "\n", encoding="utf-8")
     checks = []
     if name is not None:
-        checks = compare(every[name], found) + among_seeds(arguments.results, arguments.recorded)
-    text = table(checks) if name is not None else f"{EXPECTED} knows no numbers of this config\n"
+        checks = compare(every_config[name], found) + among_seeds(
+            arguments.results, arguments.recorded
+        )
+    text = table(checks) if name is not None else f"{EXPECTED} has no numbers for this config\n"
     print(text, end="")
     if not all(check.passed for check in checks):
-        sys.exit("verify.py: numbers differ from those expected (marked DIFFERS above)")
+        sys.exit("verify.py: some numbers are not as expected; they are marked DIFFERS above")
     with written_whole(arguments.out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
