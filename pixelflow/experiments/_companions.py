@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pixelflow import Reservoir, ReservoirConfig
+from pixelflow.core import ReservoirConfig
+from pixelflow.reservoir import Reservoir
 
 FAINT = np.float32(2.0**-6)  # of an input keeps a wave off its clip; a power of 2 rounds nothing
 PAIRS = 500  # of test images, to tell how far a reservoir is from an affine map

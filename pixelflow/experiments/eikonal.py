@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelflow import Reservoir, ReservoirConfig
+from pixelflow.core import ReservoirConfig
+from pixelflow.reservoir import Reservoir
 from pixelflow.tasks import eikonal
 
 KEYS = ("threshold", "cases")

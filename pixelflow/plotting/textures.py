@@ -12,8 +12,9 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from pixelflow import Probe, Reservoir, ReservoirConfig
+from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.plotting.style import PAPER_WIDTH
+from pixelflow.reservoir import Reservoir
 
 
 def evolution(

@@ -23,7 +23,8 @@ CACHES = (
 CALL = """
 import json, sys, time
 import numpy as np
-from pixelflow import Reservoir, ReservoirConfig
+from pixelflow.core import ReservoirConfig
+from pixelflow.reservoir import Reservoir
 fields, backend, n = json.loads(sys.argv[1])
 reservoir = Reservoir(ReservoirConfig(**fields), backend=backend)
 X = np.zeros((n, 64), np.float32)

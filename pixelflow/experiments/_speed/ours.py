@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from pixelflow import Reservoir
 from pixelflow.backends import get_backend
 from pixelflow.backends.registry import Backend, WithDevice
 from pixelflow.core.plan import Plan
 from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured
 from pixelflow.experiments._speed.works import STATES, Contender, Work
+from pixelflow.reservoir import Reservoir
 from pixelflow.timing import burst, seconds
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow import Probe, Reservoir
-from pixelflow.core import get_rule
+from pixelflow.core import Probe, get_rule
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
 from pixelflow.experiments._speed.works import STATES, Work
+from pixelflow.reservoir import Reservoir
 from pixelflow.timing import burst
 
 MODULES = {
