@@ -56,7 +56,11 @@ def main() -> None:
                 reservoir = Reservoir(config, backend="cuda")
                 reservoir.transform(X)
                 if not encoder:
-                    reservoir.evolve(rng.random((3, 2, height, width, 4), dtype=np.float32))
+                    states = rng.random((3, 2, height, width, 4), dtype=np.float32)
+                    reservoir.evolve(states)
+                    reservoir.evolve_until(states, tol=1e30, every=2)
+                    driven = config.with_params(input_encoding="inject", steps=3)
+                    Reservoir(driven, backend="cuda").run_sequence(rng.random((3, 4, 2)))
             print(kind, name, height, width, flush=True)
 
 
