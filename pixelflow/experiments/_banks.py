@@ -63,7 +63,7 @@ def check_entry(
         raise ValueError(f"{said} asks for images {entry['images']!r}, of {images}")
     if not entry["seeds"] or len(set(entry["seeds"])) < len(entry["seeds"]):
         raise ValueError(f"{said} needs seeds that differ, got {entry['seeds']}")
-    Copies.checked(entry["augment"])
+    Copies.from_augment(entry["augment"])
 
 
 def reservoirs(bank: Mapping[str, Any], seed: int) -> list[ReservoirConfig]:

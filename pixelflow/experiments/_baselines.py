@@ -21,7 +21,12 @@ from pixelflow.experiments._features import Streamed, fourier, kymatio_module, s
 from pixelflow.experiments._kept import digest, kept
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, asked, features, rows_at_once
+from pixelflow.models.stream import (
+    TrainingSet,
+    iter_feature_batches,
+    map_batches,
+    resolve_batch_size,
+)
 from pixelflow.models.training import default_readout, fit_readout
 
 KEYS = ("features", "options", "seeds", "augment", "images", "n_train")
@@ -39,7 +44,7 @@ def check(baselines: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> 
     for name, baseline in baselines.items():
         said = f"baseline {name!r}"
         banks.check_entry(said, baseline, KEYS, images)
-        if Copies.checked(baseline["augment"]).average:
+        if Copies.from_augment(baseline["augment"]).average:
             raise ValueError(f"{said} can't average decisions: leave average out of augment")
         kind, options = baseline["features"], baseline["options"]
         if kind not in OPTIONS:
@@ -148,17 +153,17 @@ class Classifier:
     def __init__(
         self, made: Streamed, augment: Mapping[str, Any] | None, batch_size: int | None = None
     ) -> None:
-        self.made, self.copies = [made], Copies.checked(augment)
-        self.size = rows_at_once(self.made, batch_size)
+        self.made, self.copies = [made], Copies.from_augment(augment)
+        self.size = resolve_batch_size(self.made, batch_size)
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        data = Training(self.made, X, y, None, self.size, self.copies)
-        self.readout_ = default_readout("classification", data.total)
+        data = TrainingSet(self.made, X, y, None, self.size, self.copies)
+        self.readout_ = default_readout("classification", data.total_weight)
         fit_readout(self.readout_, data, np.unique(y))
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        return asked(self.readout_.predict, features(self.made, X, self.size))
+        return map_batches(self.readout_.predict, iter_feature_batches(self.made, X, self.size))
 
 
 def _fit(
