@@ -21,7 +21,7 @@ from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.core.config import FIELDS
 from pixelflow.core.params import rule_digest, warn_of_other_rule
 from pixelflow.core.rules import get_rule, list_rules
-from pixelflow.files import opened, written_whole
+from pixelflow.files import open_regular, written_whole
 from pixelflow.models import fitted, packing
 from pixelflow.models.members import DAMAGE_ERRORS, read_arrays
 from pixelflow.readouts import LogisticReadout, RidgeReadout
@@ -83,7 +83,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 
 def load(cls: type, path: str | os.PathLike[str], backend: str | None) -> Any:
     """See `ReservoirClassifier.load`."""
-    with opened(path) as file:  # an OSError that is raised later means a damaged file
+    with open_regular(path) as file:  # an OSError that is raised later means a damaged file
         try:
             arrays = read_arrays(file, ARRAY_NAMES)
         except DAMAGE_ERRORS as error:
