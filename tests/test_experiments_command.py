@@ -51,7 +51,7 @@ WITHOUT_SCHEMA = {  # what is said by the experiments themselves
     "a list": r"eikonal must be a mapping, got \[1\]",
     "a number": "config of eikonal is wrong: TypeError",
     "a word": "config of eikonal is wrong: TypeError",
-    "misspelt": r"missing or unknown \['treshold'\]",
+    "misspelt": r"missing or unknown: \['treshold'\]",
     "too large": "threshold must be between 0 and 1, got 2",
     "long": "config of eikonal is wrong: AttributeError",
 }
@@ -118,7 +118,7 @@ def test_run_says_what_is_wrong_too_and_keeps_bugs_apart(monkeypatch):
         experiments.run("eikonal", config)
     with pytest.raises(TypeError, match="config must be a mapping, got None"):
         experiments.run("eikonal", None)
-    with pytest.raises(ValueError, match=r"missing or unknown \[1, 'cases'"):
+    with pytest.raises(ValueError, match=r"missing or unknown: \[1, 'cases'"):
         experiments.run("eikonal", {1: 0})
 
     def bug(config):

@@ -185,7 +185,7 @@ def test_git_state(tmp_path, monkeypatch):
 
 
 def test_unknown_experiment():
-    with pytest.raises(ValueError, match=r"no experiment 'mnsit'; there are: .*mnist"):
+    with pytest.raises(ValueError, match=r"name must be one of .*mnist.*, got 'mnsit'"):
         experiments.run("mnsit", CONFIG)
 
 

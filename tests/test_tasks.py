@@ -320,9 +320,7 @@ def test_times_of_fast_and_slow_fields_scale(size):
 
 @pytest.mark.parametrize("source", [(3, 0), (0, 4), (-1, 0), (0, -1)])
 def test_source_outside_the_grid_is_refused(source):
-    with pytest.raises(
-        ValueError, match=r"source must be a cell .* of shape \(3, 4\), got"
-    ):
+    with pytest.raises(ValueError, match=r"source must be a cell .* of shape \(3, 4\), got"):
         solve_reference(np.ones((3, 4)), source)
 
 

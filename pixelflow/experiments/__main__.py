@@ -12,7 +12,7 @@ from typing import Any
 
 from pixelflow import experiments, results
 from pixelflow.checks import brief
-from pixelflow.experiments._kept import FOLDER
+from pixelflow.experiments._kept import FOLDER_VARIABLE
 from pixelflow.experiments._schema import problems
 from pixelflow.tasks.fetch import FetchError
 
@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.keep:
-        os.environ[FOLDER] = str(arguments.keep.expanduser().resolve())
+        os.environ[FOLDER_VARIABLE] = str(arguments.keep.expanduser().resolve())
     try:
         config = section(arguments.config, arguments.name)
     except (OSError, ValueError) as error:
