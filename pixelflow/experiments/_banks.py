@@ -147,7 +147,7 @@ class Trainer:
 
     def __init__(self, dataset: str, load: Load) -> None:
         self.dataset, self._load = dataset, load
-        self._split_key: tuple[Any, ...] = ()
+        self._split_key: tuple[str, int | None] | None = None
 
     def __call__(
         self, bank: Mapping[str, Any], label: str, seed: int, configs: Sequence[ReservoirConfig]

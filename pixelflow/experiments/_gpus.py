@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pixelflow import available_backends
 
+Result = TypeVar("Result")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _WORKER: list[Callable[..., Any]] = []  # the function that a child process applies to its jobs
 
@@ -25,8 +26,8 @@ def gpus() -> list[str]:
 
 
 def map_jobs(
-    make: Callable[[], Callable[..., Any]], jobs: Sequence[tuple[Any, ...]]
-) -> Iterator[Any]:
+    make: Callable[[], Callable[..., Result]], jobs: Sequence[tuple[Any, ...]]
+) -> Iterator[Result]:
     """Yield `make()(*job)` for each job, in the order of the jobs.
 
     With several GPUs, each GPU has a process that sees only this GPU, and jobs run in parallel;

@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 
 from pixelflow import checks
 from pixelflow.results import provenance
 
+Result = TypeVar("Result")
 FOLDER_VARIABLE = "PIXELFLOW_KEEP"  # names the folder; child processes inherit it
 
 
-def run_cached(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
+def run_cached(work: Callable[..., Result], job: tuple[Any, ...], seen: str) -> Result:
     """Return `work(*job)`, from the cache if the same job, data, code and machine had it before.
 
     Parameters
@@ -31,7 +32,7 @@ def run_cached(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return work(*job)
-    remember = joblib.Memory(checks.path(FOLDER_VARIABLE, folder), verbose=0).cache(
+    remember: Any = joblib.Memory(checks.path(FOLDER_VARIABLE, folder), verbose=0).cache(
         _call, ignore=["work"]
     )
     return remember(work, job, {"seen": seen, **_environment()})
@@ -49,5 +50,5 @@ def _environment() -> dict[str, Any]:
     return {key: found[key] for key in ("sources_sha256", "versions", "cpu", "gpu")}
 
 
-def _call(work: Callable[..., Any], job: tuple[Any, ...], depends_on: dict[str, Any]) -> Any:
+def _call(work: Callable[..., Result], job: tuple[Any, ...], depends_on: dict[str, Any]) -> Result:
     return work(*job)

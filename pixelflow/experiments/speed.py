@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixelflow.backends.layout import n_threads
@@ -23,6 +23,8 @@ from pixelflow.experiments._speed.works import (
     OURS,
     STUDIES,
     Contender,
+    Rounds,
+    Work,
     all_works,
     contenders,
     named_work,
@@ -97,7 +99,9 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _contests(works: Any, config: Mapping[str, Any], start: float) -> dict[str, Contest]:
+def _contests(
+    works: Sequence[tuple[Work, list[Contender], Rounds]], config: Mapping[str, Any], start: float
+) -> dict[str, Contest]:
     """Time each work; the rows of works after the time limit only say that it was over."""
     contests: dict[str, Contest] = {}
     with Peers() as peers:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,10 @@ from pixelflow.models import fitted, packing
 from pixelflow.models.members import DAMAGE_ERRORS, read_arrays
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
+if TYPE_CHECKING:
+    from pixelflow.models.base import ReservoirModel
+
+Model = TypeVar("Model", bound="ReservoirModel")
 FORMAT, SCHEMA = "pixelflow model", 1
 HEAD = "model"  # the name of the JSON array
 ROOT = "state"  # the first part of all other names
@@ -47,7 +51,7 @@ STATE_ERRORS = (  # what an inconsistent state may raise besides ValueError
 )
 
 
-def save(model: Any, path: str | os.PathLike[str]) -> None:
+def save(model: ReservoirModel, path: str | os.PathLike[str]) -> None:
     """See `ReservoirClassifier.save`."""
     params = model.get_params(deep=False)
     state = {
@@ -81,7 +85,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         np.savez(file, **{HEAD: text, **arrays})  # pyright: ignore[reportArgumentType]
 
 
-def load(cls: type, path: str | os.PathLike[str], backend: str | None) -> Any:
+def load(cls: type[Model], path: str | os.PathLike[str], backend: str | None) -> Model:
     """See `ReservoirClassifier.load`."""
     with open_regular(path) as file:  # an OSError that is raised later means a damaged file
         try:
@@ -168,7 +172,7 @@ def _load_configs(state: dict[str, Any]) -> list[ReservoirConfig]:
     return found
 
 
-def _build_model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
+def _build_model(cls: type[Model], state: dict[str, Any], backend: str | None) -> Model:
     """Make the fitted model from a state whose hashes were correct."""
     configs = _load_configs(state)
     readout_ = _restore_readout(state["readout_"], sum(map(_n_features, configs)))
@@ -179,7 +183,7 @@ def _build_model(cls: type, state: dict[str, Any], backend: str | None) -> Any:
         readout = READOUTS[state["readout"]["class"]](**state["readout"]["params"])
     several = isinstance(state["config"], list | tuple)
     config = type(state["config"])(configs) if several else configs[0]
-    model: Any = cls(config, readout, **params)
+    model: Any = cls(config, readout, **params)  # pyright: ignore[reportCallIssue]
     fitted.restore_model(model, state["fitted"], readout_)
     model.reservoirs_ = model.reservoirs()
     for reservoir, found in zip(model.reservoirs_, state["reservoirs"], strict=True):

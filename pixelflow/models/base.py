@@ -47,6 +47,9 @@ class ReservoirModel(Configured):
     device: int | None
     batch_size: int | None
     augment: Mapping[str, Any] | None
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    reservoirs_: list[Reservoir]
 
     def _check_params(self) -> None:
         if not self.configs:
@@ -104,14 +107,15 @@ class ReservoirModel(Configured):
         readout = self._new_readout()
         if weight is not None:
             training.check_accepts_weights(readout, "fit")
-        data = self._training_set(self._fit_reservoirs(inputs), inputs, y, weight)
+        reservoirs = self._fit_reservoirs(inputs)
+        data = self._training_set(reservoirs, inputs, y, weight)
         if self.readout is None:
             readout.set_params(alpha=training.default_alphas(data.total_weight))
         classes = np.unique(data.y) if self._task == "classification" else None
         training.fit_readout(readout, data, classes)
         for name in ("n_samples_seen_", "weight_seen_", "_loaded"):  # by `partial_fit`, `load`
             vars(self).pop(name, None)
-        self._set_fitted(data, readout, classes)
+        self._set_fitted(reservoirs, readout, classes)
 
     def _partial_fit(self, X, y, classes, sample_weight) -> Self:
         with lock_of(self), on_copy(self) as model:
@@ -141,7 +145,7 @@ class ReservoirModel(Configured):
                 readout.set_params(alpha=training.default_alphas(before + data.total_weight))
             training.partial_fit_readout(readout, data, classes)
         self.n_samples_seen_, self.weight_seen_ = samples + len(inputs), before + data.total_weight
-        self._set_fitted(data, readout, classes)
+        self._set_fitted(reservoirs, readout, classes)
 
     def _check_streams(self, readout: Any, weight: np.ndarray | None) -> None:
         """Raise ValueError unless the readout can be trained chunk by chunk."""
@@ -169,7 +173,14 @@ class ReservoirModel(Configured):
         with sklearn.config_context(assume_finite=True):  # the inputs are checked already
             return [reservoir.fit(inputs) for reservoir in self.reservoirs()]
 
-    def _training_set(self, reservoirs, inputs, y, weight, first: int = 0) -> TrainingSet:
+    def _training_set(
+        self,
+        reservoirs: list[Reservoir],
+        inputs: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        first: int = 0,
+    ) -> TrainingSet:
         size = resolve_batch_size(reservoirs, self.batch_size)
         if weight is not None and not weight.all():  # readouts refuse a batch of zero weights
             inputs, y, weight = inputs[weight > 0], y[weight > 0], weight[weight > 0]
@@ -191,8 +202,10 @@ class ReservoirModel(Configured):
             )
         return seen
 
-    def _set_fitted(self, data: TrainingSet, readout: Any, classes: np.ndarray | None) -> None:
-        self.reservoirs_, self.readout_ = data.makers, readout
+    def _set_fitted(
+        self, reservoirs: list[Reservoir], readout: Any, classes: np.ndarray | None
+    ) -> None:
+        self.reservoirs_, self.readout_ = reservoirs, readout
         if classes is not None:
             self.classes_ = classes
 

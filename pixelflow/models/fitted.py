@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pixelflow.checks import FLOAT32_MAX, brief, integer, mapping, number
+from pixelflow.core import Reservoir
 from pixelflow.core import learned as learning
 from pixelflow.readouts.model import check_classes
+
+if TYPE_CHECKING:
+    from pixelflow.models.base import ReservoirModel
 
 MODEL_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "classes_")  # a model may lack some
 RESERVOIR_ATTRIBUTES = ("n_features_in_", "input_shape_", "threshold_", "encoder_")
 
 
-def model_state(model: Any) -> dict[str, Any]:
+def model_state(model: ReservoirModel) -> dict[str, Any]:
     """The model's own fitted attributes, without those of its reservoirs and its readout."""
     return {name: getattr(model, name) for name in MODEL_ATTRIBUTES if hasattr(model, name)}
 
 
-def reservoir_state(reservoir: Any) -> dict[str, Any]:
+def reservoir_state(reservoir: Reservoir) -> dict[str, Any]:
     """The fitted attributes of a reservoir."""
     own = vars(reservoir)
     found = {name: own[name] for name in RESERVOIR_ATTRIBUTES if name in own}
@@ -32,7 +36,7 @@ def reservoir_state(reservoir: Any) -> dict[str, Any]:
     return found
 
 
-def restore_model(model: Any, state: Mapping[str, Any], readout: Any) -> None:
+def restore_model(model: ReservoirModel, state: Mapping[str, Any], readout: Any) -> None:
     """Set a model's fitted attributes; ValueError or TypeError if they are inconsistent."""
     mapping("fitted", state, MODEL_ATTRIBUTES, "a model")
     model.n_features_in_ = integer("n_features_in_", state["n_features_in_"], 1)
