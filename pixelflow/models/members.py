@@ -101,16 +101,14 @@ def _read_array(file: io.BufferedReader, info: zipfile.ZipInfo) -> np.ndarray:
     begin += file.read(int.from_bytes(begin[len(MAGIC) :], "little"))
     header = HEADER.fullmatch(begin, len(MAGIC) + 2) if begin.startswith(MAGIC) else None
     if header is None:
-        raise ValueError(
-            f"{member} does not begin with the header of an array, as save() writes it"
-        )
+        raise ValueError(f"{member} must begin with an array's header, as save() writes it")
     dtype = _parse_dtype(member, header[1].decode())
     shape = tuple(int(digits) for digits in re.findall(rb"\d+", header[2]))
     expected, there = math.prod(shape) * dtype.itemsize, info.file_size - len(begin)
     if expected > there or not expected:
         raise ValueError(
-            f"{member} must have {expected} bytes, and at least one, for an array of {dtype} "
-            f"{brief(shape)}, got {there}"
+            f"{member} must have {brief(expected)} bytes, and at least one, for an array of "
+            f"{dtype} {brief(shape)}, got {there}"
         )
     if expected < there:
         raise ValueError(f"{member} has bytes after its array")

@@ -11,7 +11,7 @@ import numpy as np
 from pixelflow.checks import brief
 from pixelflow.models.members import ARRAY_KINDS
 
-Path = tuple[Any, Any]  # of a value in nested containers: the container's path or None, and the key
+Location = tuple[Any, Any]  # in nested containers: the container's location or None, and the key
 
 
 def pack(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
@@ -57,7 +57,7 @@ def _pack_array(array: np.ndarray, arrays: dict[str, np.ndarray], name: str) -> 
     return {"array": name, "objects": objects}
 
 
-def unpack(value: Any, arrays: dict[str, np.ndarray], path: Path) -> Any:
+def unpack(value: Any, arrays: dict[str, np.ndarray], location: Location) -> Any:
     """Restore the value that `pack` converted; its arrays are removed from `arrays`.
 
     An array's name says where it belongs. So no array is used twice or in the wrong place.
@@ -68,14 +68,14 @@ def unpack(value: Any, arrays: dict[str, np.ndarray], path: Path) -> Any:
         If `pack` can't have made `value`.
     """
     if isinstance(value, list):
-        return [unpack(item, arrays, (path, i)) for i, item in enumerate(value)]
+        return [unpack(item, arrays, (location, i)) for i, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if "mapping" in value:
-        return {key: unpack(item, arrays, (path, key)) for key, item in value["mapping"]}
+        return {key: unpack(item, arrays, (location, key)) for key, item in value["mapping"]}
     if "tuple" in value:
-        return tuple(unpack(item, arrays, (path, i)) for i, item in enumerate(value["tuple"]))
-    name = _array_name(path)
+        return tuple(unpack(item, arrays, (location, i)) for i, item in enumerate(value["tuple"]))
+    name = _array_name(location)
     if value["array"] != name:
         raise ValueError(
             f"{brief(name)} must refer to the array of its own name, got {brief(value['array'])}"
@@ -88,9 +88,9 @@ def unpack(value: Any, arrays: dict[str, np.ndarray], path: Path) -> Any:
     return array.astype(object)
 
 
-def _array_name(path: Path) -> str:
-    """The name that `pack` gives the array at this path."""
-    outer, inner = path
+def _array_name(location: Location) -> str:
+    """The name that `pack` gives the array at this location."""
+    outer, inner = location
     parts = [str(inner)]
     while outer is not None:
         outer, inner = outer
