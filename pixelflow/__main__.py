@@ -1,4 +1,4 @@
-"""Say what is here: `python -m pixelflow [--json]` prints backends, devices, versions and data."""
+"""Report of the installation: `python -m pixelflow [--json]` prints backends, versions and data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUIREMENT = re.compile(r"(?P<spec>(?P<name>[\w.-]+)[^;]*)(;.*extra == ['\"](?P
 
 
 def attempt(section: Callable[[], Any]) -> Any:
-    """A section, or why there is none: on a broken machine the rest is wanted all the more."""
+    """Make a section of the report, or return its error as text, so that the others are printed."""
     try:
         return section()
     except Exception as error:
@@ -28,22 +28,22 @@ def attempt(section: Callable[[], Any]) -> Any:
 
 
 def backends() -> dict[str, Any]:
-    """What each backend runs on, fastest first, or why it can't run and what to type."""
+    """The device of each backend, fastest first, or why it can't run and what to install."""
 
     def describe(name: str) -> dict[str, Any]:
         try:
             return {"runs": True, "on": get_backend(name).describe()}
-        except Exception as error:  # one of a broken driver's, say
+        except Exception as error:  # a broken driver may raise anything
             return {"runs": False, "why": str(error)}
 
     return {name: describe(name) for name in BACKENDS}
 
 
 def packages() -> dict[str, Any]:
-    """The installed version, or None, of every dependency, by requirement, by extra."""
+    """The installed version of every dependency or None: {extra: {requirement: version}}."""
     try:
         lines = importlib.metadata.requires("pixelflow") or []
-    except importlib.metadata.PackageNotFoundError:  # a checkout on the path
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
         return {"core": results.provenance({})["versions"]}
     found: dict[str, Any] = {}
     for line in lines:
@@ -62,7 +62,7 @@ def _version(distribution: str) -> str | None:
 
 
 def data() -> dict[str, Any]:
-    """Where data lives, and how many files of each data set are there."""
+    """The data folder, and the number of files that it has of each data set."""
     root = data_root()
     sets = {
         name: {
@@ -75,19 +75,19 @@ def data() -> dict[str, Any]:
 
 
 def cache() -> Path:
-    """The user's cache folder, where compiled code and data are kept if nothing else is said."""
+    """The default folder of compiled code and data: the user's cache folder."""
     return Path(platformdirs.user_cache_dir("pixelflow")).expanduser()
 
 
 def machine() -> dict[str, Any]:
-    """The package's version and place, Python, the processor and the GPUs, as in a result."""
+    """The package's version and folder, Python, the processor and the GPUs, as in a result."""
     here = results.provenance({})
     found = {key: here[key] for key in ("python", "platform", "cpu", "gpu", "git")}
     return {"version": here["versions"]["pixelflow"], "folder": str(results.PACKAGE), **found}
 
 
 def status() -> dict[str, Any]:
-    """All that is printed; a section that failed is the text of its error."""
+    """The whole report; a section that failed is the text of its error."""
     sections = {"machine": machine, "backends": backends, "packages": packages, "data": data}
     found = {name: attempt(section) for name, section in sections.items()}
     return {**found, "cache": attempt(lambda: str(cache()))}
@@ -133,7 +133,7 @@ def _data_lines(found: dict[str, Any]) -> list[str]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """The status as it is printed."""
+    """Format the report as text."""
 
     def lines(name: str, layout: Callable[[dict[str, Any]], list[str]], indent: str) -> list[str]:
         section = found[name]

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read only where they have an end."""
+"""Atomic writing of files, reading of regular files only, and temporary folders with a lock."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pixelflow import checks
 if sys.platform != "win32":
     import fcntl
 
-SCRATCH = ".fetch-"  # prefix of the folders that hold what is not verified yet
-YOUNG = 10  # seconds in which a new one is surely locked
-STALE = 24 * 3600  # seconds after which one is left behind, where there are no locks
+SCRATCH_PREFIX = ".fetch-"  # of the folders that hold files before they are verified
+MIN_AGE_S = 10  # a younger scratch folder may not be locked yet, so it is never deleted
+MAX_AGE_S = 24 * 3600  # where folders can't be locked, an older one is deleted
 
 _SPACE = "free space on that disk, and run again"
-_PERMISSION = "see that its folder may be written to, and run again"
+_PERMISSION = "make its folder writable, and run again"
 _KIND = "give the name of a file, and run again"
-_FILE = "move away the file that is where its folder should be, and run again"
+_FILE = "move the file away that stands where its folder should be, and run again"
 REMEDIES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
@@ -44,18 +44,18 @@ REMEDIES = {
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` at the end, if no error was raised.
+    """Give a temporary path to write to; at the end, if no error was raised, it replaces `path`.
 
-    It has the suffix of `path`. Where `path` is a symbolic link, the file to which it leads is
-    replaced, and the link stays.
+    The temporary path has the suffix of `path`. If `path` is a symbolic link, the link stays and
+    its target is replaced.
 
     Raises
     ------
     TypeError, ValueError
-        When `path` can't be one.
+        If `path` is not a path.
     OSError
-        When the file can't be written; the message names it and says what to do. An older file
-        of that name is then as it was. A folder, a pipe or a device is never replaced.
+        If the file can't be written; the message names it and says what to do. An existing file
+        of that name is unchanged then. A folder, a pipe or a device is never replaced.
     """
     path = checks.path("path", path)
     writer = f"{os.getpid()}-{threading.get_ident()}"
@@ -67,7 +67,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield temporary
             with temporary.open("rb+") as file:
-                os.fsync(file.fileno())  # else a power cut may leave the name without the content
+                os.fsync(file.fileno())  # else a power cut may leave an empty file of that name
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -78,15 +78,15 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OSError(number, f"can't write {path}: {what}{remedy}") from error
 
 
-def opened(path: str | os.PathLike[str]) -> BufferedReader:
-    """A file, open to be read; OSError where it has no end, as a pipe or a device."""
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a regular file for reading; OSError for a pipe or a device, which may have no end."""
     path = checks.path("path", path)
     _check_regular(path)
     return path.open("rb")
 
 
 def _check_regular(path: Path) -> None:
-    """Raise OSError where there is something else than a regular file, links followed."""
+    """Raise OSError if the path, links followed, exists and is not a regular file."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -99,26 +99,27 @@ def _check_regular(path: Path) -> None:
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A folder on the file system of `parent`, for whole files to be renamed from.
+    """Make a temporary folder in `parent`, from which complete files can be renamed into place.
 
-    It is locked while its maker lives, so that what a killed one left can be told, and swept.
+    The folder is locked while its process lives. So folders of killed processes can be recognised;
+    they are deleted first.
     """
-    for left in parent.glob(f"{SCRATCH}*"):
-        with _locked(left) as free:
+    for left in parent.glob(f"{SCRATCH_PREFIX}*"):
+        with _lock(left) as free:
             try:
                 age = time.time() - left.stat().st_mtime
-            except FileNotFoundError:  # another process sweeps too
+            except FileNotFoundError:  # another process has deleted it
                 continue
-            if age > (YOUNG if free else STALE):
+            if age > (MIN_AGE_S if free else MAX_AGE_S):
                 shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=parent) as scratch:
-        with _locked(Path(scratch)):
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=parent) as scratch:
+        with _lock(Path(scratch)):
             yield Path(scratch)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder's lock, which ends with the process; false if it can't be had."""
+def _lock(folder: Path) -> Iterator[bool]:
+    """Lock a folder, at most until the process ends; False if another process has the lock."""
     if sys.platform == "win32":
         yield False
         return

@@ -1,4 +1,4 @@
-"""Results: the only place that writes and reads their JSON, and says where a number came from."""
+"""Result files: writing and reading their JSON, and the provenance of their numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pixelflow.checks import brief
-from pixelflow.files import opened, written_whole
+from pixelflow.files import open_regular, written_whole
 
 __all__ = ["provenance", "read", "save", "wrap"]
 
@@ -25,7 +25,7 @@ SCHEMA = 1
 KEYS = ("schema", "experiment", "config", "metrics", "provenance")
 PACKAGE = Path(__file__).resolve().parent
 DISTRIBUTIONS = ("numpy", "scipy", "scikit-learn", "numba", "pixelflow")
-CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # the distributions that it comes in
+CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")  # the names of CuPy's distributions
 
 
 def wrap(
@@ -36,16 +36,16 @@ def wrap(
     wall_s: float | None = None,
     data: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A result: metrics with the config and the provenance.
+    """Make a result: metrics with the config and the provenance.
 
     Parameters
     ----------
     experiment : str
         Name of the experiment.
     config : mapping
-        The experiment's own section of the config, and the seed.
+        The experiment's section of the config, and "seed".
     metrics : mapping
-        What was measured. NumPy scalars and arrays become numbers and lists.
+        The measurements. NumPy scalars and arrays become numbers and lists.
     wall_s : float, optional
         Wall time of the experiment, seconds.
     data : mapping of str to str, optional
@@ -54,28 +54,28 @@ def wrap(
     Raises
     ------
     ValueError
-        When a number is NaN or infinite.
+        If a number is NaN or infinite.
     TypeError
-        When a value has no place in JSON.
+        If JSON can't represent a value.
     """
     return {
         "schema": SCHEMA,
         "experiment": experiment,
-        "config": _plain(config, "config"),
-        "metrics": _plain(metrics, "metrics"),
+        "config": to_json_values(config, "config"),
+        "metrics": to_json_values(metrics, "metrics"),
         "provenance": provenance(config, wall_s=wall_s, data=data),
     }
 
 
 def save(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
-    """Write a result; a reader sees the old file or the new one, never a part of one.
+    """Write a result; a concurrent reader sees the old file or the new one, never a part.
 
     Raises
     ------
     OSError
-        When the file can't be written; the message names it and says what to do.
+        If the file can't be written; the message names it and says what to do.
     """
-    text = json.dumps(_plain(result, "result"), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(to_json_values(result, "result"), indent=2, allow_nan=False) + "\n"
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -86,31 +86,31 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When the file isn't a whole result of this schema, or holds a number that isn't finite.
+        If the file is not a complete result of this schema, or holds a number that is not finite.
     OSError
-        When it can't be read.
+        If the file can't be read.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         content = file.read()
     path = Path(file.name)
     try:
-        result = _plain(json.loads(content.decode("utf-8")), "result")
+        result = to_json_values(json.loads(content.decode("utf-8")), "result")
     except ValueError as error:
-        raise _foreign(path, f"not whole JSON ({error})") from error
+        raise _invalid_file(path, f"it is not complete, valid JSON ({error})") from error
     except RecursionError as error:
-        raise _foreign(path, "JSON nested too deep") from error
+        raise _invalid_file(path, "its JSON is nested too deeply") from error
     if not isinstance(result, dict):
-        raise _foreign(path, f"a JSON {type(result).__name__}, not an object")
+        raise _invalid_file(path, f"expected a JSON object, got a {type(result).__name__}")
     missing = [key for key in KEYS if key not in result]
     if missing:
-        raise _foreign(path, f"an object without {', '.join(missing)}")
+        raise _invalid_file(path, f"it lacks {', '.join(missing)}")
     if result["schema"] != SCHEMA:
-        raise _foreign(path, f"schema {brief(result['schema'])}, and this version reads {SCHEMA}")
+        raise _invalid_file(path, f"its schema must be {SCHEMA}, got {brief(result['schema'])}")
     wrong = [
         key for key in ("config", "metrics", "provenance") if not isinstance(result[key], dict)
     ]
     if wrong or not isinstance(result["experiment"], str):
-        raise _foreign(path, f"of the wrong shape in {', '.join(wrong or ['experiment'])}")
+        raise _invalid_file(path, f"wrong type of {', '.join(wrong or ['experiment'])}")
     return result
 
 
@@ -120,7 +120,7 @@ def provenance(
     wall_s: float | None = None,
     data: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Where and from what a number came: code, data, seeds, versions, machine and time."""
+    """Where a number came from: code, data, seeds, versions, machine and time."""
     from threadpoolctl import threadpool_info
 
     blas = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
@@ -128,52 +128,62 @@ def provenance(
         "git": _git(PACKAGE.parent),
         "sources_sha256": _sources_sha256(),
         "seeds": _seeds(config),
-        "data": _plain(data or {}, "data"),
+        "data": to_json_values(data or {}, "data"),
         "python": platform.python_version(),
         "versions": _versions(),
         "platform": platform.platform(),
         "cpu": {"model": _cpu_model(), "cores": _cores()},
         "blas": [{key: pool.get(key) for key in blas} for pool in threadpool_info()],
         "gpu": _gpu(),
-        "wall_s": _plain(wall_s, "wall_s"),
+        "wall_s": to_json_values(wall_s, "wall_s"),
         "date_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
-def _foreign(path: Path, what: str) -> ValueError:
-    return ValueError(f"{path} is not a result file: it is {what}; delete it and run again")
+def _invalid_file(path: Path, reason: str) -> ValueError:
+    return ValueError(f"{path} is not a result file: {reason}; delete it and run again")
 
 
-def _plain(value: Any, where: str) -> Any:
-    """The value as JSON has it; `where` names it in errors."""
+def to_json_values(value: Any, name: str) -> Any:
+    """Convert a value to what JSON can represent; `name` is its name in errors.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or the value is nested too deeply.
+    TypeError
+        If JSON can't represent a value.
+    """
     try:
-        return _converted(value, where)
+        return _convert(value, name)
     except RecursionError as error:
-        raise ValueError(f"{where} is nested too deep, or holds itself") from error
+        raise ValueError(f"{name} is nested too deeply, or contains itself") from error
 
 
-def _converted(value: Any, where: str) -> Any:
+def _convert(value: Any, name: str) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}; a result holds finite numbers only")
+            raise ValueError(f"{name} must be finite, got {value}")
         return value
     if isinstance(value, Mapping):
-        names = [key for key in value if not isinstance(key, str)]
-        if names:
-            key = brief(names[0])
-            raise TypeError(f"{where} has the key {key}; the keys of a result are strings")
-        return {key: _converted(item, f"{where}.{key}") for key, item in value.items()}
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"{name} must have keys that are strings, got {brief(wrong[0])}")
+        return {key: _convert(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_converted(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise TypeError(f"{where} is a {type(value).__name__}, which has no place in a result")
+        return [_convert(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(
+        f"{name} must be a JSON value (number, string, boolean, None, list or mapping), "
+        f"got a {type(value).__name__}"
+    )
 
 
 def _seeds(config: Mapping[str, Any]) -> list[int]:
-    """The values of every `seed` and `seeds` in the config."""
+    """The values of all keys `seed` and `seeds` in the config."""
     found: list[int] = []
     for key, value in config.items():
         if key in ("seed", "seeds"):
@@ -184,7 +194,7 @@ def _seeds(config: Mapping[str, Any]) -> list[int]:
 
 
 def _sources_sha256() -> str:
-    """One hash over the names and bytes of the package's sources, Python's and CUDA's."""
+    """SHA-256 of the names and bytes of the package's source files, Python and CUDA."""
     total = hashlib.sha256()
     paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cuh"))
     for path in sorted(paths, key=lambda path: path.relative_to(PACKAGE).as_posix()):
@@ -206,7 +216,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _output(*command: str) -> str | None:
-    """What a command prints, or None where it isn't there or fails."""
+    """Standard output of a command, or None if the command is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -215,14 +225,14 @@ def _output(*command: str) -> str | None:
 
 
 def _git(root: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the checkout in `root`; None where it isn't one."""
-    nothing = {"commit": None, "dirty": None}
-    if not (root / ".git").exists():  # an installed package may lie inside some other checkout
-        return nothing
+    """Commit and dirty flag of the checkout in `root`; None if `root` is not a checkout."""
+    unknown = {"commit": None, "dirty": None}
+    if not (root / ".git").exists():  # an installed package may lie inside another checkout
+        return unknown
     commit = _output("git", "-C", str(root), "rev-parse", "HEAD")
     status = _output("git", "-C", str(root), "--no-optional-locks", "status", "--porcelain")
     if commit is None or status is None:
-        return nothing
+        return unknown
     return {"commit": commit, "dirty": bool(status)}
 
 
@@ -237,7 +247,7 @@ def _cpu_model() -> str | None:
 
 
 def _cores() -> int | None:
-    """The cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
@@ -245,9 +255,9 @@ def _cores() -> int | None:
 
 def _gpu() -> list[dict[str, str]] | None:
     query = "--query-gpu=name,driver_version"
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # what others have is no part of a result
-    some = ("-i", visible) if visible else ()
-    lines = _output("nvidia-smi", *some, query, "--format=csv,noheader")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # this process can't use the other GPUs
+    selection = ("-i", visible) if visible else ()
+    lines = _output("nvidia-smi", *selection, query, "--format=csv,noheader")
     if not lines:
         return None
     pairs = (line.rpartition(",") for line in lines.splitlines())

@@ -1,4 +1,4 @@
-"""What a difference is worth: intervals over seeds, paired tests on test samples, correction."""
+"""Statistics of accuracies: intervals over seeds, paired tests, correction for several tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy import stats
 
 from pixelflow.checks import as_array, brief, integer, number, real_array, sequence
 
-LEVEL = 0.95  # of every interval
-MOST_SAMPLES = 2**53  # float64 counts no further
-MOST_TESTS = 2**16  # that are corrected together
+LEVEL = 0.95  # confidence level of every interval
+MOST_SAMPLES = 2**53  # float64 can't represent all larger integers
+MOST_TESTS = 2**16  # in one correction
 
 
 class Interval(NamedTuple):
@@ -34,7 +34,7 @@ class Paired(NamedTuple):
 
 
 def over_seeds(values: ArrayLike) -> Interval:
-    """Mean of one value per seed with Student's t interval of that mean.
+    """Mean of one value per seed, and Student's t interval of that mean.
 
     Parameters
     ----------
@@ -54,16 +54,18 @@ def over_seeds(values: ArrayLike) -> Interval:
     """
     values = real_array("values", values)
     if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values must be one for each of two seeds or more, got {brief(values)}")
+        raise ValueError(
+            f"values must be a list of two numbers or more, one per seed, got {brief(values)}"
+        )
     half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
     mean = float(values.mean())
     return Interval(mean, mean - float(half), mean + float(half))
 
 
 def one_more_seed(values: ArrayLike) -> Interval:
-    """Mean of one value per seed with Student's t interval of what one more seed would give.
+    """Mean of one value per seed, and Student's t prediction interval for one more seed.
 
-    It is wider than that of the mean by sqrt(S + 1).
+    It is wider than the interval of the mean by the factor sqrt(S + 1).
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def one_more_seed(values: ArrayLike) -> Interval:
 
 
 def proportion(successes: int, n: int) -> Interval:
-    """A proportion with Wilson's interval: what n independent test samples leave open.
+    """A proportion and its Wilson interval, which expresses the uncertainty of n test samples.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def proportion(successes: int, n: int) -> Interval:
     Raises
     ------
     ValueError, TypeError
-        If they are not such integers.
+        If the arguments are not integers in these ranges.
 
     References
     ----------
@@ -119,10 +121,10 @@ def proportion(successes: int, n: int) -> Interval:
 def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     """Test whether two classifiers differ on the same test samples.
 
-    The differences in correctness, sample by sample, are tested against zero mean by Student's t.
-    For one run of each that is McNemar's test in the limit of many samples; a model that was run
-    with several seeds enters by its mean correctness on each sample, which leaves out what other
-    seeds would change: `over_seeds` has that.
+    Student's t test compares the mean of the samples' differences in correctness with zero. For
+    one run of each model this is McNemar's test in the limit of many samples. A model that was run
+    with several seeds enters with its mean correctness on each sample, so the test ignores the
+    variation between seeds; `over_seeds` measures that.
 
     Parameters
     ----------
@@ -132,12 +134,12 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     Returns
     -------
     Paired
-        The mean of `right` minus `other`; p is 1 where they never differ.
+        The mean of `right` minus `other`; p is 1 if they never differ.
 
     Raises
     ------
     ValueError
-        If the numbers of samples differ, or there are fewer than two, or one is not finite.
+        If the numbers of samples differ, there are fewer than two, or a value is not finite.
 
     References
     ----------
@@ -157,10 +159,12 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
     means = [_mean_correctness("right", right), _mean_correctness("other", other)]
     if means[0].shape != means[1].shape or len(means[0]) < 2:
         counts = " and ".join(str(len(m)) for m in means)
-        raise ValueError(f"a paired test needs the same samples, two or more, got {counts}")
+        raise ValueError(
+            f"right and other must have the same number of samples, two or more, got {counts}"
+        )
     differences = means[0] - means[1]
     mean = float(differences.mean())
-    if np.ptp(differences) == 0:  # no spread: nothing to test, or nothing left to chance
+    if np.ptp(differences) == 0:  # Student's t is undefined without variance
         return Paired(mean, mean, mean, 1.0 if mean == 0 else 0.0)
     test: Any = stats.ttest_1samp(differences, 0.0)
     low, high = test.confidence_interval(LEVEL)
@@ -168,7 +172,7 @@ def paired(right: ArrayLike, other: ArrayLike) -> Paired:
 
 
 def _mean_correctness(name: str, value: ArrayLike) -> np.ndarray:
-    """Each sample's mean over the seeds: float64 (n,)."""
+    """Mean over the seeds for each sample, float64 (n,)."""
     correct = as_array(name, value)
     correct = correct.astype(np.float64) if correct.dtype.kind == "b" else real_array(name, correct)
     if correct.ndim not in (1, 2) or not correct.size:
@@ -177,7 +181,7 @@ def _mean_correctness(name: str, value: ArrayLike) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, so that one false finding in all is as rare as said.
+    """Correct p-values for their number by Holm's method, which controls the family-wise error.
 
     References
     ----------

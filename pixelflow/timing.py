@@ -1,7 +1,7 @@
-"""How long calls take: the one place that times.
+"""Timing of calls; all timings use this module.
 
-It imports nothing of the package, so that the field's package, in an interpreter of its own, is
-timed by this same file.
+It imports nothing from the package, because the field's package is timed by this same file in an
+interpreter of its own.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def seconds(
     synchronise: Callable[[], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Wall time of one call, seconds; its result is thrown away after the clock is read.
+    """Wall time of one call in seconds; its result is deleted after the clock is read.
 
     Parameters
     ----------
     call : callable
-        What is timed. It is not warmed up here.
+        The call to time. It is not warmed up here.
     synchronise : callable, optional
-        Waits until the device is idle: called before the clock is first read, so that earlier work
-        is not counted, and again before it is read last, so that the call's own is.
+        Waits until the device is idle. It is called before the clock starts, so that earlier work
+        is not counted, and before the clock stops, so that all work of the call is counted.
     clock : callable
         Returns seconds.
     """
@@ -49,7 +49,7 @@ def seconds(
     if synchronise is not None:
         synchronise()
     stop = clock()
-    del result  # memory is given back outside the time
+    del result  # freeing memory is not timed
     return stop - start
 
 
@@ -68,7 +68,7 @@ def summary(times: Sequence[float]) -> Timing:
     Timing(median_ms=2.0, q25_ms=1.5, q75_ms=3.0, n=3)
     """
     if not times:
-        raise ValueError("no times to summarise: time at least one call")
+        raise ValueError("times must have at least one number, got no times")
     q25, median, q75 = np.quantile(times, [0.25, 0.5, 0.75]) * 1e3
     return Timing(float(median), float(q25), float(q75), len(times))
 
@@ -93,15 +93,15 @@ def measure(
 def in_turn(
     timed: Mapping[Key, Callable[[], Sequence[float]]], rounds: Mapping[Key, int]
 ) -> dict[Key, list[float]]:
-    """Time contenders round by round, so that what else the machine does hits all of them.
+    """Time contenders in turn, round by round, so that other load on the machine affects all.
 
     Parameters
     ----------
     timed : mapping
-        The contenders, warmed up; each call is a turn and returns its times in seconds. One that
-        returns none has no more turns.
+        The contenders, warmed up. Each call is one turn and returns its times in seconds; a
+        contender that returns no times gets no more turns.
     rounds : mapping
-        How many turns each of them has, at least one: in the first rounds.
+        Number of turns of each contender, at least one.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def in_turn(
 
 
 def burst(once_s: float, total_s: float = 0.1, most: int = 20) -> int:
-    """How many calls of about `once_s` seconds a turn has: at least one, and not much longer.
+    """Number of calls in a turn: as many of `once_s` seconds as fit into `total_s`, 1 to `most`.
 
     Examples
     --------
@@ -137,16 +137,16 @@ def copy_GBps(
     n: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """How fast memory is copied, GB/s: bytes read plus bytes written over the median time.
+    """Copying speed of memory, GB/s: bytes read plus bytes written, over the median time.
 
     Parameters
     ----------
     n_bytes : int
-        Size of the array that is copied, and of the copy: each much larger than the caches.
+        Size of the array and of its copy; each should be much larger than the caches.
     n_threads : int
-        Threads that copy a part each; one alone doesn't saturate the memory of most machines.
+        Number of threads, which copy a part each; one thread doesn't saturate most memories.
     n : int
-        How many copies are timed.
+        Number of copies that are timed.
     clock : callable
         Returns seconds.
     """

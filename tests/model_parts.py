@@ -48,7 +48,7 @@ def parts_of(contents):
 def sign(head):
     """Give a description the checksum that goes with it."""
     head.pop("sha256", None)
-    head["sha256"] = archive.packing.digest(archive._text(head))
+    head["sha256"] = archive.packing.digest(archive._to_json(head))
 
 
 def assemble(path, head, arrays, signed=True):
@@ -56,7 +56,7 @@ def assemble(path, head, arrays, signed=True):
     if signed:
         head["arrays"] = {name: archive.packing.digest(array) for name, array in arrays.items()}
         sign(head)
-    text = np.frombuffer(archive._text(head).encode(), np.uint8)
+    text = np.frombuffer(archive._to_json(head).encode(), np.uint8)
     write(path, {f"{name}.npy": npy(array) for name, array in {"model": text, **arrays}.items()})
 
 

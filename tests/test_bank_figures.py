@@ -6,7 +6,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from pixelflow import Probe, Reservoir, ReservoirConfig, plotting
-from pixelflow.plotting.banks import _ticks, families
+from pixelflow.plotting.banks import _ticks, group_by_members
 from pixelflow.plotting.textures import trajectories
 
 CONFIG = ReservoirConfig(
@@ -72,7 +72,7 @@ def test_a_line_joins_banks_that_differ_in_members_only():
         "a": bank(8, images="rgb"),
         "b": bank(4, images="rgb"),
     }
-    assert families(banks) == {
+    assert group_by_members(banks) == {
         "coupled 5x5 (random)": ["coupled_5x5_64", "coupled_5x5_8"],
         "deep (random)": ["deep"],
         "patches 8 (data patches)": ["patches_8"],
@@ -83,7 +83,7 @@ def test_a_line_joins_banks_that_differ_in_members_only():
 
 def test_families_of_one_label_are_told_apart():
     banks = {"x_1": bank(1), "x_2": bank(2), "x_3": bank(1, steps=2), "x_4": bank(2, steps=2)}
-    assert list(families(banks)) == ["x (random)", "x (random), x_3"]
+    assert list(group_by_members(banks)) == ["x (random)", "x (random), x_3"]
 
 
 def measured(found):

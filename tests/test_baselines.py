@@ -14,7 +14,7 @@ from pixelflow.experiments import _banks as banks
 from pixelflow.experiments import _baselines as baselines
 from pixelflow.experiments import _classification as classification
 from pixelflow.experiments import cifar10, fashion_mnist, mnist
-from pixelflow.experiments._features import Streamed, fourier, scattering
+from pixelflow.experiments._features import FunctionFeatures, fourier, scattering
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 N_TRAIN, N_TEST = 600, 400  # of `digits`
@@ -103,14 +103,14 @@ def test_an_even_image_has_its_own_level_and_no_waves():
 
 def test_images_smaller_than_the_scale_are_refused():
     X = random_images(2, 8, 8)
-    with pytest.raises(ValueError, match="J = 4 needs images of 16 pixels, got 8"):
+    with pytest.raises(ValueError, match=r"J must be at most 3 .* padded to 8 pixels, got 4"):
         scattering(4, 8, X)
 
 
 def test_features_come_in_batches_of_the_size_asked_for():
     X = random_images(10, 8, 8)
     transform = fourier(30, 0.1, 0, X)
-    parts = list(Streamed(transform, 30).iter_features(X, 4))
+    parts = list(FunctionFeatures(transform, 30).iter_features(X, 4))
     assert [len(part) for part in parts] == [4, 4, 2]
     assert np.allclose(np.concatenate(parts), transform(X), atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_on_a_device_all_is_the_same_and_stays_there(options, digits, monkeypatc
     X, y, X_test, _ = digits
     models = []
     for xp in (np, cupy):
-        made = baselines.source(options, 5, X, xp)
+        made = baselines.feature_maker(options, 5, X, xp)
         assert all(isinstance(part, xp.ndarray) for part in made.iter_features(X, 200))
         models.append(baselines.Classifier(made, {"flip": True}, batch_size=250).fit(X, y))
     ours, theirs = models
@@ -136,7 +136,7 @@ def test_features_are_cupys_where_cuda_runs(there, monkeypatch):
     cupy = fake_cupy.installed(monkeypatch)
     names = {"cuda": "a GPU", "cpu": "NumPy"} if there else {"cpu": "NumPy"}
     monkeypatch.setattr(baselines, "available_backends", lambda: names)
-    assert baselines.arrays() is (cupy if there else np)
+    assert baselines.array_module() is (cupy if there else np)
 
 
 def test_without_a_baseline_no_backend_is_probed(monkeypatch):
@@ -212,8 +212,8 @@ def test_the_same_seed_gives_the_same_and_another_does_not(found, digits):
 
 
 def test_a_width_is_chosen_on_some_images_and_features_where_there_are_many(digits, monkeypatch):
-    monkeypatch.setattr(baselines, "SELECTION", 300)
-    monkeypatch.setattr(baselines, "CHOOSING", 200)
+    monkeypatch.setattr(baselines, "MAX_SELECTION_IMAGES", 300)
+    monkeypatch.setattr(baselines, "MAX_SELECTION_FEATURES", 200)
     asked, fit = [], baselines.Classifier.fit
 
     def told(self, X, y):
@@ -263,25 +263,30 @@ def test_a_bank_is_compared_with_its_baselines(digits):
 @pytest.mark.parametrize(
     ("name", "change", "error", "message"),
     [
-        ("fourier", {"colour": 1}, ValueError, r"'fourier': missing or unknown \['colour'\]"),
-        ("fourier", {"augment": {"flip": True, "average": True}}, ValueError, "can't average"),
-        ("fourier", {"features": "fouier"}, ValueError, r"features 'fouier', of \['fourier'"),
+        ("fourier", {"colour": 1}, ValueError, r"'fourier' must have .* unknown: \['colour'\]"),
+        (
+            "fourier",
+            {"augment": {"flip": True, "average": True}},
+            ValueError,
+            "must be without average",
+        ),
+        ("fourier", {"features": "fouier"}, ValueError, r"features must be one of .* got 'fouier'"),
         ("random_12", {}, ValueError, "'random_12' must have a name that begins with"),
         ("scattering", {}, ValueError, "'scattering' must have a name that begins with"),
-        ("fourier", {"options": {"D": 3}}, ValueError, r"missing or unknown \['gammas'\]"),
+        ("fourier", {"options": {"D": 3}}, ValueError, r"missing or unknown: \['gammas'\]"),
         (
             "fourier",
             {"options": {**FOURIER["options"], "J": 2}},
             ValueError,
-            r"missing or unknown \['J'\]",
+            r"missing or unknown: \['J'\]",
         ),
         ("fourier", {"options": {"D": 0, "gammas": [1]}}, ValueError, "D must be at least 1"),
         ("fourier", {"options": {"D": 2.5, "gammas": [1]}}, TypeError, "D must be an integer"),
         ("fourier", {"options": {"D": 9, "gammas": []}}, ValueError, "gammas must have at least"),
         ("fourier", {"options": {"D": 9, "gammas": 1.0}}, TypeError, "gammas must be a sequence"),
         ("fourier", {"options": {"D": 9, "gammas": [-1]}}, ValueError, "gammas must be above 0"),
-        ("fourier", {"images": "infrared"}, ValueError, "asks for images 'infrared'"),
-        ("fourier", {"seeds": []}, ValueError, "seeds that differ"),
+        ("fourier", {"images": "infrared"}, ValueError, "images must be one of .* got 'infrared'"),
+        ("fourier", {"seeds": []}, ValueError, "one or more that differ"),
         ("fourier", {"augment": {"turn": 3}}, ValueError, r"unknown \['turn'\]"),
         ("fourier", {"augment": {"flip": 3}}, TypeError, "flip"),
         ("fourier", {"augment": {"degrees": 10}}, ValueError, "add shifts"),
@@ -290,7 +295,7 @@ def test_a_bank_is_compared_with_its_baselines(digits):
             "scattering",
             {**SCATTERING, "seeds": [0, 1]},
             ValueError,
-            "nothing random: one seed",
+            "scattering is not random, got",
         ),
         (
             "scattering",
@@ -309,18 +314,20 @@ def test_a_baseline_that_cannot_be_is_refused_before_anything_is_loaded(
 
 
 def test_a_bank_is_compared_with_what_there_is():
-    with pytest.raises(ValueError, match=r"with \['scattering'\], of \['small', 'fourier'\]"):
+    with pytest.raises(ValueError, match=r"others of \['small', 'fourier'\], got \['scattering'\]"):
         banks.check({"small": BANK}, ("grey",), {"fourier": FOURIER})
 
 
 def test_names_are_of_one_model_or_bank_or_baseline():
     bank = {**BANK, "against": []}
-    with pytest.raises(ValueError, match=r"banks \['fourier'\] have names of models or base"):
+    with pytest.raises(
+        ValueError, match=r"banks \['fourier'\] must not have names of models or base"
+    ):
         mnist.run(section(mnist, {"fourier": bank}, {"fourier": FOURIER}))
     model = {"rule": "wave", "steps": [1], "encoder": "tile", "width": 8, "height": 8}
     config = section(mnist, {}, {"fourier": FOURIER})
     config["models"] = {"fourier": {**model, "channels": [0], "rule_params": {}}}
-    with pytest.raises(ValueError, match=r"baselines \['fourier'\] have names of models"):
+    with pytest.raises(ValueError, match=r"baselines \['fourier'\] must not have names of models"):
         mnist.run(config)
 
 

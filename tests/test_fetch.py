@@ -20,7 +20,7 @@ import pytest
 from pixelflow import files
 from pixelflow.tasks import fetch as fetching
 from pixelflow.tasks.fetch import Dataset, FetchError, checksums, fetch, link, main
-from pixelflow.tasks.sources import Source
+from pixelflow.tasks.sources import DataSource
 
 CONTENT = {"images": bytes(range(256)) * 40, "labels": b"0123456789"}
 MD5 = {file: hashlib.md5(content).hexdigest() for file, content in CONTENT.items()}
@@ -55,7 +55,7 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setenv("PIXELFLOW_DATA", str(tmp_path / "store"))
 
     def register(**fills):
-        listed = tuple(Source(label, fill) for label, fill in fills.items())
+        listed = tuple(DataSource(label, fill) for label, fill in fills.items())
         monkeypatch.setattr(fetching, "DATASETS", {"toy": Dataset("Toy/raw", MD5, listed)})
         return tmp_path / "store" / "Toy" / "raw"
 
@@ -98,7 +98,7 @@ def test_without_a_home_the_variable_is_named(given, call, toy, monkeypatch):
     monkeypatch.setenv("PIXELFLOW_DATA", given or "")
     with pytest.raises(FetchError, match=r"set \$PIXELFLOW_DATA"):
         call("toy")
-    with pytest.raises(FetchError, match="root '~no-such-user/data' has no folder"):
+    with pytest.raises(FetchError, match="root '~no-such-user/data' is not a folder"):
         call("toy", root="~no-such-user/data")
 
 
@@ -122,20 +122,20 @@ def test_archive_put_there_by_hand_is_enough(toy):
 
 
 def test_archive_that_unpacks_to_too_much_is_refused(toy, monkeypatch):
-    monkeypatch.setattr(fetching, "LARGEST", len(CONTENT["images"]) - 1)
+    monkeypatch.setattr(fetching, "MAX_UNPACKED_BYTES", len(CONTENT["images"]) - 1)
     folder = toy(source=bring_archives)
     with pytest.raises(FetchError, match=r"source: images\.gz unpacks to more than 10239 bytes"):
         fetch("toy")
     assert list(folder.iterdir()) == []
 
 
-def test_another_form_beside_the_files_is_read_first(toy, monkeypatch):
+def test_an_alternative_form_of_the_files_is_read_first(toy, monkeypatch):
     def read(path, scratch):
         bring(path.read_text().split(), scratch)
 
     folder = toy(source=be_unreachable)
-    beside = {"other/form": read, "another": read}
-    dataset = fetching.DATASETS["toy"]._replace(beside=beside)
+    alternatives = {"other/form": read, "another": read}
+    dataset = fetching.DATASETS["toy"]._replace(alternatives=alternatives)
     monkeypatch.setattr(fetching, "DATASETS", {"toy": dataset})
     other, another = folder.parents[1] / "other" / "form", folder.parents[1] / "another"
     with pytest.raises(FetchError) as raised:
@@ -154,7 +154,7 @@ def test_sources_are_tried_in_order_with_one_line_each(toy, caplog):
     with caplog.at_level(logging.INFO):
         fetch("toy")
     assert contents(folder) == CONTENT
-    parts = ("brought no images", "no route to host", "came with md5", "came from third")
+    parts = ("the source has no images", "no route to host", "must have md5", "came from third")
     for message, part in zip(caplog.messages, parts, strict=True):
         assert part in message
 
@@ -183,11 +183,12 @@ def test_when_everything_fails_the_error_says_what_to_do(toy):
         fetch("toy")
     message = str(raised.value)
     wrong = hashlib.md5(b"wrong").hexdigest()
+    damaged = hashlib.md5(CONTENT["images"][:-1]).hexdigest()
     for part in (
         f"labels: expected md5 {MD5['labels']}; the file there had {wrong} and was deleted",
         f"images: expected md5 {MD5['images']}; there was no such file",
         "first: no route to host",
-        f"second: images came with md5 {hashlib.md5(CONTENT['images'][:-1]).hexdigest()}",
+        f"second: images must have md5 {MD5['images']}, got {damaged}",
         str(folder / "images"),
         str(folder / "labels"),
     ):
@@ -212,13 +213,13 @@ def downloading(toy):
     script = f"""
 import time
 from pixelflow.tasks import fetch as fetching
-from pixelflow.tasks.sources import Source
+from pixelflow.tasks.sources import DataSource
 def begin(files, folder):
     (folder / "images").write_bytes({CONTENT["images"]!r})
     (folder / "labels").write_bytes(b"012")
     print("begun", flush=True)
     time.sleep(60)
-fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (Source("", begin),))}}
+fetching.DATASETS = {{"toy": fetching.Dataset("Toy/raw", {MD5!r}, (DataSource("", begin),))}}
 fetching.fetch("toy")
 """
     package_parent = str(Path(fetching.__file__).parents[2])
@@ -240,8 +241,8 @@ def age(folder, seconds):
 def test_killed_download_leaves_no_file_and_is_swept(toy, downloading):
     folder = toy(source=bring)
     (begun,) = folder.iterdir()
-    assert begun.name.startswith(files.SCRATCH)
-    age(begun, 2 * files.YOUNG)
+    assert begun.name.startswith(files.SCRATCH_PREFIX)
+    age(begun, 2 * files.MIN_AGE_S)
     fetch("toy")
     assert {path.name for path in folder.iterdir()} == {begun.name, *CONTENT}  # it is at work
     downloading.kill()
@@ -254,12 +255,12 @@ def test_killed_download_leaves_no_file_and_is_swept(toy, downloading):
 def test_where_locks_are_impossible_a_left_folder_is_swept_after_a_day(toy, monkeypatch):
     monkeypatch.setattr(files.sys, "platform", "win32")
     folder = toy(source=bring)
-    for name, seconds in (("young", 2 * files.YOUNG), ("old", 2 * files.STALE)):
-        left = folder / f"{files.SCRATCH}{name}"
+    for name, seconds in (("young", 2 * files.MIN_AGE_S), ("old", 2 * files.MAX_AGE_S)):
+        left = folder / f"{files.SCRATCH_PREFIX}{name}"
         left.mkdir(parents=True)
         age(left, seconds)
     fetch("toy")
-    assert {path.name for path in folder.iterdir()} == {f"{files.SCRATCH}young", *CONTENT}
+    assert {path.name for path in folder.iterdir()} == {f"{files.SCRATCH_PREFIX}young", *CONTENT}
 
 
 def test_full_disk_is_told_and_ends_the_search(toy):
@@ -303,7 +304,7 @@ def without_rights(folder):
 def test_root_without_the_right_to_write_is_told(toy, anyone, monkeypatch):
     toy(source=bring)
     monkeypatch.setenv("PIXELFLOW_DATA", str(anyone / "store"))
-    told = rf"toy: this may not be .*{anyone}/store/Toy/raw .*Permission denied.*\$PIXELFLOW_DATA"
+    told = rf"toy: this folder .*{anyone}/store/Toy/raw .*Permission denied.*\$PIXELFLOW_DATA"
     with without_rights(anyone), pytest.raises(FetchError, match=told):
         fetch("toy")
     fetch("toy")
@@ -377,7 +378,7 @@ def test_where_links_are_impossible_files_are_copied_once(toy, tmp_path, monkeyp
 
 @pytest.mark.parametrize("call", [fetch, checksums, partial(link, folder="data")])
 def test_unknown_name_lists_the_known(call):
-    with pytest.raises(ValueError, match=r"unknown data set 'mnits'; known: mnist"):
+    with pytest.raises(ValueError, match=r"name must be one of mnist, .*, got 'mnits'"):
         call("mnits")
 
 
@@ -390,7 +391,7 @@ def test_command_line(toy, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         main(["mnits"])
     assert left.value.code == 2
-    assert "unknown data set 'mnits'; known: toy" in capsys.readouterr().err
+    assert "name must be one of toy, got 'mnits'" in capsys.readouterr().err
     toy(source=be_unreachable)
     (folder / "labels").unlink()
     with pytest.raises(SystemExit, match="no route to host"):

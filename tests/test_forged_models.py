@@ -279,10 +279,10 @@ def many_configs(path, contents):
 
 
 ARCHIVES = [
-    *((overlapping, "is part of another"), (nested, "is part of another")),
-    *((beyond, "goes beyond the file's end"), (crowded, "has a larger directory")),
-    *((twice, "none that a model has"), (compressed, "none that a model has")),
-    (many_configs, "readout takes 32 features, not 192000"),
+    *((overlapping, "overlaps another"), (nested, "overlaps another")),
+    *((beyond, "ends beyond the end of the file"), (crowded, "directory is larger")),
+    *((twice, "unexpected member"), (compressed, "unexpected member")),
+    (many_configs, "readout_ must take 192000 features, got 32"),
 ]
 
 
@@ -310,7 +310,7 @@ def test_an_array_has_one_place(saved, tmp_path):
     arrays[name] = np.arange(10**5).astype(str)
     put(head, [{"array": name, "objects": True}] * 400, "readout_", "fitted", "classes_")
     assemble(tmp_path / "bomb.npz", head, arrays)
-    with pytest.raises(ValueError, match="array of another place"), bounded():
+    with pytest.raises(ValueError, match="must refer to the array of its own name"), bounded():
         ReservoirClassifier.load(tmp_path / "bomb.npz")
 
 

@@ -61,7 +61,7 @@ def test_a_folder_is_verified_file_by_file(brought, into):
     convert(brought, into)
     assert asked == [(brought, into)]
     written(brought, "c")
-    with pytest.raises(ValueError, match=f"c came with md5 {MD5_OF_C}, expected 0+$"):
+    with pytest.raises(ValueError, match=f"c must have md5 0+, got {MD5_OF_C}$"):
         convert(brought, into)
     assert len(asked) == 1
 
@@ -69,7 +69,7 @@ def test_a_folder_is_verified_file_by_file(brought, into):
 def test_sums_are_told_by_their_length(brought):
     formats.check(written(brought, "c")["c"], MD5_OF_C)
     formats.check(brought / "c", SHA256_OF_C)
-    with pytest.raises(ValueError, match=f"c came with sha256 {SHA256_OF_C}, expected 0+$"):
+    with pytest.raises(ValueError, match=f"c must have sha256 0+, got {SHA256_OF_C}$"):
         formats.check(brought / "c", "0" * 64)
 
 
@@ -105,7 +105,7 @@ MALICE = [
 @pytest.mark.parametrize(("payload", "named"), MALICE)
 def test_malicious_pickle_is_refused(payload, named, tmp_path):
     pickled = gzip.compress(pickle.dumps(payload(str(tmp_path / "owned")), protocol=4))
-    with pytest.raises(pickle.UnpicklingError, match=f"refused: the pickle names {named}"):
+    with pytest.raises(pickle.UnpicklingError, match=f"must hold arrays only, got {named}"):
         formats.mnist_from_pickle(io.BytesIO(pickled), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -200,7 +200,7 @@ def test_official_archive_of_python_becomes_the_binary_version(images, tmp_path,
 def test_malicious_batch_is_refused(payload, named, brought, into):
     content = {"labels": [1], "data": payload(str(into / "owned"))}
     (brought / "data_batch_1").write_bytes(pickle.dumps(content, protocol=4))
-    with pytest.raises(pickle.UnpicklingError, match=f"refused: the pickle names {named}"):
+    with pytest.raises(pickle.UnpicklingError, match=f"must hold arrays only, got {named}"):
         formats.cifar10_from_pickles(brought, into)
     assert list(into.iterdir()) == []
 
@@ -255,5 +255,5 @@ def test_pngs_with_too_few_labels_are_refused(images, tmp_path, into):
     content = png_package(images)
     content["package/train_lables.json"] = b"[1, 2, 3, 4]"
     pack(tmp_path / "package.tgz", content)
-    with pytest.raises(ValueError, match="data_batch_2 has 1 labels for uint8"):
+    with pytest.raises(ValueError, match="data_batch_2 must have pixels uint8"):
         formats.cifar10_from_pngs(tmp_path / "package.tgz", into)

@@ -26,7 +26,7 @@ def several(monkeypatch):
 
 
 def test_each_process_sees_one_gpu(several):
-    found = list(_gpus.done(partial(Work, 10), [(i,) for i in range(12)]))
+    found = list(_gpus.map_jobs(partial(Work, 10), [(i,) for i in range(12)]))
     assert [value for value, _, _ in found] == [10 * i for i in range(12)]
     seen = {pid: gpu for _, gpu, pid in found}
     assert set(seen.values()) <= {"3", "5"} and len(set(seen.values())) == len(seen)
@@ -35,13 +35,13 @@ def test_each_process_sees_one_gpu(several):
 
 def test_an_error_on_a_gpu_is_raised_here(several):
     with pytest.raises(ValueError, match="-1 is negative"):
-        list(_gpus.done(partial(Work, 1), [(1,), (-1,), (2,)]))
+        list(_gpus.map_jobs(partial(Work, 1), [(1,), (-1,), (2,)]))
 
 
 @pytest.mark.parametrize("found", [[], ["0"]])
 def test_with_one_gpu_or_none_nothing_is_started(found, monkeypatch):
     monkeypatch.setattr(_gpus, "gpus", lambda: found)
-    done = list(_gpus.done(partial(Work, 2), [(1,), (2,)]))
+    done = list(_gpus.map_jobs(partial(Work, 2), [(1,), (2,)]))
     assert [(value, pid) for value, _, pid in done] == [(2, os.getpid()), (4, os.getpid())]
 
 

@@ -21,7 +21,7 @@ DATA = np.arange(12.0)
 @pytest.fixture
 def times(tmp_path, monkeypatch):
     """What was worked on, with a folder that keeps it."""
-    monkeypatch.setenv(_kept.FOLDER, str(tmp_path))
+    monkeypatch.setenv(_kept.FOLDER_VARIABLE, str(tmp_path))
     return []
 
 
@@ -31,8 +31,8 @@ def test_a_job_is_done_once(times):
         return len(times), np.arange(3)
 
     jobs = [({"tier": "random", "reservoirs": [1, 2]}, "a", seed, [CONFIG]) for seed in (0, 1)]
-    first = [_kept.kept(work, job, _kept.digest("mnist", DATA)) for job in jobs]
-    again = [_kept.kept(work, job, _kept.digest("mnist", DATA.copy())) for job in jobs]
+    first = [_kept.run_cached(work, job, _kept.digest("mnist", DATA)) for job in jobs]
+    again = [_kept.run_cached(work, job, _kept.digest("mnist", DATA.copy())) for job in jobs]
     assert [n for n, _ in first] == [n for n, _ in again] == [1, 2]
     assert np.array_equal(again[0][1], np.arange(3)) and times == jobs
 
@@ -44,13 +44,13 @@ def test_the_home_folder_keeps_and_what_is_damaged_is_done_again(times, tmp_path
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv(_kept.FOLDER, "~/kept")
-    assert [_kept.kept(work, ("a",), "seen") for _ in range(2)] == [7, 7] and len(times) == 1
+    monkeypatch.setenv(_kept.FOLDER_VARIABLE, "~/kept")
+    assert [_kept.run_cached(work, ("a",), "seen") for _ in range(2)] == [7, 7] and len(times) == 1
     assert os.listdir() == ["home"]
     (output,) = (tmp_path / "home" / "kept").rglob("output.pkl")
     for part in (b"", b"garbage", output.read_bytes()[:-3]):
         output.write_bytes(part)
-        assert _kept.kept(work, ("a",), "seen") == 7
+        assert _kept.run_cached(work, ("a",), "seen") == 7
     assert len(times) == 4
 
 
@@ -60,11 +60,11 @@ def test_other_data_jobs_or_code_are_done_again(times, monkeypatch):
 
     other = CONFIG.with_params(steps=3)
     for config, data in ((CONFIG, DATA), (other, DATA), (CONFIG, DATA + 1)):
-        _kept.kept(work, ("a", 0, [config]), _kept.digest("mnist", data))
-    here = _kept._here()
+        _kept.run_cached(work, ("a", 0, [config]), _kept.digest("mnist", data))
+    here = _kept._environment()
     for change in ({"sources_sha256": "edited"}, {"gpu": [{"name": "another"}]}):
-        monkeypatch.setattr(_kept, "_here", lambda new=change: {**here, **new})
-        _kept.kept(work, ("a", 0, [CONFIG]), _kept.digest("mnist", DATA))
+        monkeypatch.setattr(_kept, "_environment", lambda new=change: {**here, **new})
+        _kept.run_cached(work, ("a", 0, [CONFIG]), _kept.digest("mnist", DATA))
     assert len(times) == 5
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_was_cut_short_goes_on(times, digits, monkeypatch):
         others, _ = baselines.run({"fourier_20": fourier}, "digits", lambda *_: digits)
         return [one.row for several in (found | others).values() for one in several], errors
 
-    trained = banks.trained
+    trained = banks.fit_and_score
 
     def cut(model, split, fields):
         if len(times) == 3:
@@ -91,11 +91,11 @@ def test_a_run_that_was_cut_short_goes_on(times, digits, monkeypatch):
         times.append(fields["model"])
         return trained(model, split, fields)
 
-    monkeypatch.setattr(banks, "trained", cut)
+    monkeypatch.setattr(banks, "fit_and_score", cut)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert times == ["small", "small", "small_zero_steps"]
-    monkeypatch.setattr(banks, "trained", lambda *job: times.append(job) or trained(*job))
+    monkeypatch.setattr(banks, "fit_and_score", lambda *job: times.append(job) or trained(*job))
     rows, errors = run()
     assert len(times) == 5 and len(rows) == 5
     assert run() == (rows, errors) and len(times) == 5
@@ -106,18 +106,18 @@ def test_a_run_that_was_cut_short_goes_on(times, digits, monkeypatch):
 
 
 def test_the_command_names_the_folder(tmp_path, monkeypatch):
-    monkeypatch.delenv(_kept.FOLDER, raising=False)
+    monkeypatch.delenv(_kept.FOLDER_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "argv", ["x", "eikonal", "--config", "none.json", "--out", "x.json"])
     sys.argv += ["--keep", str(tmp_path)]
     with pytest.raises(SystemExit):
         command.main()
-    assert os.environ.pop(_kept.FOLDER) == str(tmp_path)
+    assert os.environ.pop(_kept.FOLDER_VARIABLE) == str(tmp_path)
 
 
 def test_without_a_folder_nothing_is_kept(times, monkeypatch):
-    monkeypatch.delenv(_kept.FOLDER)
+    monkeypatch.delenv(_kept.FOLDER_VARIABLE)
     for _ in range(2):
-        _kept.kept(times.append, ("a",), _kept.digest(DATA))
+        _kept.run_cached(times.append, ("a",), _kept.digest(DATA))
     assert times == ["a", "a"]
 
 

@@ -121,7 +121,7 @@ def test_what_was_fitted_and_media_come_back_exactly(saved):
         one, other = (m.config[1].medium[name] for m in (loaded, model))
         assert np.array_equal(one, other) if name == "speed" else one == other
     assert np.array_equal(loaded.config[1].rule_params["rate"], model.config[1].rule_params["rate"])
-    with pytest.raises(ValueError, match="begin with a clone"):
+    with pytest.raises(ValueError, match="start with a clone"):
         loaded.partial_fit(X, LABELS)
 
 
@@ -144,7 +144,7 @@ def test_names_of_columns_come_back(tmp_path):
     names = "state.fitted.feature_names_in_"
     for other in (arrays[names][1:], np.arange(36), arrays[names].reshape(6, 6)):
         assemble(tmp_path / "model.npz", head, {**arrays, names: other})
-        with pytest.raises(ValueError, match=r"feature_names_in_.* (36 texts|not text)"):
+        with pytest.raises(ValueError, match=r"feature_names_in_.* (36 strings|not text)"):
             ReservoirClassifier.load(tmp_path / "model.npz")
 
 
@@ -226,17 +226,17 @@ def test_nothing_of_a_foreign_file_is_run(saved):
     evil = npy(np.array([Evil()], object))
     for data in (pickle.dumps(Evil()), npy(X), b"PK\x03\x04 and so on", b"{}"):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"model\.npz is damaged, or no file of a model"):
+        with pytest.raises(ValueError, match=r"model\.npz is damaged or is not a model file"):
             ReservoirClassifier.load(path)
     for changed, message in (
         ({"model.npy": evil}, "allow_pickle"),
         ({"state.readout_.fitted.coef_.npy": evil}, "allow_pickle"),
         ({"more.npy": npy(X)}, "more"),
-        ({"model.py": b"raise SystemExit"}, "'model.py' is none"),
-        ({"model.npy": npy(np.frombuffer(b"[1]", np.uint8))}, "no file of a pixelflow model"),
-        ({"model.npy": npy(np.frombuffer(b"\xff", np.uint8))}, "no file of a pixelflow model"),
+        ({"model.py": b"raise SystemExit"}, "unexpected member 'model.py'"),
+        ({"model.npy": npy(np.frombuffer(b"[1]", np.uint8))}, "not a pixelflow model"),
+        ({"model.npy": npy(np.frombuffer(b"\xff", np.uint8))}, "not a pixelflow model"),
         ({"model.npy": npy(np.zeros(2, complex))}, "complex"),
-        ({"state.fitted.classes_.npy": npy(np.zeros(2)) + b"more"}, "goes on"),
+        ({"state.fitted.classes_.npy": npy(np.zeros(2)) + b"more"}, "has bytes after its array"),
         ({"state.fitted.classes_.npy": npy(np.array([0, 1, 3]))}, "classes_ was changed"),
         ({"state.fitted.classes_.npy": b""}, "model.npz"),
     ):
@@ -245,13 +245,13 @@ def test_nothing_of_a_foreign_file_is_run(saved):
             ReservoirClassifier.load(path)
         assert "model.npz" in str(raised.value)
     write(path, {k: v for k, v in contents.items() if "classes_" not in k})
-    with pytest.raises(ValueError, match="arrays aren't those"):
+    with pytest.raises(ValueError, match=r"arrays missing \['state\.fitted\.classes_',"):
         ReservoirClassifier.load(path)
     write(path, contents, compression=zipfile.ZIP_DEFLATED)  # a small file must stay small
-    with pytest.raises(ValueError, match="none that a model has"):
+    with pytest.raises(ValueError, match="unexpected member"):
         ReservoirClassifier.load(path)
     np.savez(path, a=X)
-    with pytest.raises(ValueError, match="no file of a pixelflow model"):
+    with pytest.raises(ValueError, match=r"unexpected member 'a\.npy'"):
         ReservoirClassifier.load(path)
     with pytest.raises(FileNotFoundError):
         ReservoirClassifier.load(path.with_name("none.npz"))
@@ -273,9 +273,9 @@ def state(head):
 @pytest.mark.parametrize(
     ("change", "signed", "message"),
     [
-        (lambda head: head.update(schema=2), True, "schema is 2 and this pixelflow reads 1"),
-        (lambda head: head.update(schema=2), False, "schema is 2 and this pixelflow reads 1"),
-        (lambda head: head.update(format="other"), True, "no file of a pixelflow model"),
+        (lambda head: head.update(schema=2), True, "schema must be 1 for this pixelflow, got 2"),
+        (lambda head: head.update(schema=2), False, "schema must be 1 for this pixelflow, got 2"),
+        (lambda head: head.update(format="other"), True, "not a pixelflow model"),
         (lambda head: head.update(more=1), False, "description was changed"),
         (lambda head: head.pop("sha256"), False, "description was changed"),
         (lambda head: head.pop("state"), True, "fit together"),
@@ -309,7 +309,7 @@ def test_a_readout_that_does_not_go_with_the_features_is_refused(saved, tmp_path
     contents = members(path)
     write(path, {**contents, f"{name}.npy": other[f"{name}.npy"]})
     described(path, swap)
-    with pytest.raises(ValueError, match=r"readout .* features"):
+    with pytest.raises(ValueError, match=r"readout_ must take \d+ features"):
         ReservoirClassifier.load(path)
 
 
@@ -353,7 +353,7 @@ def test_a_rule_has_to_be_registered_and_the_same(tmp_path, registry, build):
             ReservoirClassifier.load(path)
         assert said[0].filename == __file__
     del registry["test_saved"]
-    with pytest.raises(ValueError, match=r"model\.npz .*'test_saved' isn't registered") as raised:
+    with pytest.raises(ValueError, match=r"model\.npz .*'test_saved' is not registered") as raised:
         ReservoirClassifier.load(path)
     assert "run the code that defines it" in str(raised.value)
 
@@ -498,7 +498,7 @@ def test_a_model_of_another_task_is_refused(files, tmp_path):
     put(head, None, "readout")
     item(head["state"], "params")["mapping"][:] = [["backend", "cpu"]]
     assemble(tmp_path / "model.npz", head, arrays)
-    with pytest.raises(ValueError, match="classes_, which no regressor's"):
+    with pytest.raises(ValueError, match="readout_ must not have classes_"):
         ReservoirRegressor.load(tmp_path / "model.npz")
     model = ReservoirRegressor(PLAIN, RidgeReadout(), backend="cpu").fit(X, VALUES)
     model.save(tmp_path / "model.npz")
@@ -566,10 +566,10 @@ def test_the_home_folder(saved, tmp_path, monkeypatch):
 
 def test_what_cannot_be_saved_is_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "model.npz"
-    with pytest.raises(TypeError, match="readout LogisticRegression can't be saved"):
+    with pytest.raises(TypeError, match="others can't be saved, got LogisticRegression"):
         classifier(readout=LogisticRegression()).save(path)
     model = classifier()
     model.classes_ = np.array([0, "a", None], object)
-    with pytest.raises(TypeError, match=r"classes_ can't be saved: it is an array of object"):
+    with pytest.raises(TypeError, match=r"classes_ can't be saved: .* got an array of object"):
         model.save(path)
     assert not path.exists()

@@ -155,7 +155,7 @@ def test_functions_of_the_package_are_kept_so_too(folder):
     for expected in (1, 0):
         resample = jit.kept(numba.njit(**options)(affine._resample.py_func))
         images, out = np.ones((1, 4, 4, 1), np.float32), np.zeros((1, 4, 4, 1), np.float32)
-        resample(images, affine._sources(np.zeros((1, 5)), 4, 4), 0.0, out, 0, 1)
+        resample(images, affine._inverse_maps(np.zeros((1, 5)), 4, 4), 0.0, out, 0, 1)
         assert np.array_equal(out, images) and misses(resample) == expected
     assert [file.name.split("-")[0] for file in folder.iterdir()] == ["affine._resample"]
 

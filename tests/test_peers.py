@@ -34,10 +34,10 @@ def test_the_peers_rules_are_ours(rule, inputs):
     """NumPy in the place of jax.numpy, torch and CuPy: the same functions run there."""
     work = Work(rule, 3, 12, 9, inputs)
     start = textures(work, RANDOM)
-    step, fields = rules.stepper(np, rule, get_rule(rule).params), rules.unpacked(start)
+    step, fields = rules.stepper(np, rule, get_rule(rule).params), rules.unpack_fields(start)
     for _ in range(work.steps):
         fields = step(fields)
-    state = rules.packed(np, fields, start)
+    state = rules.pack_fields(np, fields, start)
     assert state.dtype == np.float32
     np.testing.assert_allclose(state, evolved(work), rtol=0, atol=1e-6)
 

@@ -39,8 +39,8 @@ def digits(monkeypatch):
     found = load_digits()
     X, y = (found.data / 16).astype(np.float32), found.target
     split = X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:]
-    for name, (_, draw) in published._SOURCES.items():
-        monkeypatch.setitem(published._SOURCES, name, (lambda: split, draw))
+    for name, (_, draw) in published._PROTOCOLS.items():
+        monkeypatch.setitem(published._PROTOCOLS, name, (lambda: split, draw))
     monkeypatch.setattr(companions, "PAIRS", N_TEST // 2)
     return split
 
@@ -56,8 +56,8 @@ def images():
 
 def drawn(monkeypatch, dataset, **changes):
     """The seeds, and the numbers and labels of the training samples of each draw."""
-    source = (numbered, published._SOURCES[dataset][1])
-    monkeypatch.setitem(published._SOURCES, dataset, source)
+    source = (numbered, published._PROTOCOLS[dataset][1])
+    monkeypatch.setitem(published._PROTOCOLS, dataset, source)
     draws = list(published._draws(row(dataset=dataset, **changes), Split(*numbered())))
     for _, split in draws:
         assert np.array_equal(numbered()[1][split.X_train[:, 0].astype(int)], split.y_train)
@@ -248,9 +248,12 @@ def test_comparisons_are_over_all_draws(metrics, digits):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"wave": row(against=["raw", "zero"]), "raw": row(None)}, r"wave is .*\['zero'\]"),
-        ({"gray_scott": row("diffusion_reaction", clip=False)}, "not diffusion_reaction"),
-        ({"life": row("life_like", clip=False)}, "not life_like"),
+        (
+            {"wave": row(against=["raw", "zero"]), "raw": row(None)},
+            r"rows\.wave\.against .*\['zero'\]",
+        ),
+        ({"gray_scott": row("diffusion_reaction", clip=False)}, "got False for diffusion_reaction"),
+        ({"life": row("life_like", clip=False)}, "got False for life_like"),
         ({"conway": row("conway")}, "unknown rule 'conway'"),
     ],
 )
@@ -258,6 +261,6 @@ def test_what_cannot_be_rebuilt_is_refused_before_anything_is_loaded(rows, messa
     def load():
         raise AssertionError("loaded")
 
-    monkeypatch.setitem(published._SOURCES, "mnist", (load, published._mnist_draw))
+    monkeypatch.setitem(published._PROTOCOLS, "mnist", (load, published._draw_mnist))
     with pytest.raises(ValueError, match=message):
         published.run({"seed": 0, "rows": rows})

@@ -97,9 +97,9 @@ def test_truncated(tmp_path, part):
     ("content", "what"),
     [
         ([1], "list"),
-        ({"accuracy": 1}, "without schema"),
-        ({key: {} for key in results.KEYS} | {"schema": 99}, "schema 99"),
-        (dict.fromkeys(results.KEYS, "") | {"schema": 1}, "wrong shape in config"),
+        ({"accuracy": 1}, "lacks schema"),
+        ({key: {} for key in results.KEYS} | {"schema": 99}, "schema must be 1, got 99"),
+        (dict.fromkeys(results.KEYS, "") | {"schema": 1}, "wrong type of config"),
     ],
 )
 def test_foreign(tmp_path, content, what):
@@ -127,9 +127,9 @@ def test_what_no_result_holds_is_foreign(tmp_path, text):
 def test_what_holds_itself_is_refused(tmp_path):
     config = {"seed": 0}
     config["more"] = [config]
-    with pytest.raises(ValueError, match="config is nested too deep, or holds itself"):
+    with pytest.raises(ValueError, match="config is nested too deeply, or contains itself"):
         results.wrap("x", config, {})
-    with pytest.raises(ValueError, match="result is nested too deep, or holds itself"):
+    with pytest.raises(ValueError, match="result is nested too deeply, or contains itself"):
         results.save(tmp_path / "r.json", config)
     assert not list(tmp_path.iterdir())
 
@@ -185,7 +185,7 @@ def test_git_state(tmp_path, monkeypatch):
 
 
 def test_unknown_experiment():
-    with pytest.raises(ValueError, match=r"no experiment 'mnsit'; there are: .*mnist"):
+    with pytest.raises(ValueError, match=r"name must be one of .*mnist.*, got 'mnsit'"):
         experiments.run("mnsit", CONFIG)
 
 
@@ -193,7 +193,7 @@ def test_unknown_experiment():
     ("arguments", "message"),
     [
         (["mnsit", "--config", "c.json", "--out", "r.json"], "invalid choice"),
-        (["mnist", "--config", "c.json", "--out", "r.json"], "c.json has no mnist"),
+        (["mnist", "--config", "c.json", "--out", "r.json"], "c.json must have the keys mnist"),
         (["mnist", "--config", "absent.json", "--out", "r.json"], "No such file"),
         (["mnist", "--out", "r.json"], "required: --config"),
     ],

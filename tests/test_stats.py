@@ -31,9 +31,9 @@ def test_the_interval_of_one_more_seed_holds_it_as_often_as_it_says():
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ([], ValueError, "values must be one for each of two seeds or more"),
-        ([0.9], ValueError, "values must be one for each of two seeds or more"),
-        ([[0.9, 0.8]], ValueError, "values must be one for each of two seeds or more"),
+        ([], ValueError, "values must be a list of two numbers or more"),
+        ([0.9], ValueError, "values must be a list of two numbers or more"),
+        ([[0.9, 0.8]], ValueError, "values must be a list of two numbers or more"),
         ([0.9, np.nan], ValueError, "values must be finite"),
         ([0.9, 10**400], ValueError, "values must be finite"),
         ([0.9, "0.8"], TypeError, "values must be a number or numbers"),

@@ -1,6 +1,6 @@
 """The experiments of the paper: one module each, with `run(config) -> metrics`.
 
-A module names the keys of its config in `KEYS`, and the data sets that it reads in `DATASETS`.
+In a module `KEYS` are the keys of its config, and `DATASETS` the data sets that it reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["names", "run"]
 
 
 def names() -> list[str]:
-    """The experiments there are."""
+    """The names of all experiments."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
@@ -33,25 +33,26 @@ def run(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     name : str
         One of `names()`.
     config : mapping
-        The experiment's own section of the config, and "seed".
+        The experiment's section of the config, and "seed".
 
     Raises
     ------
     TypeError
-        When the config is no mapping.
+        If the config is not a mapping.
     ValueError
-        When there is no such experiment, or the config has other keys than its `KEYS`, or values
-        that its experiment can't read.
+        If there is no such experiment, or the config's keys are not its `KEYS`, or a value is
+        wrong.
     """
     if name not in names():
-        raise ValueError(f"no experiment {brief(name)}; there are: {', '.join(names())}")
+        raise ValueError(f"name must be one of {', '.join(names())}, got {brief(name)}")
     if not isinstance(config, Mapping):
         raise TypeError(f"config must be a mapping, got {brief(config)}")
     module = importlib.import_module(f"{__name__}.{name}")
     wrong = sorted({*module.KEYS, "seed"} ^ set(config), key=str)
     if wrong:
         raise ValueError(
-            f"config of {name}: missing or unknown {brief(wrong)}; it has {module.KEYS}"
+            f"config of {name} must have the keys {('seed', *module.KEYS)}, "
+            f"missing or unknown: {brief(wrong)}"
         )
     start = time.perf_counter()
     metrics = _metrics(module, name, config)
@@ -63,7 +64,7 @@ def run(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(module: ModuleType, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the experiment measured; a config that made it stumble is told from a bug of ours."""
+    """Run the experiment; an error becomes a ValueError if the config causes it, and not a bug."""
     try:
         return module.run(dict(config))
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
@@ -71,5 +72,5 @@ def _metrics(module: ModuleType, name: str, config: Mapping[str, Any]) -> dict[s
         wrong = problems({"seed": config["seed"], name: sections}, name)
         if wrong == []:
             raise
-        told = "; ".join(wrong or [f"{type(error).__name__}: {error}"])
-        raise ValueError(f"config of {name} is wrong: {told}") from error
+        reasons = "; ".join(wrong or [f"{type(error).__name__}: {error}"])
+        raise ValueError(f"config of {name} is wrong: {reasons}") from error

@@ -12,42 +12,42 @@ from typing import Any
 
 from pixelflow import experiments, results
 from pixelflow.checks import brief
-from pixelflow.experiments._kept import FOLDER
+from pixelflow.experiments._kept import FOLDER_VARIABLE
 from pixelflow.experiments._schema import problems
 from pixelflow.tasks.fetch import FetchError
 
-MOST = 5  # things that are wrong, of which it tells
+MAX_PROBLEMS = 5  # in an error message
 DEFAULT = Path("config/paper.yaml")
 
 
 def section(path: Path, name: str) -> dict[str, Any]:
-    """The experiment's own section of a config file (YAML or JSON), and the seed."""
-    config = _parsed(path)
+    """Read the experiment's section of a config file (YAML or JSON), and the seed."""
+    config = _parse(path)
     missing = [key for key in ("seed", name) if not isinstance(config, dict) or key not in config]
     if missing:
-        raise ValueError(f"{path} has no {' and no '.join(missing)}")
+        raise ValueError(f"{path} must have the keys {' and '.join(missing)}")
     wrong = problems({"seed": config["seed"], name: config[name]}, name)
     if wrong:
-        raise ValueError(f"{path} is wrong: {'; '.join(wrong[:MOST])}")
-    if not isinstance(config[name], dict):  # where the schema can't be looked at
+        raise ValueError(f"{path} is wrong: {'; '.join(wrong[:MAX_PROBLEMS])}")
+    if not isinstance(config[name], dict):  # the schema is not checked without PyYAML
         raise ValueError(f"{path} is wrong: {name} must be a mapping, got {brief(config[name])}")
     return {**config[name], "seed": config["seed"]}
 
 
-def _parsed(path: Path) -> Any:
+def _parse(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
-        config = json.loads(text) if path.suffix == ".json" else _parsed_yaml(text)
-        return results._plain(config, "config")  # what a result can't hold: dates, say, or infinity
+        config = json.loads(text) if path.suffix == ".json" else _parse_yaml(text)
+        return results.to_json_values(config, "config")  # refuses dates and infinity, say
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no config: {error}") from error
+        raise ValueError(f"{path} is not a config: {error}") from error
 
 
-def _parsed_yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise ValueError("YAML needs PyYAML (pip install pyyaml); JSON needs nothing") from error
+        raise ValueError("reading YAML needs PyYAML: pip install pyyaml, or use JSON") from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -62,12 +62,12 @@ def main() -> None:
         "--config", metavar="FILE", type=Path, default=default, required=not default
     )
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
-    keep = "a folder for finished banks: a run that was cut short goes on with them"
+    keep = "a folder for finished banks, which an interrupted run does not train again"
     parser.add_argument("--keep", metavar="DIR", type=Path, help=keep)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.keep:
-        os.environ[FOLDER] = str(arguments.keep.expanduser().resolve())
+        os.environ[FOLDER_VARIABLE] = str(arguments.keep.expanduser().resolve())
     try:
         config = section(arguments.config, arguments.name)
     except (OSError, ValueError) as error:

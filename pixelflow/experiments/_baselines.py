@@ -1,6 +1,6 @@
-"""Baselines of the banks: features without a reservoir, streamed into the same ridge.
+"""Baselines of the banks: features without a reservoir, with the same ridge readout.
 
-Random Fourier features of any number, and scattering. On a GPU the features stay there.
+They are random Fourier features and scattering coefficients. On a GPU the features stay there.
 """
 
 from __future__ import annotations
@@ -17,80 +17,90 @@ from sklearn.model_selection import train_test_split
 from pixelflow import available_backends
 from pixelflow.checks import integer, number, sequence
 from pixelflow.experiments import _banks as banks
-from pixelflow.experiments._features import Streamed, fourier, kymatio_module, scattering
-from pixelflow.experiments._kept import digest, kept
+from pixelflow.experiments._features import FunctionFeatures, fourier, kymatio_module, scattering
+from pixelflow.experiments._kept import digest, run_cached
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
-from pixelflow.models.stream import Training, asked, features, rows_at_once
+from pixelflow.models.stream import (
+    TrainingSet,
+    iter_feature_batches,
+    map_batches,
+    resolve_batch_size,
+)
 from pixelflow.models.training import default_readout, fit_readout
 
 KEYS = ("features", "options", "seeds", "augment", "images", "n_train")
 OPTIONS = {"fourier": ("D", "gammas"), "scattering": ("J", "L")}
-MOST = {"D": 2**24, "J": 16, "L": 64}  # above what any memory, image or angle has room for
-MOST_WIDTHS = 1000  # of a kernel, to choose from
+LARGEST = {"D": 2**24, "J": 16, "L": 64}  # values allowed; larger ones would not fit in memory
+MAX_GAMMAS = 1000  # candidates for the kernel's width
 TIERS = {"fourier": "random", "scattering": "fixed"}
-SELECTION = 10_000  # training images, at most, on which the width of a kernel is chosen,
-CHOOSING = 12_288  # and of how many features at most: more would take longer than the fit itself
+MAX_SELECTION_IMAGES = 10_000  # training images on which the kernel's width is chosen
+MAX_SELECTION_FEATURES = 12_288  # with more, choosing the width would take longer than the fit
 logger = logging.getLogger(__name__)
 
 
 def check(baselines: Mapping[str, Mapping[str, Any]], images: Sequence[str]) -> None:
-    """Refuse a baseline that can't be, of images of these kinds, before anything is loaded."""
+    """Check the config's baselines before data is loaded; raises ValueError or TypeError."""
     for name, baseline in baselines.items():
-        said = f"baseline {name!r}"
-        banks.check_entry(said, baseline, KEYS, images)
-        if Copies.checked(baseline["augment"]).average:
-            raise ValueError(f"{said} can't average decisions: leave average out of augment")
+        title = f"baseline {name!r}"
+        banks.check_entry(title, baseline, KEYS, images)
+        if Copies.from_augment(baseline["augment"]).average:
+            raise ValueError(f"{title}: augment must be without average, which baselines lack")
         kind, options = baseline["features"], baseline["options"]
         if kind not in OPTIONS:
-            raise ValueError(f"{said} asks for features {kind!r}, of {list(OPTIONS)}")
-        if name.partition("_")[0] != kind:  # figures tell by it what it is
-            raise ValueError(f"{said} must have a name that begins with its features, {kind!r}")
+            raise ValueError(f"{title}: features must be one of {list(OPTIONS)}, got {kind!r}")
+        if name.partition("_")[0] != kind:  # figures recognise the kind by the name
+            raise ValueError(f"{title} must have a name that begins with its features, {kind!r}")
         wrong = sorted(set(OPTIONS[kind]) ^ set(options))
         if wrong:
-            raise ValueError(f"{said}: options missing or unknown {wrong}; it has {OPTIONS[kind]}")
+            raise ValueError(
+                f"{title}: options must be {OPTIONS[kind]}, missing or unknown: {wrong}"
+            )
         for key, value in options.items():
-            _check_option(said, key, value)
+            _check_option(title, key, value)
         if kind == "scattering":
             if len(baseline["seeds"]) > 1:
-                raise ValueError(f"{said} has nothing random: one seed, got {baseline['seeds']}")
+                raise ValueError(
+                    f"{title}: seeds must be one, because scattering is not random, "
+                    f"got {baseline['seeds']}"
+                )
             kymatio_module("frontend.numpy_frontend")
 
 
-def _check_option(said: str, key: str, value: Any) -> None:
+def _check_option(title: str, key: str, value: Any) -> None:
     if key != "gammas":
-        integer(f"{said}: {key}", value, 1, MOST[key])
+        integer(f"{title}: {key}", value, 1, LARGEST[key])
         return
-    gammas = sequence(f"{said}: gammas", value, MOST_WIDTHS)
+    gammas = sequence(f"{title}: gammas", value, MAX_GAMMAS)
     if not gammas:
-        raise ValueError(f"{said}: gammas must have at least one number, got none")
+        raise ValueError(f"{title}: gammas must have at least one number, got none")
     for gamma in gammas:
-        number(f"{said}: gammas", gamma, above=0)
+        number(f"{title}: gammas", gamma, above=0)
 
 
 def run(
     baselines: Mapping[str, Mapping[str, Any]], dataset: str, load: banks.Load
 ) -> tuple[dict[str, list[Scored]], dict[str, dict[str, float]]]:
-    """Every baseline on each of its seeds.
+    """Train and score every baseline for each of its seeds.
 
     Parameters
     ----------
     baselines : mapping
-        By name; the config's schema describes one.
+        The baselines by name; the config's schema describes one.
     dataset : str
-        Its name in the rows.
+        The data set's name in the rows.
     load : callable
-        Gives the split for a baseline's `images` and `n_train`, as to a bank.
+        Returns the split for a baseline's `images` and `n_train`, as for a bank.
 
     Returns
     -------
     scored : dict of lists of Scored
     selection : dict
-        For each baseline with several kernel widths, the held-out accuracy of each.
+        For each baseline with several kernel widths, the held-out accuracy of each width.
     """
     scored: dict[str, list[Scored]] = {}
     selection: dict[str, dict[str, float]] = {}
-    xp = arrays() if baselines else np  # backends are not probed for nothing
+    xp = array_module() if baselines else np  # probing the backends takes time
     for name, baseline in baselines.items():
         split = load(baseline["images"], baseline["n_train"])
         options = dict(baseline["options"])
@@ -98,67 +108,72 @@ def run(
             gammas = options.pop("gammas")
             if len(gammas) > 1:
                 seed = baseline["seeds"][0]
-                selection[name] = widths(name, options["D"], gammas, seed, split, xp)
+                selection[name] = score_gammas(name, options["D"], gammas, seed, split, xp)
                 gammas = sorted(gammas, key=lambda gamma: -selection[name][str(gamma)])
             options["gamma"] = gammas[0]
         work, seen = partial(_fit, split, xp), digest(split)
         jobs = [(baseline, options, dataset, name, seed) for seed in baseline["seeds"]]
-        scored[name] = [kept(work, job, seen) for job in jobs]
+        scored[name] = [run_cached(work, job, seen) for job in jobs]
         for one in scored[name]:
-            banks.told(one.row)
+            banks.log_row(one.row)
     return scored, selection
 
 
-def arrays() -> Any:
-    """CuPy where backend "auto" is cuda, whose features stay on the device; else NumPy."""
+def array_module() -> Any:
+    """CuPy if backend "cuda" can run, so that features stay on the device; else NumPy."""
     return import_module("cupy") if "cuda" in available_backends() else np
 
 
-def source(options: Mapping[str, Any], seed: int, X: np.ndarray, xp: Any) -> Streamed:
-    """Random Fourier features of that D and gamma, or scattering of that J and L, of inputs X."""
+def feature_maker(
+    options: Mapping[str, Any], seed: int, X: np.ndarray, xp: Any
+) -> FunctionFeatures:
+    """Make random Fourier features (options D, gamma) or scattering (J, L) for inputs like X."""
     if "gamma" in options:
         transform = fourier(options["D"], options["gamma"], seed, X, xp)
     else:
         transform = scattering(options["J"], options["L"], X, xp)
-    return Streamed(transform, transform(xp.asarray(X[:1])).shape[1], xp)
+    return FunctionFeatures(transform, transform(xp.asarray(X[:1])).shape[1], xp)
 
 
-def widths(
+def score_gammas(
     name: str, size: int, gammas: Sequence[float], seed: int, split: Split, xp: Any
 ) -> dict[str, float]:
-    """For each gamma, the accuracy on images held out of (some of) the training images."""
+    """The held-out accuracy of each gamma, on at most `MAX_SELECTION_IMAGES` training images."""
     rows = np.arange(len(split.y_train))
-    if len(rows) > SELECTION:
+    if len(rows) > MAX_SELECTION_IMAGES:
         rows, _ = train_test_split(
-            rows, train_size=SELECTION, stratify=split.y_train, random_state=seed
+            rows, train_size=MAX_SELECTION_IMAGES, stratify=split.y_train, random_state=seed
         )
     X, y = split.X_train[rows], split.y_train[rows]
     found = {}
     for gamma in gammas:
-        made = source({"D": min(size, CHOOSING), "gamma": gamma}, seed, X, xp)
-        model = Classifier(made, None, len(X))  # whole: quicker where images are fewer than D
+        made = feature_maker({"D": min(size, MAX_SELECTION_FEATURES), "gamma": gamma}, seed, X, xp)
+        model = Classifier(made, None, len(X))  # one batch: faster if images are fewer than D
         found[str(gamma)] = model.fit(X, y).readout_.best_score_
         logger.info("%s, gamma %g: held out %.4f", name, gamma, found[str(gamma)])
     return found
 
 
 class Classifier:
-    """The ridge of `ReservoirClassifier`, trained on a stream of any features."""
+    """The ridge of `ReservoirClassifier`, trained on batches of any features."""
 
     def __init__(
-        self, made: Streamed, augment: Mapping[str, Any] | None, batch_size: int | None = None
+        self,
+        made: FunctionFeatures,
+        augment: Mapping[str, Any] | None,
+        batch_size: int | None = None,
     ) -> None:
-        self.made, self.copies = [made], Copies.checked(augment)
-        self.size = rows_at_once(self.made, batch_size)
+        self.made, self.copies = [made], Copies.from_augment(augment)
+        self.size = resolve_batch_size(self.made, batch_size)
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        data = Training(self.made, X, y, None, self.size, self.copies)
-        self.readout_ = default_readout("classification", data.total)
+        data = TrainingSet(self.made, X, y, None, self.size, self.copies)
+        self.readout_ = default_readout("classification", data.total_weight)
         fit_readout(self.readout_, data, np.unique(y))
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        return asked(self.readout_.predict, features(self.made, X, self.size))
+        return map_batches(self.readout_.predict, iter_feature_batches(self.made, X, self.size))
 
 
 def _fit(
@@ -170,9 +185,9 @@ def _fit(
     name: str,
     seed: int,
 ) -> Scored:
-    made = source(options, seed, split.X_train, xp)
+    made = feature_maker(options, seed, split.X_train, xp)
     tier = TIERS[baseline["features"]]
     fields = {"dataset": dataset, "model": name, "tier": tier, "steps": 0, "seed": seed}
-    next(made.iter_features(split.X_train, banks.WARM))  # compiles, which is not what is timed
+    next(made.iter_features(split.X_train, banks.N_WARM_UP))  # compiles, which is not timed
     banks.start_libraries(xp)
-    return banks.trained(Classifier(made, baseline["augment"]), split, fields)[0]
+    return banks.fit_and_score(Classifier(made, baseline["augment"]), split, fields)[0]

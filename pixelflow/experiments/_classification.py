@@ -1,7 +1,8 @@
-"""A data set classified: raw pixels, rules, their ablations, random features, and banks.
+"""Classification of a data set by raw pixels, rules, their ablations, random features and banks.
 
-What `mnist`, `cifar10` and `published` share. Every model has the same readout; what is to be
-chosen is chosen on training images held out, and the test images are used once per row.
+The experiments `mnist`, `fashion_mnist`, `cifar10` and `published` use this module. All models have
+the same readout. Hyperparameters are chosen on held-out training images, and the test images are
+used once per row.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from sklearn.model_selection import train_test_split
 from pixelflow.core import Probe, ReservoirConfig
 from pixelflow.experiments import _banks as banks
 from pixelflow.experiments import _baselines as baselines
-from pixelflow.experiments._companions import Transform, non_affine, transform_of
+from pixelflow.experiments._companions import Transform, make_transform, non_affine
 from pixelflow.experiments._features import fourier
-from pixelflow.experiments._kept import digest, kept
+from pixelflow.experiments._kept import digest, run_cached
 from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout, RidgeReadout
 
@@ -39,35 +40,35 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load) -> dict[str, Any]:
-    """The metrics of one data set: "rows", their "summary", "comparisons" and "selection".
+    """Train and score all models of a data set and return the metrics.
 
     Parameters
     ----------
     config : mapping
         The experiment's section of the config, whose schema describes it, and "seed". Without
-        "models" there are raw pixels, banks and their baselines.
+        "models" there are only raw pixels, banks and their baselines.
     dataset : str
-        Its name in the rows.
+        The data set's name in the rows.
     split : Split
-        What the models see.
+        The images for all models but banks and baselines.
     load : callable
-        Gives what a bank sees: `banks.run` says how.
+        Returns the images for banks and baselines, as `banks.run` describes.
 
     Returns
     -------
     dict
-        "rows": one per model and seed. "summary": for each random model the mean and 95% interval
-        over seeds, for each other the accuracy and the interval that the number of test images
-        leaves, and how far it is from an affine map. "comparisons": paired tests of each rule with
-        its companions and baselines, and of each bank with the same without steps and others.
-        "selection": the held-out accuracies from which steps and kernel widths were chosen.
-        "errors": what the banks get wrong.
+        "rows": one per model and seed. "summary": for a model with several seeds the mean accuracy
+        and its 95% interval over seeds; for another the accuracy, Wilson's interval for the number
+        of test images, and for a rule its distance from an affine map. "comparisons": paired tests
+        of each rule with its ablations and baselines, and of each bank with its twin without steps
+        and with the entries of `against`. "selection": the held-out accuracies from which steps and
+        kernel widths were chosen. "errors": confusion matrices and wrong images of the banks.
     """
     scored = {"raw_ridge": [raw(config, dataset, "raw_ridge", split)]}
     pairs: list[tuple[str, str]] = []
     selection: dict[str, dict[str, float]] = {}
     if "models" in config:
-        of_rules, pairs, selection = _rules(config, dataset, split)
+        of_rules, pairs, selection = _score_rules(config, dataset, split)
         scored |= of_rules
     of_banks, more_pairs, errors = banks.run(config["banks"], dataset, load)
     scored |= of_banks
@@ -84,33 +85,36 @@ def run(config: Mapping[str, Any], dataset: str, split: Split, load: banks.Load)
     }
 
 
-def _rules(
+def _score_rules(
     config: Mapping[str, Any], dataset: str, split: Split
 ) -> tuple[dict[str, list[Scored]], list[tuple[str, str]], dict[str, dict[str, float]]]:
-    """Each of the config's models, its companions and random features; pairs; what was chosen."""
+    """Score the config's `models`, their ablations and random features.
+
+    Returns the scores, the pairs to compare, and the held-out accuracies of the candidates.
+    """
     scored: dict[str, list[Scored]] = {}
     pairs: list[tuple[str, str]] = []
-    select = partial(_held_out, config, *_selection(config, split))
+    select = partial(_score_candidates, config, *_selection_set(config, split))
     seed, gammas = config["seed"], config["random_features"]["gammas"]
     selection: dict[str, dict[str, float]] = {}
-    features: dict[int, str] = {}  # the name of as many random features
+    features: dict[int, str] = {}  # names of the random features, by their number
     for name, model in config["models"].items():
         selection[name] = select(
-            name, {str(t): transform_of(reservoir_config(model, t, seed)) for t in model["steps"]}
+            name, {str(t): make_transform(reservoir_config(model, t, seed)) for t in model["steps"]}
         )
         steps = int(_best(selection[name]))
         runs = {name: (steps, True), f"{name}_zero_steps": (0, True)}
-        if model["rule"] == "wave":  # the one rule whose nonlinearity can be taken away
+        if model["rule"] == "wave":  # the only rule whose nonlinearity can be removed
             runs[f"{name}_unclipped"] = (steps, False)
         for label, (t, clip) in runs.items():
-            scored[label] = [_reservoir(config, dataset, label, model, t, clip, split)]
+            scored[label] = [_fit_reservoir(config, dataset, label, model, t, clip, split)]
         size = scored[name][0].row["D"]
         if size not in features:
             features[size] = f"random_features_as_{name}"
             selection[features[size]] = select(
                 features[size], {str(g): fourier(size, g, seed, split.X_train) for g in gammas}
             )
-            scored[features[size]] = _random_features(
+            scored[features[size]] = _fit_random_features(
                 config, dataset, features[size], size, selection[features[size]], split
             )
         pairs += [(name, other) for other in (*list(runs)[1:], "raw_ridge", features[size])]
@@ -132,7 +136,7 @@ def reservoir_config(model: Mapping[str, Any], steps: int, seed: int) -> Reservo
 
 
 def check(config: Mapping[str, Any], images: Sequence[str]) -> None:
-    """Refuse a model or bank that can't be before anything is loaded or trained."""
+    """Check the config before data is loaded; ValueError or TypeError if an entry is wrong."""
     models = config.get("models", {})
     for model in models.values():
         for steps in model["steps"]:
@@ -144,11 +148,11 @@ def check(config: Mapping[str, Any], images: Sequence[str]) -> None:
     taken |= {f"random_features_as_{name}" for name in models}
     of_models = [name for name in config["baselines"] if name in taken]
     if of_models:
-        raise ValueError(f"baselines {of_models} have names of models")
+        raise ValueError(f"baselines {of_models} must not have names of models")
     taken |= set(config["baselines"])
     doubled = [name for name in config["banks"] if {name, f"{name}_zero_steps"} & taken]
     if doubled:
-        raise ValueError(f"banks {doubled} have names of models or baselines")
+        raise ValueError(f"banks {doubled} must not have names of models or baselines")
 
 
 def fit(
@@ -161,16 +165,17 @@ def fit(
     steps: int = 0,
     transform: Transform | None = None,
 ) -> Scored:
-    """One trained readout, scored on the test images.
+    """Train a readout and score it on the test images.
 
-    Columns that are zero on all training images are left out: their weights would be zero.
+    Features that are zero for all training images are left out, because their weights would be
+    zero.
     """
     start = time.perf_counter()
     F_train, F_test = (X if transform is None else transform(X) for X in split[::2])
     transform_s = time.perf_counter() - start
     used = F_train.any(axis=0)
     ridge = isinstance(readout, RidgeReadout)
-    dtype = np.float64 if ridge else np.float32  # small penalties are lost in float32's rounding
+    dtype = np.float64 if ridge else np.float32  # float32 would round small penalties away
     start = time.perf_counter()
     readout.fit(F_train[:, used].astype(dtype), split.y_train)
     fit_s = time.perf_counter() - start
@@ -196,13 +201,13 @@ def fit(
 
 
 def raw(config: Mapping[str, Any], dataset: str, model: str, split: Sequence[Any]) -> Scored:
-    """The readout on pixels alone."""
+    """Score the readout on raw pixels."""
     split = Split(*split)
     job = (config["alphas"], dataset, model, config["seed"])
-    return kept(partial(_raw, split), job, digest(split))
+    return run_cached(partial(_fit_raw, split), job, digest(split))
 
 
-def _raw(split: Split, alphas: Sequence[float], dataset: str, model: str, seed: int) -> Scored:
+def _fit_raw(split: Split, alphas: Sequence[float], dataset: str, model: str, seed: int) -> Scored:
     return fit(split, _ridge(alphas), dataset, model, seed=seed)
 
 
@@ -210,7 +215,7 @@ def _ridge(alphas: Sequence[float]) -> RidgeReadout:
     return RidgeReadout(alpha=alphas, selection="holdout")
 
 
-def _selection(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _selection_set(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.ndarray]:
     """The training images on which steps and kernel widths are chosen."""
     rows, _ = train_test_split(
         np.arange(len(split.X_train)),
@@ -221,14 +226,14 @@ def _selection(config: Mapping[str, Any], split: Split) -> tuple[np.ndarray, np.
     return split.X_train[rows], split.y_train[rows]
 
 
-def _held_out(
+def _score_candidates(
     config: Mapping[str, Any],
     X: np.ndarray,
     y: np.ndarray,
     model: str,
     candidates: Mapping[str, Transform],
 ) -> dict[str, float]:
-    """For each candidate, the accuracy of its best penalty on images held out."""
+    """The held-out accuracy of each candidate, with its best penalty."""
     accuracies = {}
     for name, transform in candidates.items():
         readout = _ridge(config["alphas"]).fit(transform(X).astype(np.float64), y)
@@ -238,11 +243,11 @@ def _held_out(
 
 
 def _best(accuracies: Mapping[str, float]) -> str:
-    """The candidate of the highest accuracy, the first among equals."""
+    """The candidate with the highest accuracy, the first one if several have it."""
     return max(accuracies, key=lambda candidate: accuracies[candidate])
 
 
-def _reservoir(
+def _fit_reservoir(
     config: Mapping[str, Any],
     dataset: str,
     label: str,
@@ -252,13 +257,13 @@ def _reservoir(
     split: Split,
 ) -> Scored:
     seed = config["seed"]
-    transform = transform_of(reservoir_config(model, steps, seed), clip)
-    transform(split.X_test[:1])  # compiles, which is not what is timed
+    transform = make_transform(reservoir_config(model, steps, seed), clip)
+    transform(split.X_test[:1])  # compiles, which is not timed
     ridge = _ridge(config["alphas"])
     return fit(split, ridge, dataset, label, seed=seed, steps=steps, transform=transform)
 
 
-def _random_features(
+def _fit_random_features(
     config: Mapping[str, Any],
     dataset: str,
     name: str,
@@ -266,7 +271,7 @@ def _random_features(
     widths: Mapping[str, float],
     split: Split,
 ) -> list[Scored]:
-    """As many random Fourier features as a reservoir has features, for each seed."""
+    """Score `size` random Fourier features for each seed."""
     gamma = float(_best(widths))
     scored = []
     for seed in config["random_features"]["seeds"]:

@@ -1,4 +1,4 @@
-"""What a reservoir is compared with: itself without its clip, and affine maps."""
+"""Comparisons of a reservoir with the same reservoir without clip, and with affine maps."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ import numpy as np
 from pixelflow.core import ReservoirConfig
 from pixelflow.reservoir import Reservoir
 
-FAINT = np.float32(2.0**-6)  # of an input keeps a wave off its clip; a power of 2 rounds nothing
-PAIRS = 500  # of test images, to tell how far a reservoir is from an affine map
+FAINT_SCALE = np.float32(2.0**-6)  # too small an input for a wave's clip; 2^k adds no rounding
+PAIRS = 500  # of test images, for `non_affine`
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
 
-def transform_of(config: ReservoirConfig, clip: bool = True) -> Transform:
-    """From pixels to features; without its clip a wave is the same reservoir of a faint input.
+def make_transform(config: ReservoirConfig, clip: bool = True) -> Transform:
+    """Make the function from pixels to features.
+
+    Without `clip` the input is scaled down and the features up, so that the values of a wave stay
+    below its clip.
 
     Raises
     ------
     ValueError
-        If another rule than the wave is asked for without its clip.
+        If `clip` is False and the rule is not the wave.
     """
     transform = Reservoir(config).transform
     if clip:
         return transform
     if config.rule != "wave":
-        raise ValueError(f"only a wave is the same but for its clip when faint, not {config.rule}")
-    return lambda X: transform(X * FAINT) / FAINT
+        raise ValueError(f"clip must be True for every rule but wave, got False for {config.rule}")
+    return lambda X: transform(X * FAINT_SCALE) / FAINT_SCALE
 
 
 def non_affine(transform: Transform, X: np.ndarray) -> float:
-    """Root mean square of f((a + b)/2) - (f(a) + f(b))/2 over that of (f(a) - f(b))/2.
+    """Root mean square of f((a + b)/2) - (f(a) + f(b))/2, divided by that of (f(a) - f(b))/2.
 
-    Of the first inputs, taken in pairs. Zero of an affine map, whose features a linear readout
-    could as well compute from the input; a constant is one.
+    The pairs (a, b) are of the first inputs. The value is 0 for an affine map, also for a constant
+    one; a linear readout of the input could compute its features.
     """
     n = min(PAIRS, len(X) // 2)
     a, b = X[:n], X[n : 2 * n]
     middle, one, other = (transform(inputs) for inputs in ((a + b) / 2, a, b))
-    apart = np.sqrt(np.mean(((one - other) / 2) ** 2))
-    curved = np.sqrt(np.mean((middle - (one + other) / 2) ** 2))
-    return float(curved / apart) if apart or curved else 0.0
+    spread = np.sqrt(np.mean(((one - other) / 2) ** 2))
+    curvature = np.sqrt(np.mean((middle - (one + other) / 2) ** 2))
+    return float(curvature / spread) if spread or curvature else 0.0

@@ -1,4 +1,4 @@
-"""Features that no reservoir makes, by NumPy or CuPy: random Fourier features and scattering."""
+"""Features without a reservoir, by NumPy or CuPy: random Fourier features and scattering."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Transform = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """Features that a function makes, with what a training set asks of a reservoir.
+class FunctionFeatures:
+    """A `FeatureMaker` whose features are a function of the inputs.
 
     Attributes
     ----------
     transform : callable
-        From inputs (n, D_in) to features (n, feature_dim), both arrays of `xp`.
+        Maps inputs (n, D_in) to features (n, feature_dim), both arrays of `xp`.
     feature_dim : int
     xp : module
         numpy or cupy.
@@ -33,7 +33,7 @@ class Streamed:
     xp: Any = np
 
     def iter_features(self, X: np.ndarray, batch_size: int) -> Iterator[Any]:
-        """Features of a batch of inputs after the other, left on the device."""
+        """Yield the features of one batch of inputs at a time; they stay on the device."""
         for start in range(0, len(X), batch_size):
             yield self.transform(self.xp.asarray(X[start : start + batch_size]))
 
@@ -41,7 +41,7 @@ class Streamed:
 def fourier(size: int, gamma: float, seed: int, X: np.ndarray, xp: Any = np) -> Transform:
     """Random Fourier features of exp(-gamma |x - x'|^2): Rahimi and Recht, NIPS 20 (2007).
 
-    They are those of scikit-learn, which draws them: sqrt(2 / size) cos(x W + b).
+    They are sqrt(2 / size) cos(x W + b), with W and b drawn by scikit-learn's `RBFSampler`.
     """
     sampler = RBFSampler(gamma=gamma, n_components=size, random_state=seed).fit(X[:1])
     weights, offset = xp.asarray(sampler.random_weights_), xp.asarray(sampler.random_offset_)
@@ -59,8 +59,9 @@ def fourier(size: int, gamma: float, seed: int, X: np.ndarray, xp: Any = np) -> 
 def scattering(J: int, L: int, X: np.ndarray, xp: Any = np) -> Transform:
     """Scattering coefficients of images: Bruna and Mallat, IEEE TPAMI 35, 1872 (2013).
 
-    Of J octaves and L angles, up to the second order, by kymatio (Andreux et al., JMLR 21, 60,
-    2020). Images are padded with zeros to a power of two; each channel has features of its own.
+    kymatio (Andreux et al., JMLR 21, 60, 2020) computes them for J octaves and L angles, up to the
+    second order. Images are padded with zeros to a power of two; channels are transformed
+    separately.
 
     Raises
     ------
@@ -73,7 +74,9 @@ def scattering(J: int, L: int, X: np.ndarray, xp: Any = np) -> Transform:
     height, width, depth = image_shape(X.shape[1:])
     side = 1 << (max(height, width) - 1).bit_length()
     if 2**J > side:
-        raise ValueError(f"scattering of J = {J} needs images of {2**J} pixels, got {side}")
+        raise ValueError(
+            f"J must be at most {side.bit_length() - 1} for images padded to {side} pixels, got {J}"
+        )
     cascade = numpy_frontend.ScatteringNumPy2D(J, (side, side), L, backend=_primitives(xp))
     for filters in (cascade.phi, *cascade.psi):
         filters["levels"] = [xp.asarray(level) for level in filters["levels"]]
@@ -87,9 +90,9 @@ def scattering(J: int, L: int, X: np.ndarray, xp: Any = np) -> Transform:
 
 
 def kymatio_module(name: str) -> Any:
-    """A module of kymatio's two-dimensional scattering.
+    """Import a module of kymatio's two-dimensional scattering.
 
-    Its 3-D part, which `import kymatio.numpy` would ask for, needs what SciPy 1.17 has dropped.
+    `import kymatio.numpy` would also import the 3-D part, which fails with SciPy 1.17.
     """
     try:
         return import_module(f"kymatio.scattering2d.{name}")
@@ -100,7 +103,7 @@ def kymatio_module(name: str) -> Any:
 
 
 def _primitives(xp: Any) -> Any:
-    """What kymatio's cascade is written in, of NumPy's or CuPy's arrays."""
+    """A kymatio backend of the array functions that its cascade uses, for NumPy or CuPy."""
     numpy_backend = kymatio_module("backend.numpy_backend")
 
     class Primitives(numpy_backend.NumpyBackend2D):
@@ -109,6 +112,6 @@ def _primitives(xp: Any) -> Any:
 
         @staticmethod
         def input_checks(x: Any) -> None:
-            """Nothing: kymatio's own knows NumPy's arrays alone."""
+            """Do nothing, because kymatio's check refuses CuPy arrays."""
 
     return Primitives

@@ -1,4 +1,4 @@
-"""Jobs for all GPUs of a machine: a process for each of several."""
+"""Running jobs on all GPUs of a machine, with one process for each GPU."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pixelflow import available_backends
 
+Result = TypeVar("Result")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-_DOES: list[Callable[..., Any]] = []  # what a process started here does with a job
+_WORKER: list[Callable[..., Any]] = []  # the function that a child process applies to its jobs
 
 
 def gpus() -> list[str]:
-    """The GPUs that backend "cuda" may use, by the names that CUDA takes; none without it."""
+    """CUDA's names of the GPUs that backend "cuda" may use; empty if the backend can't run."""
     if "cuda" not in available_backends():
         return []
     count = import_module("cupy").cuda.runtime.getDeviceCount()
@@ -24,35 +25,38 @@ def gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(i) for i in range(count)]
 
 
-def done(make: Callable[[], Callable[..., Any]], jobs: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """What `make()(*job)` gives for each job, in their order.
+def map_jobs(
+    make: Callable[[], Callable[..., Result]], jobs: Sequence[tuple[Any, ...]]
+) -> Iterator[Result]:
+    """Yield `make()(*job)` for each job, in the order of the jobs.
 
-    On several GPUs so many run at once, each in a process of its own that sees one GPU alone;
-    then `make`, jobs and what comes of them are pickled. Else they run here, one by one.
+    With several GPUs, each GPU has a process that sees only this GPU, and jobs run in parallel;
+    `make`, the jobs and their results are pickled then. Otherwise jobs run in this process, one by
+    one.
     """
     found = gpus()
     if min(len(found), len(jobs)) < 2:
-        does = make()
+        work = make()
         for job in jobs:
-            yield does(*job)
+            yield work(*job)
         return
-    context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+    context = multiprocessing.get_context("spawn")  # because CUDA can't be used after a fork
     free = context.SimpleQueue()
     for name in found:
         free.put(name)
-    with ProcessPoolExecutor(len(found), context, _begin, (free, make)) as pool:
-        waiting = [pool.submit(_do, job) for job in jobs]
+    with ProcessPoolExecutor(len(found), context, _start_worker, (free, make)) as pool:
+        waiting = [pool.submit(_run_job, job) for job in jobs]
         try:
             for one in waiting:
                 yield one.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # after an error nothing more begins, nor stays
+            pool.shutdown(cancel_futures=True)  # after an error no further job starts
 
 
-def _begin(free: Any, make: Callable[[], Callable[..., Any]]) -> None:
+def _start_worker(free: Any, make: Callable[[], Callable[..., Any]]) -> None:
     os.environ[VISIBLE] = free.get()
-    _DOES[:] = [make()]
+    _WORKER[:] = [make()]
 
 
-def _do(job: tuple[Any, ...]) -> Any:
-    return _DOES[0](*job)
+def _run_job(job: tuple[Any, ...]) -> Any:
+    return _WORKER[0](*job)

@@ -1,6 +1,6 @@
-"""Finished jobs kept in a folder, so that a run that was cut short goes on where it ended.
+"""A cache of finished jobs in a folder, so that an interrupted run does not repeat them.
 
-They are pickles, which run code when read: the folder must be one that nobody else writes to.
+Results are pickles, which can run code when they are read, so nobody else may write to the folder.
 """
 
 from __future__ import annotations
@@ -8,44 +8,47 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 
 from pixelflow import checks
 from pixelflow.results import provenance
 
-FOLDER = "PIXELFLOW_KEEP"  # the environment variable that names it, for other processes too
+Result = TypeVar("Result")
+FOLDER_VARIABLE = "PIXELFLOW_KEEP"  # names the folder; child processes inherit it
 
 
-def kept(work: Callable[..., Any], job: tuple[Any, ...], seen: str) -> Any:
-    """`work(*job)`, or what came of it before: of the same job, data, code and machine.
+def run_cached(work: Callable[..., Result], job: tuple[Any, ...], seen: str) -> Result:
+    """Return `work(*job)`, from the cache if the same job, data, code and machine had it before.
 
     Parameters
     ----------
     work : callable
     job : tuple
     seen : str
-        A hash of what else it depends on, as `digest` gives it.
+        The `digest` of all data that the work uses besides the job.
     """
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return work(*job)
-    remember = joblib.Memory(checks.path(FOLDER, folder), verbose=0).cache(_done, ignore=["work"])
-    return remember(work, job, {"seen": seen, **_here()})
+    remember: Any = joblib.Memory(checks.path(FOLDER_VARIABLE, folder), verbose=0).cache(
+        _call, ignore=["work"]
+    )
+    return remember(work, job, {"seen": seen, **_environment()})
 
 
 def digest(*data: Any) -> str:
-    """A hash of arrays and the like; none where nothing is kept."""
-    return str(joblib.hash(data)) if os.environ.get(FOLDER) else ""
+    """A hash of arrays and other values; empty if there is no cache folder."""
+    return str(joblib.hash(data)) if os.environ.get(FOLDER_VARIABLE) else ""
 
 
 @cache
-def _here() -> dict[str, Any]:
-    """The code and the machine: asked once, for it takes a look at every source and driver."""
+def _environment() -> dict[str, Any]:
+    """The code and the machine; cached, because this reads all source files and asks the driver."""
     found = provenance({})
     return {key: found[key] for key in ("sources_sha256", "versions", "cpu", "gpu")}
 
 
-def _done(work: Callable[..., Any], job: tuple[Any, ...], of: dict[str, Any]) -> Any:
+def _call(work: Callable[..., Result], job: tuple[Any, ...], depends_on: dict[str, Any]) -> Result:
     return work(*job)

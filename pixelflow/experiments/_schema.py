@@ -1,4 +1,4 @@
-"""The config against its schema, where jsonschema and PyYAML are installed."""
+"""Validation of the config by its schema, if jsonschema and PyYAML are installed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
-LENGTH = 300  # characters that are shown of one thing that is wrong
+MAX_CHARS = 300  # of one problem's message
 
 
 def problems(config: Mapping[Any, Any], section: str | None = None) -> list[str] | None:
-    """What is wrong with a config, what is misspelt first.
+    """List what is wrong with a config, unknown keys first.
 
     Parameters
     ----------
     config : mapping
-        The whole config, or the seed and one section.
+        The whole config, or "seed" and one section.
     section : str, optional
         The name of that section.
 
     Returns
     -------
     list of str, or None
-        None where that can't be told, because a package is missing.
+        None if jsonschema or PyYAML is missing.
     """
     try:
         import jsonschema
@@ -36,6 +36,6 @@ def problems(config: Mapping[Any, Any], section: str | None = None) -> list[str]
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
     errors.sort(key=lambda e: e.validator != "additionalProperties")
     return [
-        f"{'.'.join(map(str, e.absolute_path)) or 'top level'}: {e.message[:LENGTH]}"
+        f"{'.'.join(map(str, e.absolute_path)) or 'top level'}: {e.message[:MAX_CHARS]}"
         for e in errors
     ]

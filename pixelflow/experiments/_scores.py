@@ -1,4 +1,4 @@
-"""Accuracies of models that saw the same images, with intervals and paired tests."""
+"""Accuracies of models on the same test images, with intervals and paired tests."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Split(NamedTuple):
     y_test: np.ndarray
 
 
-def loaded(
+def load_split(
     load: Callable[..., Any], config: Mapping[str, Any], n_train: int | None, **options: Any
 ) -> Split:
-    """A data set of so many training images, or of as many as the config's `subset`, if fewer."""
+    """Load a data set with the smaller of `n_train` and the config's `subset` training images."""
     smaller = [n for n in (n_train, config["subset"]) if n is not None]
     return Split(*load(subset=min(smaller, default=None), seed=config["seed"], **options))
 
 
 class Scored(NamedTuple):
-    """A row of a result, and which of the test images were classified correctly."""
+    """A row of a result, and for each test image whether it was classified correctly."""
 
     row: dict[str, Any]
     right: np.ndarray
 
 
 class Difference(NamedTuple):
-    """The mean of differences, one for each seed, and its 95% interval."""
+    """The mean difference over the seeds, and its 95% interval."""
 
     difference: float
     low: float
@@ -43,7 +43,7 @@ class Difference(NamedTuple):
 
 
 def summary(scored: Mapping[str, list[Scored]]) -> dict[str, dict[str, Any]]:
-    """Accuracy and 95% interval of each model: over its seeds, or of its one run."""
+    """Accuracy and 95% interval of each model: over its seeds, or for a single run Wilson's."""
     found = {}
     for name, several in scored.items():
         if len(several) > 1:
@@ -61,7 +61,7 @@ def comparisons(
 ) -> dict[str, dict[str, Any]]:
     """Paired tests on the test images; `p_holm` is corrected for the number of pairs.
 
-    Where both have the same seeds, "over_seeds" is the mean and interval of their differences.
+    If both models have the same seeds, "over_seeds" is the mean difference and its interval.
     """
     found = {}
     for name, other in pairs:
@@ -84,5 +84,5 @@ def comparisons(
 
 
 def _accuracies(interval: Mapping[str, float]) -> dict[str, float]:
-    """The fields of an interval by names that say what they are."""
+    """The fields of an interval, with "_accuracy" added to their names."""
     return {f"{key}_accuracy": value for key, value in interval.items() if key != "p"}

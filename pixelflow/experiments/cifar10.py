@@ -1,4 +1,4 @@
-"""CIFAR-10: raw pixels, each rule and bank, the same without steps, and random features."""
+"""CIFAR-10 by raw pixels, rules, banks, their ablations without steps, and random features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split, loaded, summary
+from pixelflow.experiments._scores import Split, load_split, summary
 from pixelflow.tasks import cifar10
 
 KEYS = classification.KEYS
@@ -28,7 +28,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        As `classification.run` says, and the row "raw_rgb_ridge": what grey gives away.
+        As `_classification.run` returns, with the row "raw_rgb_ridge" for raw pixels in colour.
     """
     classification.check(config, IMAGES)
     load = partial(split, config)
@@ -40,5 +40,5 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
-    """What a bank of these `images` and `n_train` is trained and tested on."""
-    return loaded(cifar10.load, config, n_train, grayscale=images == "grey")
+    """Load the images for a bank with these `images` and `n_train`."""
+    return load_split(cifar10.load, config, n_train, grayscale=images == "grey")

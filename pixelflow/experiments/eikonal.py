@@ -1,4 +1,4 @@
-"""Eikonal: the field's wave protocol against exact arrival times, and what explains its errors."""
+"""Eikonal: errors of the field's wave protocol against exact arrival times, and their causes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = {
     "linear": eikonal.linear_speed,
 }
 BOUNDARIES = {"wave": "periodic", "wave_reflect": "reflect"}
-MARCHED = ("fast_marching", "fast_marching_2")  # times as they are, in no need of a scale
+MARCHED = ("fast_marching", "fast_marching_2")  # methods whose times are not rescaled
 logger = logging.getLogger(__name__)
 
 Speed = NDArray[np.float32]
@@ -29,7 +29,7 @@ Times = NDArray[np.float64]
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every method's error in every case, by the field's measure and against exact times.
+    """Compute each method's error in each case, by the field's measure and against exact times.
 
     Nothing is random.
 
@@ -41,20 +41,20 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        "rows", one per case and method. The methods are those of `arrival_times`. What is not
-        fast marching is multiplied by "scale", fitted as the field does: to first-order fast
-        marching, over the "n_cells" with times below the step limit. In a row
+        "rows", one per case and method of `arrival_times`. Times other than those of fast marching
+        are multiplied by "scale". It is fitted as the field does: to first-order fast marching, on
+        the "n_cells" with times below the step limit. In a row
 
         - "error_fast_marching" is the field's measure, over the same cells;
         - "error_analytic" is the mean relative error against exact times, over all cells but the
-          source, an unreached one being as late as the step limit;
+          source; a cell that was not reached has the step limit as its time;
         - "error_analytic_scaled" is the same with the scale fitted to the exact times;
-        - "city_block_share" is the share of cells that a wave reaches after exactly as many steps
-          as they are away along rows and columns, as soon as its stencil can; "courant" is its
-          c dt sqrt(2), and above 1 the discrete wave equation is unstable.
+        - "city_block_share" is the share of cells whose arrival step equals their city-block
+          distance, the earliest step that a wave's stencil allows;
+        - "courant" is c dt sqrt(2); above 1 the discrete wave equation is unstable.
     """
     _check(config)
-    problems = {name: problem(case) for name, case in config["cases"].items()}  # refuses bad ones
+    problems = {name: problem(case) for name, case in config["cases"].items()}  # checks all first
     rows = []
     for name, case in config["cases"].items():
         speed, exact = problems[name]
@@ -68,19 +68,19 @@ def problem(case: Mapping[str, Any]) -> tuple[Speed, Times]:
     arguments = dict(case["speed"])
     kind = arguments.pop("kind", None)
     if kind not in FIELDS:
-        raise ValueError(f"speed must be of the kind {', '.join(FIELDS)}, got {kind!r}")
+        raise ValueError(f"speed.kind must be one of {', '.join(FIELDS)}, got {kind!r}")
     field = FIELDS[kind]
     speed, exact = field((case["size"], case["size"]), tuple(case["source"]), **arguments)
     return speed.astype(np.float32), exact
 
 
 def arrival_times(case: Mapping[str, Any], speed: Speed, threshold: float) -> dict[str, Times]:
-    """Arrival times by each method, none multiplied by its scale.
+    """Arrival times by each method, without scale.
 
-    `wave` is the field's protocol and `wave_reflect` the same with a reflecting edge;
-    `city_block` (along rows and columns, on the wrapped grid) and `distance` (straight) are what
-    neither a rule nor a speed is needed for; `fast_marching` is of first order, the field's
-    reference, and `fast_marching_2` of second.
+    `wave` is the field's protocol, and `wave_reflect` is the same with a reflecting boundary.
+    `city_block` (along rows and columns, on the periodic grid) and `distance` (straight) use
+    neither a rule nor the speed. `fast_marching` is of first order, the field's reference;
+    `fast_marching_2` is of second order.
     """
     source, steps = tuple(case["source"]), case["steps"]
     waves = {
@@ -103,10 +103,10 @@ def wave_times(
     threshold: float,
     boundary: str = "periodic",
 ) -> Times:
-    """Steps after which the rule `wave` first lifts each cell's |amplitude| above a threshold.
+    """The first step at which each cell's |amplitude| under the rule `wave` exceeds a threshold.
 
-    The field's protocol: an impulse of 1 at the source, one speed c, the field's mean, in all
-    cells, no damping, steps of unit time.
+    The field's protocol is: an impulse of 1 at the source, the mean speed as c in all cells, no
+    damping, and steps of unit time.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def wave_times(
         In cells per step; only its mean is used.
     source : (row, column)
     steps : int
-        The limit: the time of a cell that is not reached by then.
+        Number of steps; also the time of a cell that is not reached.
     threshold : float
     boundary : str
 
@@ -138,26 +138,26 @@ def wave_times(
 
 
 def city_block(shape: tuple[int, ...], source: tuple[int, int], wrapped: bool) -> Times:
-    """Cells to the source along rows and columns, the shorter way round where the grid wraps."""
-    away = [np.abs(np.arange(size) - at) for size, at in zip(shape, source, strict=True)]
+    """City-block distance to the source in cells; `wrapped` measures it on the periodic grid."""
+    rows, columns = (np.abs(np.arange(n) - at) for n, at in zip(shape, source, strict=True))
     if wrapped:
-        away = [np.minimum(a, size - a) for a, size in zip(away, shape, strict=True)]
-    return (away[0][:, None] + away[1]).astype(np.float64)
+        rows, columns = np.minimum(rows, shape[0] - rows), np.minimum(columns, shape[1] - columns)
+    return (rows[:, None] + columns).astype(np.float64)
 
 
 def fitted_scale(times: Times, reference: Times, cells: NDArray[np.bool_]) -> float:
-    """The factor that brings times closest to a reference in some cells, by least squares."""
+    """The factor of `times` that fits a reference best in some cells, by least squares."""
     t, r = times[cells], reference[cells]
     return float(r @ t / (t @ t + 1e-9))
 
 
 def relative_error(times: Times, exact: Times) -> Times:
-    """|times - exact| / exact in every cell, 0 in the source."""
+    """|times - exact| / exact in every cell; 0 in the source."""
     return np.divide(np.abs(times - exact), exact, out=np.zeros_like(exact), where=exact > 0)
 
 
 def arrival_maps(config: Mapping[str, Any]) -> dict[str, tuple[Times, Times]]:
-    """For each case the exact arrival times and those of the field's wave, with its scale."""
+    """For each case the exact arrival times, and the scaled ones of the field's wave."""
     maps = {}
     for name, case in config["cases"].items():
         speed, exact = problem(case)
@@ -173,9 +173,11 @@ def _check(config: Mapping[str, Any]) -> None:
         raise ValueError(f"threshold must be between 0 and 1, got {config['threshold']}")
     for name, case in config["cases"].items():
         if wrong := sorted(CASE_KEYS ^ set(case)):
-            raise ValueError(f"case {name}: missing or unknown {wrong}; it has {sorted(CASE_KEYS)}")
+            raise ValueError(
+                f"cases.{name} must have the keys {sorted(CASE_KEYS)}, missing or unknown: {wrong}"
+            )
         if case["steps"] < 1:
-            raise ValueError(f"case {name}: steps must be at least 1, got {case['steps']}")
+            raise ValueError(f"cases.{name}.steps must be at least 1, got {case['steps']}")
 
 
 def _row(
@@ -222,10 +224,10 @@ def _mean_error(times: Times, exact: Times) -> float:
 
 
 def _second_order(speed: Speed, source: tuple[int, int]) -> Times:
-    """Second-order fast marching from a circle of half a cell, the least that the grid resolves.
+    """Second-order fast marching from a circle around the source, half a cell in radius.
 
-    A wider one would do better, by putting in more of what is to be found. The front is on the
-    circle half a cell's time after it left the source.
+    The front needs the time of half a cell to reach the circle. A larger circle would reduce the
+    error, but only because more of the solution would be given.
     """
     import skfmm  # pyright: ignore[reportMissingImports]
 

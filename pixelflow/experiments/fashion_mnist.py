@@ -1,4 +1,4 @@
-"""Fashion-MNIST: raw pixels, banks, and the same without steps."""
+"""Fashion-MNIST by raw pixels, banks, and their ablations without steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split, loaded
+from pixelflow.experiments._scores import Split, load_split
 from pixelflow.tasks import fashion_mnist
 
 KEYS = ("subset", "alphas", "banks", "baselines", "image")
@@ -27,7 +27,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        As `classification.run` says.
+        As `_classification.run` returns.
     """
     classification.check(config, IMAGES)
     load = partial(split, config)
@@ -35,5 +35,5 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
-    """What a bank of these `images` and `n_train` is trained and tested on."""
-    return loaded(fashion_mnist.load, config, n_train)
+    """Load the images for a bank with these `images` and `n_train`."""
+    return load_split(fashion_mnist.load, config, n_train)

@@ -1,4 +1,4 @@
-"""MNIST: raw pixels, each rule and bank, the same without steps, and random features."""
+"""MNIST by raw pixels, rules, banks, their ablations without steps, and random features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._scores import Split, loaded
+from pixelflow.experiments._scores import Split, load_split
 from pixelflow.tasks import mnist
 
 KEYS = classification.KEYS
@@ -28,7 +28,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        As `classification.run` says.
+        As `_classification.run` returns.
     """
     classification.check(config, IMAGES)
     load = partial(split, config)
@@ -36,5 +36,5 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split(config: Mapping[str, Any], images: str, n_train: int | None) -> Split:
-    """What a bank of these `images` and `n_train` is trained and tested on."""
-    return loaded(mnist.load, config, n_train)
+    """Load the images for a bank with these `images` and `n_train`."""
+    return load_split(mnist.load, config, n_train)

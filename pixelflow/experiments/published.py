@@ -1,9 +1,9 @@
-"""The field's published accuracies, each rebuilt in its own protocol, and tested.
+"""The field's published accuracies, each rebuilt with its own protocol.
 
-The protocol of pixelflow-rc's benchmarks: the encoder `tile`, the flattened texture, logistic
-regression with C = 1, and, where they trained on fewer images, their way of drawing those. Its
-texture has four channels of which a rule uses one or two; the others stay zero, get zero weights,
-and are not read here.
+The protocol of pixelflow-rc's benchmarks is: the encoder `tile`, the flattened texture, logistic
+regression with C = 1, and for fewer training images its way of drawing them. Its texture has four
+channels, of which a rule uses one or two. The other channels are not read here, because they stay
+zero and would get zero weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from pixelflow.core import Probe, ReservoirConfig, get_rule
 from pixelflow.experiments import _classification as classification
-from pixelflow.experiments._companions import Transform, transform_of
+from pixelflow.experiments._companions import Transform, make_transform
 from pixelflow.experiments._scores import Scored, Split, comparisons, summary
 from pixelflow.readouts import LogisticReadout
 from pixelflow.tasks import cifar10, mnist
@@ -39,19 +39,19 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         "rows": one per model and draw of training images; draw 0 is the published one. "summary":
-        what was `published`, what is `rebuilt` here, the mean and interval over draws, or of the
-        number of test images, and how far the reservoir is from an affine map of its input
-        (`non_affine`). "comparisons": paired tests, of the mean over draws where there are several.
+        the `published` accuracy, the `rebuilt` one, the mean accuracy and its interval over draws
+        (for a single draw Wilson's interval), and the reservoir's distance from an affine map of
+        its input (`non_affine`). "comparisons": paired tests, of the mean over several draws.
     """
     rows = config["rows"]
     transforms = {name: _transform(row) for name, row in rows.items()}
     for name, row in rows.items():
         missing = [other for other in row["against"] if other not in rows]
         if missing:
-            raise ValueError(f"{name} is to be compared with {missing}, which are not in `rows`")
+            raise ValueError(f"rows.{name}.against must be names of rows, got {missing}")
     scored: dict[str, list[Scored]] = {name: [] for name in rows}
     for dataset in dict.fromkeys(row["dataset"] for row in rows.values()):
-        whole = Split(*_SOURCES[dataset][0]())
+        whole = Split(*_PROTOCOLS[dataset][0]())
         for name, row in rows.items():
             if row["dataset"] == dataset:
                 draws = _draws(row, whole)
@@ -65,7 +65,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _transform(row: Mapping[str, Any]) -> Transform | None:
-    """From pixels to features; None reads the pixels."""
+    """The function from pixels to features; None for raw pixels."""
     if row["rule"] is None:
         return None
     config = ReservoirConfig(
@@ -75,7 +75,7 @@ def _transform(row: Mapping[str, Any]) -> Transform | None:
         rule=row["rule"],
         probe=Probe(channels=tuple(range(len(get_rule(row["rule"]).channels)))),
     )
-    return transform_of(config, row["clip"])
+    return make_transform(config, row["clip"])
 
 
 def _fit(
@@ -87,7 +87,7 @@ def _fit(
 ) -> Scored:
     readout = LogisticReadout(C=1.0, max_iter=row["max_iter"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the row says it
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the row has "converged"
         scored = classification.fit(
             split, readout, row["dataset"], name, seed=seed, steps=row["steps"], transform=transform
         )
@@ -97,7 +97,7 @@ def _fit(
 
 
 def _summary(row: Mapping[str, Any], several: list[Scored]) -> dict[str, Any]:
-    """Published, rebuilt, and what chance leaves open."""
+    """The published and the rebuilt accuracy, and the interval of the latter."""
     rebuilt = several[0].row["accuracy"]
     found = summary({"": several})[""]
     found |= {"published_accuracy": row["published"], "rebuilt_accuracy": rebuilt}
@@ -108,31 +108,31 @@ def _summary(row: Mapping[str, Any], several: list[Scored]) -> dict[str, Any]:
 
 
 def _draws(row: Mapping[str, Any], whole: Split) -> Iterator[tuple[int, Split]]:
-    """Training images as published, then, where they are drawn, other draws."""
+    """Yield the published training images, then further random draws if they are a subset."""
     if row["subset"] is None:
         yield 0, whole
         return
-    draw = _SOURCES[row["dataset"]][1]
+    draw = _PROTOCOLS[row["dataset"]][1]
     for seed in range(row["draws"]):
         rows = draw(whole.y_train, row["subset"], seed)
         yield seed, Split(whole.X_train[rows], whole.y_train[rows], *whole[2:])
 
 
-def _mnist_draw(y: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """The field's draw of MNIST's training images: scikit-learn's stratified split."""
+def _draw_mnist(y: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Draw MNIST's training images as the field does: by scikit-learn's stratified split."""
     rows, _ = train_test_split(np.arange(len(y)), train_size=size, stratify=y, random_state=seed)
     return np.asarray(rows)
 
 
-def _cifar10_draw(y: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """The field's draw of CIFAR-10's: as many of each class, by NumPy's generator."""
+def _draw_cifar10(y: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Draw CIFAR-10's training images as the field does: equally many of each class."""
     rng = np.random.default_rng(seed)
     each = size // 10
     rows = [rng.choice(np.flatnonzero(y == label), each, replace=False) for label in range(10)]
     return np.concatenate(rows)
 
 
-_SOURCES = {
-    "mnist": (mnist.load, _mnist_draw),
-    "cifar10": (lambda: cifar10.load(grayscale=True), _cifar10_draw),
+_PROTOCOLS = {  # how a data set is loaded and how its training images are drawn
+    "mnist": (mnist.load, _draw_mnist),
+    "cifar10": (lambda: cifar10.load(grayscale=True), _draw_cifar10),
 }

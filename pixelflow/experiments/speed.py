@@ -1,15 +1,15 @@
-"""Speed: our backends beside the field's package and what a user would otherwise write.
+"""Speed of our backends, of the field's package, and of what a user would otherwise write.
 
-Ours run in this process, on all its cores where they use them; the field's package and each peer in
-a process of its own. They take turns, and whichever waits is idle. A row says between which
-memories it was timed: on the device alone, or from the host's memory to the host's.
+Our backends run in this process; the field's package and each peer run in processes of their own.
+They are timed in turn, and the processes that wait are idle. A row says what its time includes:
+the device alone, or also the transfers from and to the host's memory.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixelflow.backends.layout import n_threads
@@ -23,6 +23,8 @@ from pixelflow.experiments._speed.works import (
     OURS,
     STUDIES,
     Contender,
+    Rounds,
+    Work,
     all_works,
     contenders,
     named_work,
@@ -36,11 +38,11 @@ DATASETS = ("mnist",)
 logger = logging.getLogger(__name__)
 
 Point = tuple[int, float, float, float]  # n or side, and the median and quartiles of its time
-Rows = Mapping[tuple[str, str, str, str], Mapping[str, Any]]  # by work and contender
+Rows = Mapping[tuple[str, str, str, str], Mapping[str, Any]]  # keys are (work, *contender)
 
 
 def run(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Time every work of the config on every system and backend that the config names for it.
+    """Time each work of the config on all systems and backends that the config lists for it.
 
     Parameters
     ----------
@@ -50,14 +52,18 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        "copy_GBps" of this machine's memory and "device", the ceilings of its CUDA device; "rows",
-        one per work and contender, whose times are None and whose "renderer" is "not measured" and
-        why where there are none; "published", the field's figures and what its package takes here;
-        "summary", medians in ms and how many times faster ours is, by name; "renderers", what our
-        backends ran on; "roofline", the rates of the named works, and "demands", what each must
-        move and compute; "first_call";
-        "agreement", the largest difference of the others' features from ours, by work and
-        contender; and "baseline", the versions in the field's environment.
+        - "copy_GBps": copying speed of the host's memory;
+        - "device": the ceilings of the CUDA device;
+        - "rows": one per work and contender; where nothing was measured, times are None and
+          "renderer" is "not measured: " and the reason;
+        - "published": the field's published times, and its package's times on this machine;
+        - "summary": by name, medians in ms and how many times faster ours are;
+        - "renderers": the hardware that our backends ran on;
+        - "roofline": the rates of the named works;
+        - "demands": the bytes and operations that each named work needs;
+        - "first_call": seconds of the first call in a process;
+        - "agreement": by work and contender, the largest difference of features from ours;
+        - "baseline": the versions in the environment of the field's package.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     start = time.monotonic()
     works = all_works(config)
     if any(work.inputs in ("mnist", IMAGES) for work, *_ in works):
-        mnist.load()  # at once, where it fails if it must
+        mnist.load()  # so that missing data is an error before anything is timed
     copied = copy_GBps(config["copy_mib"] * 2**20, n_threads())
     device = roofline.device_ceilings(config["copy_mib"] * 2**20)
     logger.info("copying memory: %.1f GB/s; device: %s", copied, device)
@@ -93,8 +99,10 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _contests(works: Any, config: Mapping[str, Any], start: float) -> dict[str, Contest]:
-    """Every work by its name, timed; those that come too late only say so."""
+def _contests(
+    works: Sequence[tuple[Work, list[Contender], Rounds]], config: Mapping[str, Any], start: float
+) -> dict[str, Contest]:
+    """Time each work; the rows of works after the time limit only say that it was over."""
     contests: dict[str, Contest] = {}
     with Peers() as peers:
         for work, who, rounds in works:
@@ -107,9 +115,10 @@ def _contests(works: Any, config: Mapping[str, Any], start: float) -> dict[str, 
 
 
 def curves(result: Mapping[str, Any], name: str) -> dict[tuple[str, str], list[Point]]:
-    """A scaling study of a result, by system and backend; those not measured are left out.
+    """The curves of a scaling study, by system and backend, without points that were not measured.
 
-    Milliseconds a call against n ("by_n"), or nanoseconds a cell and step against side ("by_grid").
+    They are milliseconds per call against n ("by_n"), or nanoseconds per cell and step against side
+    ("by_grid").
     """
     rows = {(r["work"], r["system"], r["backend"], r["out"]): r for r in result["metrics"]["rows"]}
     lines: dict[tuple[str, str], list[Point]] = {}
@@ -127,7 +136,7 @@ def curves(result: Mapping[str, Any], name: str) -> dict[tuple[str, str], list[P
 def scaling_panels(
     result: Mapping[str, Any],
 ) -> dict[tuple[str, str], dict[tuple[str, str], list[Point]]]:
-    """Both studies of a result by the labels of size and time, as `plotting.scaling` takes them."""
+    """Both studies of a result by their axis labels, size and time, for `plotting.scaling`."""
     return {
         ("samples in one call", "ms a call"): curves(result, "by_n"),
         ("side of the grid, cells", "ns a cell and step"): curves(result, "by_grid"),
@@ -139,7 +148,7 @@ def _agreement(contest: Contest) -> dict[str, float | None]:
 
 
 def _published(config: Mapping[str, Any], rows: Rows) -> list[dict[str, Any]]:
-    """Each published time, and what the same backend of the field's package takes here."""
+    """Each published time, and the time of the same backend of the field's package here."""
     found = []
     for entry in config["works"].values():
         work = named_work(entry).name
@@ -160,10 +169,11 @@ def _published(config: Mapping[str, Any], rows: Rows) -> list[dict[str, Any]]:
 
 
 def _summary(config: Mapping[str, Any], rows: Rows) -> dict[str, float | None]:
-    """Medians of the named works, and the others' over ours between the same memories.
+    """Medians of the named works, and their ratios to ours with the same transfers.
 
-    None where there is no time. The keys depend on the config alone: "wave_2000_numba_reused_ms",
-    and "wave_2000_field_cpu_over_numba_reused", how many times faster numba is than that.
+    Values without a time are None. The keys depend only on the config: the median
+    "wave_2000_numba_reused_ms", and the ratio "wave_2000_field_cpu_over_numba_reused", which says
+    how many times faster numba is than the field's cpu.
     """
     found: dict[str, float | None] = {}
     for name, entry in config["works"].items():

@@ -17,7 +17,7 @@ from pixelflow.readouts.model import decided
 
 
 def _readout_has(method: str) -> Any:
-    """Whether the model's readout, fitted or not, has a method."""
+    """Show a method of the model only if its readout, fitted or not, has that method."""
 
     def check(model: Any) -> bool:
         readout = getattr(model, "readout_", model.readout)
@@ -27,59 +27,61 @@ def _readout_has(method: str) -> Any:
 
 
 class ReservoirClassifier(ClassifierMixin, ReservoirModel):
-    """Reservoirs and a readout that classifies, trained in a stream: features are never held whole.
+    """Reservoirs and a readout that classifies; trained on batches, so features need little memory.
 
     Parameters
     ----------
     config : ReservoirConfig or list of ReservoirConfig
-        What the reservoir is; of several, the features side by side. One config's fields are
-        nested parameters: ``set_params(config__steps=4)``.
+        The reservoir, or several whose features stand side by side. The fields of a single config
+        are nested parameters: ``set_params(config__steps=4)``.
     readout : RidgeReadout, LogisticReadout or scikit-learn classifier, optional
-        None is a ridge on standardised features, its alpha chosen among 1e-5, 1e-4 ... 1 times
-        the weight of the training samples (their number, copies counted, where none are weighted)
-        on a sixth of them held out (what encoders and quantiles learn, without labels, is of all).
-        A `RidgeReadout` is fitted on a stream, as is, in one pass, a readout with `partial_fit`;
-        any other gets the whole matrix of features.
+        The default, None, is a ridge on standardised features. Its alpha is chosen on a held-out
+        sixth of the training samples, among 1e-5, 1e-4 ... 1 times the total weight of all training
+        samples (their number, copies included, if there are no weights). Encoders and quantiles
+        learn from all training inputs, without labels. A `RidgeReadout` and a readout with
+        `partial_fit` are fitted batch by batch, the latter in one pass; any other readout gets the
+        whole feature matrix.
     backend, exact, device
         Where and how the reservoirs run, as in `Reservoir`. On "cuda" the features stay on the
         device for a `RidgeReadout`.
     batch_size : int, optional
-        Inputs in a batch; None takes as many as have 256 MiB of features.
+        Number of inputs in a batch; by default as many as have 256 MiB of features.
     augment : mapping, optional
-        Label-preserving copies of the training images, made a batch at a time:
-        ``{"shifts": 4, "max_shift": 2, "flip": True, "seed": 0}`` adds 4 copies, each moved by up
-        to 2 pixels in both directions (zeros enter), and then the mirror image of each of the 5;
-        these are 10 images for one. With ``"degrees": 10`` each of the 4 is turned about its centre
-        as well, by up to 10 degrees either way, and with ``"scale": 0.1`` its height and its width
-        are stretched by factors of their own, exp(-0.1) to exp(0.1); it is resampled bilinearly
-        then, and `max_shift` may be 0. While alpha is chosen, no copy of an image that is held out
-        is trained on or scored. What is not named is 0 or False, and `max_shift` 2. With
-        ``"average": True`` as well, the readout's values for an image are their mean over it, its
-        mirror image if these are trained on and, if shifted copies are, all that it is when moved
-        by up to `max_shift`, neither turned nor stretched (test-time augmentation): 50 views at
-        most here, each of which takes a prediction's time.
+        Label-preserving copies of the training images, made batch by batch. Example:
+        ``{"shifts": 4, "max_shift": 2, "flip": True, "seed": 0}`` adds 4 copies of each image, each
+        shifted by up to 2 pixels vertically and horizontally (pixels that enter are 0), and then
+        mirrors these 5, which gives 10 images. ``"degrees": 10`` also rotates each of the 4 copies
+        about its centre by up to 10 degrees in either direction. ``"scale": 0.1`` also stretches
+        its height and its width, independently, by factors from exp(-0.1) to exp(0.1). Rotated and
+        stretched copies are interpolated bilinearly, and their `max_shift` may be 0. While alpha is
+        chosen, the copies of a held-out image are neither trained on nor scored. Options that are
+        left out are 0 or False; `max_shift` is then 2.
+        ``"average": True`` is test-time augmentation: it averages the readout's values over the
+        image, its mirror image (with `flip`) and all shifts of these by up to `max_shift` (with
+        `shifts`), without rotating or stretching. These are 50 views in the example, so a
+        prediction takes 50 times as long.
 
     Attributes
     ----------
     reservoirs_ : list of Reservoir
-        One for each config, fitted.
+        The fitted reservoirs, one for each config.
     readout_ : estimator
         The fitted readout.
     classes_ : array (K,)
         The labels, sorted.
     n_features_in_ : int
-        Columns of the inputs, all axes of an image counted.
+        Number of values in one input, over all axes of an image.
     n_samples_seen_, weight_seen_ : int and float
-        How many samples `partial_fit` has seen, and what these and their copies weigh.
+        Number of samples that `partial_fit` has seen, and their total weight, copies included.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument or an input is not what is described here.
+        If an argument or an input is not as described here.
     ImportError, RuntimeError
         If the backend can't run here.
     NotFittedError
-        Also a RuntimeError: `predict`, `score` or `save` before `fit`.
+        If `predict`, `score` or `save` is called before `fit`; also a RuntimeError.
 
     Examples
     --------
@@ -118,67 +120,70 @@ class ReservoirClassifier(ClassifierMixin, ReservoirModel):
         self._check_params()
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> ReservoirClassifier:
-        """Go on with more samples, a chunk at a time, or begin: after `fit` too, not after `load`.
+        """Train on one more chunk of samples; the first call, also after `fit`, starts anew.
 
-        Threads that call it wait for each other.
+        A loaded model can't be trained further. Threads that call this wait for each other.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `fit`. The first chunk fits quantile thresholds. Copies (`augment`) need a
-            readout of one alpha.
+            As for `fit`. Encoders and quantile thresholds learn from the first chunk only. With
+            copies (`augment`) the readout must have a single alpha.
         classes : array, optional
-            All labels that will ever come, needed by the first call where its y lacks some.
+            All labels of all chunks; the first call needs them if its y lacks some.
         """
         return self._partial_fit(X, y, classes, sample_weight)
 
     def predict(self, X) -> np.ndarray:
         """Labels (N,) of inputs shaped as for `fit`."""
-        if not Copies.checked(self.augment).average:
+        if not Copies.from_augment(self.augment).average:
             return super().predict(X)
         decision = self.decision_function(X)
         return decided(decision.reshape(len(decision), -1), self.classes_)
 
     def score(self, X, y, sample_weight=None) -> float:
-        """Accuracy on inputs shaped as for `fit`; a label that was not in `fit` counts as wrong."""
+        """Accuracy on inputs shaped as for `fit`; a label unknown to `fit` counts as wrong."""
         return ReservoirModel.score(self, X, y, sample_weight)
 
     @_readout_has("decision_function")
     def decision_function(self, X) -> np.ndarray:
-        """The readout's values (N, K) of K classes, (N,) of two; the largest is predicted."""
-        return self._averaged("decision_function", X)
+        """The readout's values, (N, K) for K > 2 classes; the class with the largest is predicted.
+
+        For two classes they are (N,), and the second class is predicted where they are above 0.
+        """
+        return self._mean_over_views("decision_function", X)
 
     @_readout_has("predict_proba")
     def predict_proba(self, X) -> np.ndarray:
-        """Probabilities (N, K) of the K classes, of a readout that has them."""
-        return self._averaged("predict_proba", X)
+        """Probabilities (N, K) of the K classes, if the readout computes them."""
+        return self._mean_over_views("predict_proba", X)
 
 
 class ReservoirRegressor(RegressorMixin, ReservoirModel):
-    """Reservoirs and a readout that regresses, trained in a stream: features are never held whole.
+    """Reservoirs and a readout that regresses; trained on batches, so features need little memory.
 
     Parameters
     ----------
     config : ReservoirConfig or list of ReservoirConfig
-        What the reservoir is; of several, the features side by side. One config's fields are
-        nested parameters: ``set_params(config__steps=4)``.
+        The reservoir, or several whose features stand side by side. The fields of a single config
+        are nested parameters: ``set_params(config__steps=4)``.
     readout : RidgeReadout or scikit-learn regressor, optional
         As for `ReservoirClassifier`; alpha is chosen by squared error.
     backend, exact, device, batch_size
         As for `ReservoirClassifier`.
     augment : mapping, optional
-        As for `ReservoirClassifier`: a copy has its image's values. With ``"average": True`` a
-        prediction is the mean of those of all views.
+        As for `ReservoirClassifier`; a copy has the values of its image. With ``"average": True``
+        a prediction is the mean over the predictions for all views.
 
     Attributes
     ----------
     reservoirs_, readout_, n_features_in_, n_samples_seen_, weight_seen_
-        As of a `ReservoirClassifier`.
+        As in `ReservoirClassifier`.
 
     Raises
     ------
     ValueError, TypeError, ImportError, RuntimeError, NotFittedError
-        As by `ReservoirClassifier`.
+        As for `ReservoirClassifier`.
 
     Examples
     --------
@@ -222,5 +227,5 @@ class ReservoirRegressor(RegressorMixin, ReservoirModel):
         return ReservoirModel.score(self, X, y, sample_weight)
 
     def partial_fit(self, X, y, sample_weight=None) -> ReservoirRegressor:
-        """Go on with more samples, a chunk at a time, or begin; see `ReservoirClassifier`."""
+        """Train on one more chunk of samples; see `ReservoirClassifier.partial_fit`."""
         return self._partial_fit(X, y, None, sample_weight)

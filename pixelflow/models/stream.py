@@ -13,73 +13,76 @@ from pixelflow.models.copies import Copies
 from pixelflow.readouts.arrays import namespace
 from pixelflow.readouts.holdout import HELD, LATER, MOST, TRAIN, drawn
 
-BATCH_BYTES = 256 * 2**20  # of features in a batch, where `batch_size` leaves the choice
-Chunk = tuple[Any, ...]  # features, y, sample_weight or None and, perhaps, roles
+BATCH_BYTES = 256 * 2**20  # of the features in a batch, where `batch_size` is None
+Chunk = tuple[Any, ...]  # features, y, sample_weight or None and, where images are held out, roles
 
 
-class Source(Protocol):
-    """What makes features of inputs: a reservoir, or what it is compared with."""
+class FeatureMaker(Protocol):
+    """What computes features of inputs: a reservoir, or a baseline."""
 
     @property
     def feature_dim(self) -> int:
-        """How many features an input has."""
+        """Number of features of one input."""
         ...
 
     def iter_features(self, X: Any, batch_size: int) -> Iterator[Any]:
-        """Features of a batch of inputs after the other, as `Reservoir.iter_features`."""
+        """Yield the features of one batch of inputs at a time, as `Reservoir.iter_features`."""
         ...
 
 
-def rows_at_once(reservoirs: Sequence[Source], batch_size: int | None) -> int:
-    """How many inputs make a batch."""
+def resolve_batch_size(makers: Sequence[FeatureMaker], batch_size: int | None) -> int:
+    """The number of inputs in a batch: `batch_size`, or as many as fill `BATCH_BYTES`."""
     if batch_size is not None:
         return int(batch_size)
-    dim = sum(reservoir.feature_dim for reservoir in reservoirs)
+    dim = sum(maker.feature_dim for maker in makers)
     return max(1, BATCH_BYTES // (dim * np.dtype(np.float32).itemsize))
 
 
-def features(reservoirs: Sequence[Source], X: np.ndarray, size: int) -> Iterator[Any]:
-    """Features (n, D) of checked inputs, batch after batch, all reservoirs' side by side.
+def iter_feature_batches(
+    makers: Sequence[FeatureMaker], X: np.ndarray, batch_size: int
+) -> Iterator[Any]:
+    """Yield the features (n, D) of one batch at a time, those of all makers side by side.
 
-    CuPy arrays on backend "cuda", else NumPy arrays.
+    The inputs must have been checked. Batches are CuPy arrays on backend "cuda", else NumPy arrays.
     """
-    if len(reservoirs) == 1:
-        yield from _batches(reservoirs[0], X, size)
+    if len(makers) == 1:
+        yield from _iter_unchecked(makers[0], X, batch_size)
         return
-    for start in range(0, len(X), size):
-        rows = X[start : start + size]
+    dtype = np.float64 if X.dtype == np.float64 else np.float32
+    for start in range(0, len(X), batch_size):
+        rows = X[start : start + batch_size]
         out: Any = None
         first = 0
-        for reservoir in reservoirs:
-            columns, done = slice(first, first + reservoir.feature_dim), 0
-            for part in _batches(reservoir, rows, size):  # several where memory is short
+        for maker in makers:
+            columns, done = slice(first, first + maker.feature_dim), 0
+            for part in _iter_unchecked(maker, rows, batch_size):  # several if memory is short
                 if out is None:
-                    dim = sum(one.feature_dim for one in reservoirs)
-                    out = namespace(part).empty((len(rows), dim), np.float32)
+                    dim = sum(one.feature_dim for one in makers)
+                    out = namespace(part).empty((len(rows), dim), dtype)
                 out[done : done + len(part), columns] = part
                 done += len(part)
-                del part  # else it would live until the next is there
+                del part  # frees its memory before the next part is computed
             first = columns.stop
         yield out
 
 
-def _batches(reservoir: Source, X: np.ndarray, size: int) -> Iterator[Any]:
-    with sklearn.config_context(assume_finite=True):  # it was checked at the model's door
-        return reservoir.iter_features(X, size)
+def _iter_unchecked(maker: FeatureMaker, X: np.ndarray, batch_size: int) -> Iterator[Any]:
+    with sklearn.config_context(assume_finite=True):  # the model has checked X already
+        return maker.iter_features(X, batch_size)
 
 
-def ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """Each batch of features, or chunk of samples, when the next has been asked for, of CuPy's.
+def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches of features, or chunks of samples; CuPy's only after the next is requested.
 
-    So a GPU has work while the host prepares more, and holds two batches. What is NumPy's has been
-    computed when it is there, and is passed on as it comes.
+    So a GPU computes the next batch while the host uses this one; two batches are in memory.
+    NumPy's batches are yielded at once, because they are complete when they arrive.
     """
     waiting: Any = None
     for batch in batches:
         if waiting is not None:
             yield waiting
         waiting = batch
-        del batch  # else it would live until the next is there
+        del batch  # frees its memory before the next batch is computed
         if namespace(waiting[0] if isinstance(waiting, tuple) else waiting) is np:
             yield waiting
             waiting = None
@@ -87,17 +90,17 @@ def ahead(batches: Iterator[Any]) -> Iterator[Any]:
         yield waiting
 
 
-def asked(ask: Callable[[Any], np.ndarray], batches: Iterator[Any]) -> np.ndarray:
-    """What `ask` gives for batches of features, one below the other; none outlives its turn."""
+def map_batches(function: Callable[[Any], np.ndarray], batches: Iterator[Any]) -> np.ndarray:
+    """Apply a function to each batch of features and concatenate the results."""
     found = []
-    for batch in ahead(batches):
-        found.append(ask(batch))
-        del batch  # else it would live until the next is there
+    for batch in prefetch(batches):
+        found.append(function(batch))
+        del batch  # frees its memory before the next batch is computed
     return np.concatenate(found)
 
 
-def held_out(n: int) -> np.ndarray:
-    """Which of n images are held out (bool): those that a ridge without copies would hold out."""
+def held_out_mask(n: int) -> np.ndarray:
+    """Which of n images are held out, bool (n,): the ones that a ridge without copies chooses."""
     held, priorities = drawn(0, n)
     order = np.flatnonzero(held)[np.argsort(priorities[held], kind="stable")]
     held[order[MOST:]] = False
@@ -105,91 +108,100 @@ def held_out(n: int) -> np.ndarray:
 
 
 @dataclass
-class Training:
-    """A training set as chunks of features, its copies among them.
+class TrainingSet:
+    """Training images and their copies, as chunks of features.
 
     Attributes
     ----------
-    reservoirs : sequence of Source
+    makers : sequence of FeatureMaker
     X, y : arrays
         Checked inputs and their labels or values.
     weight : array (N,), optional
-        Of the samples; a copy has its image's.
-    size : int
-        Inputs in a chunk.
+        The samples' weights; a copy has the weight of its image.
+    batch_size : int
+        Number of inputs in a chunk.
     copies : Copies
     first : int
-        How many images were trained on before.
-    held : bool array (N,), optional
-        Images that are held out while alpha is chosen, and their copies with them.
-    told : callable
-        Is told the number of samples of each chunk when it is asked for the next.
+        Number of the first image among all images that the model is trained on.
+    held_out : bool array (N,), optional
+        The images that are held out, with their copies, while alpha is chosen.
+    on_progress : callable
+        Called with the number of samples of a chunk after the chunk has been used.
     """
 
-    reservoirs: Sequence[Source]
+    makers: Sequence[FeatureMaker]
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
-    size: int
+    batch_size: int
     copies: Copies
     first: int = 0
-    held: np.ndarray | None = None
-    told: Callable[[int], Any] = lambda n: None
+    held_out: np.ndarray | None = None
+    on_progress: Callable[[int], object] = lambda n: None
 
     def __post_init__(self) -> None:
         self.motions = self.copies.motions(len(self.X), self.first)
 
     @property
-    def n_samples(self) -> int:
-        """How many samples there are, copies among them."""
-        return self.copies.count * len(self.X)
+    def feature_dim(self) -> int:
+        """Number of features of one sample."""
+        return sum(maker.feature_dim for maker in self.makers)
 
     @property
-    def total(self) -> float:
-        """What all samples weigh, copies among them."""
-        return self.copies.count * float(len(self.X) if self.weight is None else self.weight.sum())
+    def n_samples(self) -> int:
+        """Number of samples, copies included."""
+        return self.copies.n_per_image * len(self.X)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights of all samples, copies included."""
+        weight = len(self.X) if self.weight is None else self.weight.sum()
+        return self.copies.n_per_image * float(weight)
 
     def chunks(self) -> Iterator[Chunk]:
-        """Every image and its copies, those of the images held out at the end.
+        """Yield all images and copies; the copies of images that are held out come last.
 
-        Where images are held out, a chunk's fourth item has each sample's role, as `fit_chunks`
-        of a ridge takes it.
+        Where images are held out, the fourth item of a chunk is each sample's role, which
+        `RidgeReadout.fit_chunks` describes.
         """
-        return ahead(self._all())
+        return prefetch(self._iter_all())
 
-    def _all(self) -> Iterator[Chunk]:
-        if self.copies.count == 1:
-            yield from self._chunks(self.X, slice(None), None)
+    def _iter_all(self) -> Iterator[Chunk]:
+        if self.copies.n_per_image == 1:
+            yield from self._iter_chunks(self.X, slice(None), None)
             return
-        held = self.held
+        held = self.held_out
         for rows in self._slices(len(self.X)):
             numbers = np.arange(rows.start, rows.stop)
             roles = None if held is None else np.where(held[rows], HELD, TRAIN)
-            yield from self._chunks(self.X[rows], rows, roles)
-            yield from self._copied(numbers if held is None else numbers[~held[rows]], TRAIN)
+            yield from self._iter_chunks(self.X[rows], rows, roles)
+            trained = numbers if held is None else numbers[~held[rows]]
+            yield from self._iter_copies(trained, TRAIN)
         late = np.arange(0) if held is None else np.flatnonzero(held)
         for rows in self._slices(len(late)):
-            yield from self._copied(late[rows], LATER)
+            yield from self._iter_copies(late[rows], LATER)
 
     def _slices(self, n: int) -> Iterator[slice]:
-        for start in range(0, n, self.size):
-            yield slice(start, min(start + self.size, n))
+        for start in range(0, n, self.batch_size):
+            yield slice(start, min(start + self.batch_size, n))
 
-    def _copied(self, numbers: np.ndarray, role: int) -> Iterator[Chunk]:
-        """Chunks of the copies of images with these numbers."""
+    def _iter_copies(self, numbers: np.ndarray, role: int) -> Iterator[Chunk]:
+        """Yield chunks of the copies of the images with these numbers."""
         if len(numbers):
-            roles = None if self.held is None else np.full(len(numbers), role)
-            for X in self.copies.of(self.X[numbers], self.motions[:, numbers]):
-                yield from self._chunks(X, numbers, roles)
+            roles = None if self.held_out is None else np.full(len(numbers), role)
+            for X in self.copies.iter_copies(self.X[numbers], self.motions[:, numbers]):
+                yield from self._iter_chunks(X, numbers, roles)
 
-    def _chunks(self, X: np.ndarray, rows: Any, roles: np.ndarray | None) -> Iterator[Chunk]:
-        """Chunks of inputs that are, or are copied from, these rows."""
+    def _iter_chunks(
+        self, X: np.ndarray, rows: slice | np.ndarray, roles: np.ndarray | None
+    ) -> Iterator[Chunk]:
+        """Yield chunks of the inputs X: these rows of the training set, or copies of them."""
         y, done = self.y[rows], 0
         weight = None if self.weight is None else self.weight[rows]
-        for found in features(self.reservoirs, X, self.size):
-            part = slice(done, done + len(found))
-            chunk = (found, y[part], None if weight is None else weight[part])
+        for features in iter_feature_batches(self.makers, X, self.batch_size):
+            part = slice(done, done + len(features))
+            chunk = (features, y[part], None if weight is None else weight[part])
             yield chunk if roles is None else (*chunk, roles[part])
-            del found, chunk  # else they would live until the next is there
-            self.told(part.stop - part.start)
+            del features, chunk  # frees their memory before the next chunk is computed
+            self.on_progress(part.stop - part.start)
             done = part.stop

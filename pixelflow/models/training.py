@@ -1,4 +1,4 @@
-"""A readout trained on a stream of chunks, in whichever way it can be."""
+"""Training a readout on a stream of chunks, in whichever way the readout can be trained."""
 
 from __future__ import annotations
 
@@ -11,59 +11,63 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
-from pixelflow.models.stream import Training, held_out
+from pixelflow.models.stream import TrainingSet, held_out_mask
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import namespace, to_host
 
-ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the default readout, for each sample trained on
-PATIENCE = 3  # seconds after which a progress bar is shown
+ALPHAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the default readout, per unit of sample weight
+PROGRESS_DELAY_S = 3  # seconds until a progress bar appears
 
 
-def default_readout(task: str, total: float = 1.0) -> RidgeReadout:
-    """What a model without a readout of its own fits, on samples that weigh so much."""
-    return RidgeReadout(path(total), task, standardize=True)
+def default_readout(task: str, total_weight: float = 1.0) -> RidgeReadout:
+    """The readout of a model that was given none, for samples of this total weight."""
+    return RidgeReadout(default_alphas(total_weight), task, standardize=True)
 
 
-def path(total: float) -> list[float]:
-    """The default readout's alphas."""
-    return [alpha * total for alpha in ALPHAS]
+def default_alphas(total_weight: float) -> list[float]:
+    """The default readout's alphas, proportional to the total weight of the samples."""
+    return [alpha * total_weight for alpha in ALPHAS]
 
 
-def several_alphas(readout: Any) -> bool:
+def has_several_alphas(readout: object) -> bool:
     """Whether the readout holds samples out to choose among its alphas."""
     return isinstance(readout, RidgeReadout) and np.size(np.asarray(readout.alpha)) > 1
 
 
-def fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
-    """Fit it on all chunks: streamed if it can be, else on the whole matrix of features.
+def fit_readout(readout: Any, training: TrainingSet, classes: np.ndarray | None) -> None:
+    """Fit a readout on all chunks: on the stream if it can, else on the whole feature matrix.
 
-    Where it chooses among alphas, images are held out with their copies. A bar tells how far it is.
+    A readout that chooses among alphas holds images out together with their copies. A progress bar
+    counts the samples.
     """
-    if training.copies.count > 1 and several_alphas(readout):
+    if training.copies.n_per_image > 1 and has_several_alphas(readout):
         if readout.selection != "holdout":
-            raise ValueError("augment needs selection='holdout': 'loo' leaves copies in")
-        training.held = held_out(len(training.X))
+            raise ValueError(
+                "readout: selection must be 'holdout' where augment makes copies, got 'loo', "
+                "which scores an image after training on its copies"
+            )
+        training.held_out = held_out_mask(len(training.X))
     ridge = isinstance(readout, RidgeReadout)
-    with _progress(training):
-        if ridge and not _few(training):
+    with _progress_bar(training):
+        if ridge and not _is_small(training):
             readout.fit_chunks(training.chunks, classes=classes, y=training.y)
         elif hasattr(readout, "partial_fit") and not ridge:
             partial_fit_readout(readout, training, classes)
         else:
-            _fit_whole(readout, training)
+            _fit_in_memory(readout, training)
 
 
-def _few(training: Training) -> bool:
-    """Whether samples are fewer than features and one batch: ridge is quicker on them whole."""
-    n, dim = training.n_samples, sum(one.feature_dim for one in training.reservoirs)
-    return training.held is None and n <= min(dim, training.size)
+def _is_small(training: TrainingSet) -> bool:
+    """Whether a ridge is faster in memory: all samples are one batch, and no more than features."""
+    n = training.n_samples
+    return training.held_out is None and n <= min(training.feature_dim, training.batch_size)
 
 
-def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | None) -> None:
-    """Go on fitting it on all chunks."""
+def partial_fit_readout(readout: Any, training: TrainingSet, classes: np.ndarray | None) -> None:
+    """Call the readout's `partial_fit` on all chunks, or once on all samples if that is cheaper."""
     options: dict[str, Any] = {} if classes is None else {"classes": classes}
-    together = isinstance(readout, RidgeReadout) and _together(training)
-    for features, y, weight in [_whole(readout, training)] if together else training.chunks():
+    together = isinstance(readout, RidgeReadout) and _is_smaller_than_sums(training)
+    for features, y, weight in [_gather(readout, training)] if together else training.chunks():
         if not isinstance(readout, RidgeReadout):
             features = to_host(features)
         if weight is not None:
@@ -72,13 +76,14 @@ def partial_fit_readout(readout: Any, training: Training, classes: np.ndarray | 
 
 
 @contextmanager
-def unharmed(readout: Any, training: Training) -> Iterator[None]:
-    """A readout that fails within is as it was before, whatever has been added to it already.
+def restore_on_error(readout: object, training: TrainingSet) -> Iterator[None]:
+    """Restore the readout's state if `partial_fit` fails within, even after some chunks.
 
-    A ridge adds one chunk whole or not at all, so that its large sums need no copy for that.
+    A ridge adds a chunk completely or not at all. So where all samples are one chunk, its large
+    sums need no copy.
     """
-    several, ridge = training.n_samples > training.size, isinstance(readout, RidgeReadout)
-    at_once = ridge and _together(training)
+    several, ridge = training.n_samples > training.batch_size, isinstance(readout, RidgeReadout)
+    at_once = ridge and _is_smaller_than_sums(training)
     before = copy.deepcopy(vars(readout)) if several and not at_once else dict(vars(readout))
     stream: Any = before.get("_partial") if ridge else None
     alphas = [] if stream is None else stream.alphas
@@ -92,32 +97,32 @@ def unharmed(readout: Any, training: Training) -> Iterator[None]:
         raise
 
 
-def _together(training: Training) -> bool:
-    """Whether all batches take less memory, in float32, than a ridge's sums, in float64."""
-    dim = sum(one.feature_dim for one in training.reservoirs)
-    return training.size < training.n_samples <= 2 * dim
+def _is_smaller_than_sums(training: TrainingSet) -> bool:
+    """Whether several batches, in float32, take less memory than a ridge's sums, in float64."""
+    return training.batch_size < training.n_samples <= 2 * training.feature_dim
 
 
-def check_takes_weights(readout: Any, method: str) -> None:
-    """Raise where a readout can't be told the samples' weights."""
+def check_accepts_weights(readout: object, method: str) -> None:
+    """Raise ValueError if this method of the readout takes no sample weights."""
     if not has_fit_parameter(readout, "sample_weight"):
-        raise ValueError(f"sample_weight: {type(readout).__name__}.{method} takes none")
+        name = type(readout).__name__
+        raise ValueError(f"sample_weight must be None, because {name}.{method} takes none")
 
 
-def _fit_whole(readout: Any, training: Training) -> None:
-    features, y, weight = _whole(readout, training)
+def _fit_in_memory(readout: Any, training: TrainingSet) -> None:
+    features, y, weight = _gather(readout, training)
     readout.fit(features, y, **({} if weight is None else {"sample_weight": weight}))
 
 
-def _whole(readout: Any, training: Training) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """All chunks as one."""
-    n = training.n_samples
+def _gather(readout: object, training: TrainingSet) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Features, y and weights of all samples; features are on the host unless it is a ridge."""
     whole, ys, weights, done = None, [], [], 0
     for features, y, weight in training.chunks():
         if not isinstance(readout, RidgeReadout):
             features = to_host(features)
         if whole is None:
-            whole = namespace(features).empty((n, features.shape[1]), np.float32)
+            shape = (training.n_samples, features.shape[1])
+            whole = namespace(features).empty(shape, features.dtype)
         whole[done : done + len(features)] = features
         done += len(features)
         ys.append(y)
@@ -127,12 +132,17 @@ def _whole(readout: Any, training: Training) -> tuple[Any, np.ndarray, np.ndarra
 
 
 @contextmanager
-def _progress(training: Training) -> Iterator[None]:
-    """A bar over samples, where a terminal or a notebook shows it and it takes seconds."""
+def _progress_bar(training: TrainingSet) -> Iterator[None]:
+    """Show a bar over the samples in a terminal or a notebook, if fitting takes seconds."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without ipywidgets goes without a bar
+        warnings.simplefilter("ignore")  # tqdm warns in a notebook without ipywidgets
         from tqdm.auto import tqdm
-    n = training.n_samples
-    with tqdm(total=n, desc="fit", unit=" samples", delay=PATIENCE, disable=None) as bar:
-        training.told = bar.update
+    with tqdm(
+        total=training.n_samples,
+        desc="fit",
+        unit=" samples",
+        delay=PROGRESS_DELAY_S,
+        disable=None,
+    ) as bar:
+        training.on_progress = bar.update
         yield

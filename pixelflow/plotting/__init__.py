@@ -1,4 +1,4 @@
-"""Figures of the paper and the notebooks; Matplotlib is imported here and nowhere else."""
+"""Figures of the paper and the notebooks; only this package imports Matplotlib."""
 
 from pixelflow.plotting.accuracy import accuracies
 from pixelflow.plotting.arrival import arrival_maps, errors

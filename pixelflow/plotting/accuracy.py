@@ -1,4 +1,4 @@
-"""Figures of classification: accuracies with their intervals."""
+"""Figure of classification accuracies with their intervals."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pixelflow.plotting.style import PAPER_WIDTH
 
 
 def accuracies(summary: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracies of models with their 95% intervals, half the paper's width.
+    """Plot accuracies of models with their 95% intervals; the figure has half the paper's width.
 
     Parameters
     ----------
     summary : mapping
-        As a classification's metrics have it: for each model "mean_accuracy", "low_accuracy",
-        "high_accuracy" and "n_seeds".
+        The "summary" of a classification's metrics: for each model "mean_accuracy",
+        "low_accuracy", "high_accuracy" and "n_seeds".
 
     Returns
     -------
     matplotlib.figure.Figure
-        Reservoirs are filled circles, their ablations open ones, other baselines open squares.
+        Filled circles are reservoirs, open circles their ablations, open squares baselines.
     """
     names = list(summary)
     figure, axis = plt.subplots(

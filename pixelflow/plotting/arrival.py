@@ -1,4 +1,4 @@
-"""Figures of arrival times: maps beside exact ones, and errors by method."""
+"""Figures of arrival times: maps with exact ones, and errors by method."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pixelflow.plotting.style import MARKS, PAPER_WIDTH
 
-WORST_SHOWN = 0.5  # the relative error from which on a map is black
+WORST_SHOWN = 0.5  # relative errors from this on are black
 
 
 def arrival_maps(maps: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Arrival times of fronts, exact and estimated, and how far the estimate is off.
+    """Plot exact and estimated arrival times, and the relative error of the estimate.
 
     Parameters
     ----------
     maps : mapping of str to (array (H, W), array (H, W))
-        Exact and estimated times by the name of the problem, a column each.
+        Exact and estimated times by the name of the problem; each problem is a column.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Times in a column are shares of its latest exact one, with a line at every eighth.
+        Times are divided by the column's latest exact time; lines are drawn at every eighth.
     """
     figure, axes = plt.subplots(
         3, len(maps), figsize=(PAPER_WIDTH, 3.9), squeeze=False, layout="constrained"
@@ -52,14 +52,14 @@ def arrival_maps(maps: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def errors(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, str]) -> Figure:
-    """Mean relative errors against exact times, a line for each case and a mark for each method.
+    """Plot mean relative errors against exact times, with a row per case and a mark per method.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows with the keys "case", "method" and "error_analytic".
     methods : mapping of str to str
-        The methods to show, six at most, and their labels.
+        The methods to show, at most six, and their labels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Figures of banks: accuracy against features and training time, and a bank evolving."""
+"""Figures of banks: accuracy against features and training time, and a bank's evolution."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from scipy.special import logit
 
 from pixelflow.core import ReservoirConfig
 from pixelflow.plotting.style import PAPER_WIDTH
-from pixelflow.plotting.textures import look, trajectories
+from pixelflow.plotting.textures import image_style, trajectories
 
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985)
 TICKS += (0.99, 0.993, 0.995, 0.997, 0.998, 0.999)
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F3C8D")
-COLORS += ("#8C564B", "#80A000")  # Okabe and Ito's, and more; marks tell apart what colours don't
-SHAPES = "o^sDv<>pPX"
+COLORS += ("#8C564B", "#80A000")  # Okabe and Ito's, and more; markers distinguish the lines, too
+MARKERS = "o^sDv<>pPX"
 GREY = "0.5"
-CROWD = 5  # lines, above which each tier has panels of its own
+MAX_LINES = 5  # in a panel; with more, each tier gets its own panels
 BASELINES = {"raw_": ("s", "raw pixels"), "random_features_": ("D", "random features")}
 NAMES = {"fourier": ("X", "random Fourier features"), "scattering": ("P", "scattering")}
 
 
 def bank_accuracies(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> Figure:
-    """Accuracy of banks against their features and training time, beside the same without steps.
+    """Plot accuracy of banks, with and without steps, against their features and training time.
 
     Parameters
     ----------
     metrics : mapping
-        A classification's, with "rows" and "summary".
+        The metrics of a classification, with "rows" and "summary".
     config : mapping
-        Its config, with "banks", of which those are drawn that are "shown" in a "figure", and where
-        there are any "baselines".
+        Its config, with "banks" and optionally "baselines". A bank is drawn if its "shown" has
+        "figure".
 
     Returns
     -------
     matplotlib.figure.Figure
-        A line joins banks that differ in nothing but their members; evolved ones are drawn
-        through and filled, those without steps dashed and open, and baselines grey. Points are
-        means over seeds, bars the 95% intervals. Accuracies are spaced by their log-odds, so that
-        those near 1 lie apart. Of many lines, those of each tier have panels of their own.
+        A line joins banks that differ only in their number of members. Lines of banks with steps
+        are solid with filled marks, those without steps dashed with open marks; baselines are grey.
+        Points are means over seeds, bars are 95% intervals. The axis of accuracy is logistic, which
+        separates values near 1. If there are many lines, each tier has its own panels.
     """
     banks = {name: bank for name, bank in config["banks"].items() if "figure" in bank["shown"]}
-    lines = families(banks)
+    lines = group_by_members(banks)
     tiers = Counter(banks[names[0]]["tier"] for names in lines.values())
-    apart = len(lines) > CROWD and len(tiers) > 1
-    heights = [6 + n for n in tiers.values()] if apart else [1]  # more lines need more room
+    apart = len(lines) > MAX_LINES and len(tiers) > 1
+    heights = [6 + n for n in tiers.values()] if apart else [1]  # panels of many lines are taller
     figure, panels = plt.subplots(
         *(len(heights), 2), sharex="col", sharey="row", squeeze=False, height_ratios=heights
     )
     rows = dict(zip(tiers, panels if apart else [panels[0]] * len(tiers), strict=True))
     handles = _draw_banks(rows, metrics, banks, lines)
     handles += [_draw_baselines(axes, metrics, config) for axes in panels][-1]
-    _labelled(panels)
+    _label_axes(panels)
     for tier, axes in rows.items() if apart else ():
         axes[0].set_title(tier, loc="left", fontsize=8)
     figure.set_layout_engine("constrained")
-    row_height = 2.3 if len(lines) <= CROWD else 2.15 if apart else 3.2
+    row_height = 2.3 if len(lines) <= MAX_LINES else 2.15 if apart else 3.2
     legend = 0.14 * math.ceil(len(handles) / 3)
     figure.set_size_inches(PAPER_WIDTH, row_height * len(panels) + legend)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7, frameon=False)
@@ -78,13 +78,13 @@ def _draw_banks(
     banks: Mapping[str, Mapping[str, Any]],
     lines: Mapping[str, Sequence[str]],
 ) -> list[Line2D]:
-    """A line for each family and one for the same without steps; what the legend shows."""
+    """Draw a line for each group of banks, with and without steps; returns the legend's handles."""
     handles, twins = [], False
     for i, (label, names) in enumerate(lines.items()):
         axes = rows[banks[names[0]]["tier"]]
         marks: dict[str, Any] = {
             "color": COLORS[i % len(COLORS)],
-            "marker": SHAPES[i % len(SHAPES)],
+            "marker": MARKERS[i % len(MARKERS)],
         }
         for end, line, fill in (("_zero_steps", "--", "white"), ("", "-", marks["color"])):
             found = [f"{name}{end}" for name in names if f"{name}{end}" in metrics["summary"]]
@@ -107,8 +107,11 @@ def _draw_banks(
 def _draw_baselines(
     axes: Sequence[Axes], metrics: Mapping[str, Any], config: Mapping[str, Any]
 ) -> list[Line2D]:
-    """Grey: models of each kind alone, and lines of baselines that differ in their size only."""
-    kinds: dict[str, tuple[str, list[list[str]]]] = {}  # label: mark, names by line
+    """Draw the baselines in grey; a line joins those that differ only in their options and seeds.
+
+    Returns the legend's handles.
+    """
+    kinds: dict[str, tuple[str, list[list[str]]]] = {}  # by label: marker, and names of each line
     for start, (marker, label) in BASELINES.items():
         kinds[label] = (marker, [[name] for name in metrics["summary"] if name.startswith(start)])
     lines: dict[str, list[str]] = {}
@@ -130,8 +133,8 @@ def _draw_baselines(
     return handles
 
 
-def families(banks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Names of banks that differ in nothing but members, under what the names have in common."""
+def group_by_members(banks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Group the banks that differ only in `members`; labels are the common words of their names."""
     found: dict[str, list[str]] = {}
     for name, bank in banks.items():
         kept = {key: bank[key] for key in ("tier", "augment", "images", "n_train")}
@@ -149,7 +152,7 @@ def families(banks: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 def _curve(
     axes: Sequence[Axes], metrics: Mapping[str, Any], names: Sequence[str], line: str, **style: Any
 ) -> None:
-    """One line in both panels, through models in the order of their features."""
+    """Draw one line in both panels, through models sorted by their number of features."""
     points = []
     for name in names:
         rows = [row for row in metrics["rows"] if row["model"] == name]
@@ -164,14 +167,14 @@ def _curve(
         axis.plot(x, mean, ls=line, ms=3.5, mew=0.8, lw=0.9, **style)
 
 
-def _labelled(panels: np.ndarray) -> None:
-    """Scales, ticks and their labels of rows of two panels."""
+def _label_axes(panels: np.ndarray) -> None:
+    """Set the scales, ticks and labels of all panels, which are in rows of two."""
     for axis, label in zip(panels[-1], ("features $D$", "training time, seconds"), strict=True):
         axis.set_xlabel(label, fontsize=8)
     for axis in panels.ravel():
         axis.set(xscale="log", yscale="logit")
-        axis.margins(x=0.12 if len(axis.lines) < CROWD else 0.06)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axis) < 2 else (1,)))
+        axis.margins(x=0.12 if len(axis.lines) < MAX_LINES else 0.06)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _n_decades(axis) < 2 else (1,)))
         axis.xaxis.set_major_formatter("{x:,g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(lw=0.3, color="0.85")
@@ -185,8 +188,8 @@ def _labelled(panels: np.ndarray) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Accuracies to label: those that log-odds space well, or three or more in even steps."""
-    apart = (logit(high) - logit(low)) / 15  # labels that do not touch
+    """Choose the accuracies to label: ones well separated on the logistic axis, three or more."""
+    apart = (logit(high) - logit(low)) / 15  # the distance at which labels don't touch
     inside: list[float] = []
     for tick in sorted(TICKS, key=lambda tick: (tick not in (0.5, 0.9, 0.99), len(f"{tick:g}"))):
         if low <= tick <= high and all(abs(logit(tick) - logit(t)) > apart for t in inside):
@@ -197,7 +200,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return inside
 
 
-def _decades(axis: Axes) -> float:
+def _n_decades(axis: Axes) -> float:
     low, high = axis.get_xlim()
     return math.log10(high / low)
 
@@ -209,7 +212,7 @@ def bank_evolution(
     members: int = 2,
     fit: np.ndarray | None = None,
 ) -> Figure:
-    """One input in a few members of a bank: a row for each channel, a column for each time.
+    """Plot one input in members of a bank, with a row for each channel, a column for each time.
 
     Parameters
     ----------
@@ -218,17 +221,17 @@ def bank_evolution(
     x : array (D_in,), (H, W) or (H, W, 3)
         One input.
     times : sequence of int
-        The steps after which to look, increasing; 0 is the texture as encoded.
+        Numbers of steps, increasing; 0 is the encoded input.
     members : int
-        How many members to show, the first ones.
+        Number of members to show.
     fit : array (N, D_in), optional
-        The training inputs, of which an encoder learns.
+        Training inputs for an encoder that learns.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Two channels of each member, in a scale of its own per row: dark is high where nothing is
-        negative, else purple is positive, orange negative, and white zero.
+        Two channels of each member; each row has its own scale. Dark is high if nothing is
+        negative; else purple is positive, orange negative, and white zero.
     """
     textures = trajectories(config, x, times, fit)[:members, ..., : min(2, config.channels)]
     shown = [(m, c) for m in range(textures.shape[0]) for c in range(textures.shape[-1])]
@@ -241,7 +244,7 @@ def bank_evolution(
     )
     for row, (m, c) in zip(axes, shown, strict=True):
         images = textures[m, ..., c]
-        style = look(images)
+        style = image_style(images)
         for axis, image in zip(row, images, strict=True):
             axis.imshow(image, **style)
             axis.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""Figures of what a classifier gets wrong: which classes it confuses, and on which images."""
+"""Figure of a classifier's errors: its confusion matrix, and some misclassified images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COLUMNS = 4  # of images
 
 
 def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[str]) -> Figure:
-    """A confusion matrix, and some of the images that were classified wrongly.
+    """Plot a confusion matrix and some misclassified images.
 
     Parameters
     ----------
     errors : mapping
-        "confusion": counts by true class and predicted one. "wrong": some of the test images, as
+        "confusion": counts by true and predicted class. "wrong": some misclassified test images, as
         (number, class, prediction).
     X_test : array (N, D_in)
         The test images, grey or RGB.
@@ -31,14 +31,14 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
     Returns
     -------
     matplotlib.figure.Figure
-        Left, rows are true classes and columns predictions; shades are of the mistakes alone.
-        Right, the first of the images in the order of the test set: class above prediction, or
-        class as prediction where names are short.
+        Left, rows are true classes and columns predictions; only errors are shaded. Right, the
+        first images in the order of the test set; a title is the class above the prediction, or
+        "class as prediction" if names are short.
     """
     figure = plt.figure(figsize=(PAPER_WIDTH, 3.3), layout="constrained")
     parts: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1))
     left, right = parts
-    _matrix(left, np.array(errors["confusion"]), classes)
+    _draw_confusion(left, np.array(errors["confusion"]), classes)
     wrong = errors["wrong"][: 4 * COLUMNS]
     if not wrong:
         right.text(0.5, 0.5, "none wrong", ha="center", va="center", fontsize=8)
@@ -56,7 +56,7 @@ def mistakes(errors: Mapping[str, Any], X_test: np.ndarray, classes: Sequence[st
     return figure
 
 
-def _matrix(figure: Any, counts: np.ndarray, classes: Sequence[str]) -> None:
+def _draw_confusion(figure: Any, counts: np.ndarray, classes: Sequence[str]) -> None:
     axis = figure.subplots()
     off = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     top = max(1, int(off.max()))

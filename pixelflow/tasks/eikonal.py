@@ -11,35 +11,35 @@ from numpy.typing import ArrayLike, NDArray
 from pixelflow.checks import FLOAT32_MAX, brief, float32, is_integer, real_array
 from pixelflow.core.limits import check_count
 
-MOST_CELLS = 2**28  # of a grid: 2 GiB for each array of numbers
-SLOWEST = float(np.finfo(np.float32).tiny)  # whose square float64 still holds
+MOST_CELLS = 2**28  # of a grid: 2 GiB for each float64 array
+SLOWEST = float(np.finfo(np.float32).tiny)  # its square does not underflow in float64
 
 
 def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.float64]:
     """Arrival times from one cell by first-order fast marching.
 
-    This is the field's reference, and itself off by a few percent near the source; measure
+    The field uses it as its reference, but it has errors of a few percent near the source; measure
     accuracy against analytic arrival times.
 
     Parameters
     ----------
     grid : array (H, W)
         Speed in every cell, in cells per unit of time, above 0. The masked cells of a masked array
-        are obstacles, which no front enters.
+        are obstacles, which the front can't enter.
     source : (row, column)
         Where the front starts at time 0.
 
     Returns
     -------
     float64 array (H, W)
-        T, with T[source] = 0; infinite in obstacles and where no path from the source leads.
+        T, with T[source] = 0; infinite in obstacles and in cells that the front can't reach.
 
     Raises
     ------
     ValueError
-        If the grid is not 2-D, is empty, or holds a speed that float32 can't hold or that is not
-        above 0 (the smallest that scikit-fmm takes is 2.2e-16), or if the source is not in it or
-        is an obstacle.
+        If the grid is not 2-D, is empty, or has a speed that is above float32's maximum or not
+        above 2.2e-16 (scikit-fmm ignores slower cells), or if the source is outside the grid or an
+        obstacle.
     TypeError
         If the grid does not hold real numbers, or the source is not two integers.
     ImportError
@@ -58,14 +58,14 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
     array([[0.5, 0. , 0.5, 1. ]])
     """
     obstacles: Any = False
-    if isinstance(grid, np.ma.MaskedArray):  # what lies under a mask is no speed
+    if isinstance(grid, np.ma.MaskedArray):  # a masked value is not a speed
         obstacles, grid = np.ma.getmaskarray(grid), grid.filled(1)
     speed = real_array("grid", grid)
     if speed.ndim != 2 or speed.size == 0:
         raise ValueError(f"grid must be a 2-D array of speeds, got shape {speed.shape}")
-    speed = np.ascontiguousarray(speed)  # scikit-fmm ignores strides,
-    _checked_speed(speed, float(np.finfo(np.float64).eps))  # and leaves slower cells out
-    row, column = _cell_in(speed.shape, source)
+    speed = np.ascontiguousarray(speed)  # because scikit-fmm ignores strides
+    _check_speed(speed, float(np.finfo(np.float64).eps))  # because scikit-fmm ignores slower cells
+    row, column = _check_source(speed.shape, source)
     try:
         import skfmm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -75,7 +75,7 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
         ) from error
     phi = np.ma.array(np.ones(speed.shape), mask=obstacles)
     if np.ma.getmaskarray(phi)[row, column]:
-        raise ValueError(f"source {(row, column)} is an obstacle: it is masked in the grid")
+        raise ValueError(f"source {(row, column)} is an obstacle, because the grid masks it")
     phi[row, column] = 0
     return np.ma.filled(skfmm.travel_time(phi, speed, dx=1.0, order=1), np.inf)
 
@@ -83,9 +83,10 @@ def solve_reference(grid: ArrayLike, source: tuple[int, int]) -> NDArray[np.floa
 def constant_speed(
     shape: tuple[int, int], source: tuple[int, int], speed: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A field of one speed, and its exact arrival times: T = d / speed.
+    """A field of constant speed, and its exact arrival times T = d / speed.
 
-    A sanity check, not a measure of a solver: any multiple of the distance d has the right shape.
+    Use it as a sanity check, not to measure a solver's accuracy, because any multiple of the
+    distance d has the right shape.
 
     Parameters
     ----------
@@ -103,10 +104,10 @@ def constant_speed(
     Raises
     ------
     ValueError
-        If the grid has no cell or more than 2**28, the source is not in it, or a speed is not
-        above 0 or not a number that float32 holds.
+        If the grid has no cell or more than 2**28, the source is outside the grid, or a speed is
+        not above 0 or not finite in float32.
     TypeError
-        If the shape or the source is not two integers, or another argument no number.
+        If the shape or the source is not two integers, or another argument is not a number.
 
     Examples
     --------
@@ -115,17 +116,17 @@ def constant_speed(
     array([[0.5, 0. , 0.5, 1. ]])
     """
     dy, dx = _offsets(shape, source)
-    field = _checked_speed(float32("speed", speed) + 0 * (dy + dx))
+    field = _check_speed(float32("speed", speed) + 0 * (dy + dx))
     return field, np.hypot(dy, dx) / field
 
 
 def radial_speed(
     shape: tuple[int, int], source: tuple[int, int], drop: float = 0.5
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A speed falling with the distance from the source, and its exact arrival times.
+    """A speed that falls with the distance from the source, and its exact arrival times.
 
-    The speed is 1 - drop r / R, R being the distance of the farthest cell. Every path to a cell
-    crosses all smaller distances, so the straight one is the fastest, and
+    The speed is 1 - drop r / R, where R is the distance of the farthest cell. The straight ray is
+    the fastest, because every other one also crosses all smaller distances and is longer. So
     T = integral of dr / speed = -R / drop log(1 - drop r / R). A negative drop is a rise.
 
     Parameters
@@ -133,7 +134,7 @@ def radial_speed(
     shape, source
         As in `constant_speed`.
     drop : float
-        How much less the speed is in the farthest cell than in the source; below 1.
+        Speed in the source minus speed in the farthest cell; below 1.
 
     Returns
     -------
@@ -153,8 +154,8 @@ def radial_speed(
     distance = np.hypot(*_offsets(shape, source))
     drop = float32("drop", drop)
     slowing = drop / max(distance.max(), 1.0)  # a grid of one cell has no distance
-    field = _checked_speed(1 - slowing * distance)
-    if abs(drop) < np.finfo(np.float64).eps:  # the logarithm's digits would be lost
+    field = _check_speed(1 - slowing * distance)
+    if abs(drop) < np.finfo(np.float64).eps:  # the logarithm would be rounded to 0
         return field, distance
     return field, -np.log1p(-slowing * distance) / slowing
 
@@ -167,9 +168,9 @@ def linear_speed(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A speed with a constant gradient g, and its exact arrival times.
 
-    The speed is s = speed + g . (cell - source), rays are arcs of circles that bend to where it
-    is fast, and T = acosh(1 + |g|^2 d^2 / (2 speed s)) / |g| at the distance d. That is the time
-    without an edge; it is also the grid's where no ray to a cell leaves the grid.
+    The speed is s = speed + g . (cell - source). Rays are arcs of circles that bend towards the
+    faster side, and T = acosh(1 + |g|^2 d^2 / (2 speed s)) / |g| at the distance d. These are the
+    times in the unbounded plane; they hold on the grid if no ray leaves it.
 
     Parameters
     ----------
@@ -203,11 +204,11 @@ def linear_speed(
     dy, dx = _offsets(shape, source)
     speed = float32("speed", speed)
     by_row, by_column = (float32("gradient", part) for part in _pair("gradient", gradient))
-    field = _checked_speed(speed + by_row * dy + by_column * dx)
+    field = _check_speed(speed + by_row * dy + by_column * dx)
     times = np.hypot(dy, dx) / np.sqrt(speed * field)
     steepness = float(np.hypot(by_row, by_column))
-    # acosh(1 + 2 x^2) is 2 asinh(x), which loses no digits near the source. Where x is below 1e-8
-    # everywhere, that is 2 x to the last digit.
+    # acosh(1 + 2 x^2) is computed as 2 asinh(x), which is exact near the source, too. If all x are
+    # below 1e-8, it equals 2 x in float64.
     if steepness / 2 * times.max() > 1e-8:
         times = 2 / steepness * np.arcsinh(steepness / 2 * times)
     return field, times
@@ -221,13 +222,13 @@ def _offsets(
     if height < 1 or width < 1:
         raise ValueError(f"shape must be at least one row and column, got {brief((height, width))}")
     check_count("shape", height, width, most=MOST_CELLS)
-    row, column = _cell_in((height, width), source)
+    row, column = _check_source((height, width), source)
     rows, columns = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
     return rows[:, None] - row, columns[None] - column
 
 
-def _checked_speed(speed: NDArray[np.float64], least: float = SLOWEST) -> NDArray[np.float64]:
-    """Speeds from which arrival times can be computed: their squares are numbers, too."""
+def _check_speed(speed: NDArray[np.float64], least: float = SLOWEST) -> NDArray[np.float64]:
+    """Check that speeds are in the range in which their squares neither under- nor overflow."""
     if not (np.abs(speed) <= FLOAT32_MAX).all() or not (speed > least).all():
         raise ValueError(
             f"speeds must be finite and > 0 (from {least:.1e} to {FLOAT32_MAX:.1e}), "
@@ -236,12 +237,12 @@ def _checked_speed(speed: NDArray[np.float64], least: float = SLOWEST) -> NDArra
     return speed
 
 
-def _cell_in(shape: tuple[int, ...], source: tuple[int, int]) -> tuple[int, int]:
-    """The source as a cell of a grid of that shape."""
+def _check_source(shape: tuple[int, ...], source: tuple[int, int]) -> tuple[int, int]:
+    """Check that the source is a cell of a grid of this shape, and return it."""
     row, column = _two_integers("source", source)
     if not (0 <= row < shape[0] and 0 <= column < shape[1]):
         got = brief((row, column))
-        raise ValueError(f"source {got} is outside a grid of shape {shape}")
+        raise ValueError(f"source must be a cell of the grid of shape {shape}, got {got}")
     return row, column
 
 
@@ -253,7 +254,7 @@ def _two_integers(name: str, pair: tuple[int, int]) -> tuple[int, int]:
 
 
 def _pair(name: str, pair: Any, kind: str = "numbers") -> tuple[Any, Any]:
-    """The two items of a sequence; of a set nobody knows which is first."""
+    """Return the two items of a sequence; a set is refused, because it has no order."""
     items = pair.tolist() if isinstance(pair, np.ndarray) and pair.size == 2 else pair
     text = isinstance(items, str | bytes | bytearray)
     if text or not isinstance(items, Sequence) or len(items) != 2:

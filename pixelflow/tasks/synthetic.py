@@ -1,4 +1,4 @@
-"""Small two-dimensional classification problems, for tests and first steps."""
+"""Small two-dimensional classification problems for tests and tutorials."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pixelflow.checks import integer, number
 from pixelflow.core.limits import MOST_SEED
 
 POINTS_PER_CELL = 100
-MOST_POINTS = 10**7  # the problems are small
-MOST_NOISE = 1e6  # nothing is left of the moons; float32 holds it
+MOST_POINTS = 10**7  # in a problem
+MOST_NOISE = 1e6  # finite in float32, and far above the size of the moons
 
 
 def two_moons(
@@ -38,7 +38,7 @@ def two_moons(
     Raises
     ------
     TypeError
-        If `n` or `seed` is not an integer, or `noise` not a number.
+        If `n` or `seed` is not an integer, or `noise` is not a number.
     ValueError
         If `n` is below 2 or above 10 million, `noise` is negative or above a million, or `seed` is
         negative or above 2**32 - 1.
@@ -53,7 +53,7 @@ def two_moons(
     points, labels = make_moons(
         n_samples=integer("n", n, 2, MOST_POINTS),
         noise=abs(number("noise", noise, 0, MOST_NOISE)),
-        random_state=integer("seed", seed, 0, 2**32 - 1),  # as scikit-learn has it
+        random_state=integer("seed", seed, 0, 2**32 - 1),  # scikit-learn's range
     )
     return np.asarray(points, dtype=np.float32), np.asarray(labels, dtype=np.int64)
 
@@ -61,7 +61,7 @@ def two_moons(
 def checkerboard(
     n_per_side: int = 4, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Points uniform on a checkerboard, 100 in each unit cell; the class is the cell's colour.
+    """Uniform random points on a checkerboard, 100 in each cell; the class is the cell's colour.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def checkerboard(
     Returns
     -------
     X : float32 array (100 n_per_side^2, 2)
-        Columns are (x, y). Cell follows cell, row by row: shuffle before splitting.
+        Columns are (x, y). Points are sorted by cell, row by row: shuffle them before splitting.
     y : int64 array (100 n_per_side^2,)
         The parity of row + column.
 

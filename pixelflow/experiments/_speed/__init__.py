@@ -1,1 +1,1 @@
-"""The parts of the experiment `speed`: works, contenders, and how each of them is timed."""
+"""The parts of the experiment `speed`: works, contenders, and the timing of each."""

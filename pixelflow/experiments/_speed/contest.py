@@ -1,4 +1,4 @@
-"""One work timed on every system and backend, in turn, and what came of it."""
+"""Timing of one work on all its systems and backends, in turn."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pixelflow.experiments._speed.process import NotMeasured
 from pixelflow.experiments._speed.works import FIELD, OURS, Contender, Rounds, Work
 from pixelflow.timing import Timing, in_turn, summary
 
-REFERENCE = "numba"  # whose features the others' are compared with: the reference's bits, sooner
+REFERENCE = "numba"  # gives the same bits as the reference `cpu`, in less time
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Contest:
-    """One work, timed on every contender.
+    """One work and its contenders.
 
     Attributes
     ----------
     rows : list of dict
-        One per contender, also of those that can't run.
+        One row per contender, also for those that can't run.
     agreement : dict of str to float
-        The largest difference of each contender's features from our reference's, by its label.
+        By label, the largest difference of a contender's features from those of our reference.
     versions : dict of str to str
-        What is installed in the environment of the field's package.
+        The versions in the environment of the field's package.
     bytes_in : int
         Size of the inputs.
     """
@@ -56,7 +56,7 @@ class Contest:
         entrants: dict[Contender, Entrant] = {}
         with ExitStack() as stack:
             for contender in self.contenders:
-                with self._noting(contender):
+                with self._record_failure(contender):
                     entrants[contender] = self._enter(contender, X, dict(random), peers, stack)
             self._compare(entrants, X)
             timed = {c: self._turn(c, entrant) for c, entrant in entrants.items()}
@@ -68,7 +68,7 @@ class Contest:
             self._add_row(contender, timing, ran)
 
     def skip(self, why: str) -> None:
-        """Have rows that say why nothing was measured."""
+        """Add rows that say why nothing was measured."""
         for contender in self.contenders:
             self._add_row(contender, None, f"not measured: {why}")
 
@@ -95,7 +95,7 @@ class Contest:
         expected = np.empty((len(few), plan.feature_dim), np.float32)
         get_backend(REFERENCE).prepare(plan, True, None).features(few, expected)
         for contender, entrant in entrants.items():
-            with self._noting(contender):
+            with self._record_failure(contender):
                 difference = float(np.abs(entrant.features - expected).max())
                 if not math.isfinite(difference):
                     raise NotMeasured("its features are not finite")
@@ -103,15 +103,15 @@ class Contest:
 
     def _turn(self, contender: Contender, entrant: Entrant) -> Callable[[], list[float]]:
         def turn() -> list[float]:
-            with self._noting(contender):
+            with self._record_failure(contender):
                 return entrant.turn()
             return []
 
         return turn
 
     @contextmanager
-    def _noting(self, contender: Contender) -> Iterator[None]:
-        """Note why a contender is not measured, whatever it is: it costs the others nothing."""
+    def _record_failure(self, contender: Contender) -> Iterator[None]:
+        """Record any error of a contender as the reason why it is not measured; others go on."""
         try:
             yield
         except NotMeasured as error:

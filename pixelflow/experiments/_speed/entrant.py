@@ -1,4 +1,4 @@
-"""What takes part in a contest: warmed up, and ready for its turns."""
+"""A contender that is warmed up and ready to be timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEW = 8  # inputs of a first call, which compiles, and whose features are compared
+FEW = 8  # inputs of the first call, which compiles; its features are compared
 
 
 @dataclass
@@ -19,9 +19,9 @@ class Entrant:
     renderer : str
         What it runs on.
     features : float32 array (FEW or fewer, D)
-        Its features of the first inputs.
+        The features of the first inputs.
     turn : callable
-        Runs it and returns its times in seconds.
+        Runs the contender and returns its times in seconds.
     """
 
     renderer: str

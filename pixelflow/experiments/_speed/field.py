@@ -1,4 +1,4 @@
-"""The field's package, pixelflow-rc, run in an interpreter of its own for the timings."""
+"""Timing of the field's package, pixelflow-rc, in an interpreter of its own."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ LIMIT_S = 600.0  # of one call; its shader backend takes a minute for the larges
 
 
 class FieldReservoir:
-    """A reservoir of the field's package with its inputs, in a process that waits between runs.
+    """A reservoir of the field's package and its inputs, in a process that is idle between runs.
 
     Parameters
     ----------
     config : mapping
-        Fields of its `ReservoirConfig`.
+        Fields of that package's `ReservoirConfig`.
     backend : str
-        One of its backends: "cpu", "moderngl" or "cuda".
+        One of that package's backends: "cpu", "moderngl" or "cuda".
     inputs : path
         A .npy file of float32 inputs (N, D_in).
     few : int
-        Inputs of a first call, whose features are kept.
+        Number of inputs of the first call, whose features are returned.
     whole : bool
-        Warm up with all inputs too.
+        Whether to warm up with all inputs, too.
 
     Attributes
     ----------
     renderer : str
         What it runs on.
     versions : dict of str to str
-        What is installed in its environment.
+        The versions in its environment.
     features : float32 array (few, D)
-        Its features of the first `few` inputs.
+        The features of the first `few` inputs.
 
     Raises
     ------
     NotMeasured
-        If there is no such interpreter, it lacks something, or the process ends early.
+        If there is no such interpreter, a package is missing, or the process ends early.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class FieldReservoir:
 def enter(
     contender: Contender, work: Work, X: np.ndarray, rounds: int, stack: ExitStack
 ) -> tuple[Entrant, dict[str, str]]:
-    """The field's package on the work, and what its environment has; `stack` ends its process.
+    """Prepare the field's package for the work, with its versions; `stack` ends its process.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""Times the field's package, pixelflow-rc: a script for the interpreter that has it.
+"""Script that times the field's package, pixelflow-rc, in the interpreter where it is installed.
 
-`python -I field_timing.py` reads a line of JSON, what to run, and answers with a line: what it
-runs on, or why it can't. Every further line asks for one more run, and is answered by its time. It
-ends when its input does. `-I` keeps our package, which has the same name, out of the search path.
+`python -I field_timing.py` reads one line of JSON that says what to run, and answers with a line:
+the hardware that it runs on, or why it can't run. Each further line requests one more run, and is
+answered with its time. The script ends when its input ends. `-I` keeps our package, which has the
+same name, out of the search path.
 """
 
 import functools
@@ -21,8 +22,8 @@ import numpy as np
 NAMES = ("numpy", "scipy", "scikit-learn", "cupy-cuda12x", "moderngl")
 
 
-def the_timing_module():
-    """`pixelflow/timing.py` of the asker, by its path: it imports nothing of that package."""
+def load_timing_module():
+    """Load `pixelflow/timing.py` of our package by its path; it does not import the package."""
     path = Path(__file__).resolve().parents[2] / "timing.py"
     spec = importlib.util.spec_from_file_location("asker_timing", path)
     assert spec and spec.loader
@@ -32,7 +33,7 @@ def the_timing_module():
 
 
 def versions():
-    """What is installed here, by the distribution's name."""
+    """The versions in this environment, by the distribution's name."""
     found = {"pixelflow-rc": version("pixelflow-rc"), "python": platform.python_version()}
     for name in NAMES:
         try:
@@ -42,8 +43,8 @@ def versions():
     return found
 
 
-def the_package():
-    """Reservoir and ReservoirConfig of pixelflow-rc, and of no other package of that name."""
+def import_package():
+    """Import Reservoir and ReservoirConfig of pixelflow-rc; refuse another package of that name."""
     pixelflow = importlib.import_module("pixelflow")
     expected = Path(str(distribution("pixelflow-rc").locate_file("pixelflow"))).resolve()
     found = Path(str(pixelflow.__file__)).resolve().parent
@@ -53,7 +54,7 @@ def the_package():
 
 
 def prepare(backend):
-    """What a backend runs on, and the call that waits for its device."""
+    """The hardware that a backend runs on, and a function that waits for its device."""
     if backend == "cpu":
         return f"NumPy {np.__version__} on 1 thread", None
     if backend == "cuda":
@@ -62,18 +63,18 @@ def prepare(backend):
         return f"{name}, CuPy {cupy.__version__}", cupy.cuda.Device().synchronize
     moderngl: Any = importlib.import_module("moderngl")
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        # The package asks for X11, which a machine without a screen lacks.
+        # The package requests X11, which a machine without a screen lacks.
         create = moderngl.create_standalone_context
         moderngl.create_standalone_context = functools.partial(create, backend="egl")
     context = moderngl.create_standalone_context()
     name = context.info["GL_RENDERER"]
     context.release()
-    return f"{name}, moderngl {moderngl.__version__}", None  # it reads the texture back: in step
+    return f"{name}, moderngl {moderngl.__version__}", None  # reading the texture back waits
 
 
 def main():
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # else the output of a library would be read as an answer
 
     def answer(**values):
         print(json.dumps(values), file=answers, flush=True)
@@ -82,7 +83,7 @@ def main():
     try:
         found = versions()
         renderer, synchronise = prepare(request["backend"])
-        Reservoir, ReservoirConfig = the_package()
+        Reservoir, ReservoirConfig = import_package()
         reservoir = Reservoir(ReservoirConfig(**request["config"]), backend=request["backend"])
         X = np.load(request["inputs"])
         np.save(request["features"], reservoir.transform(X[: request["few"]]))
@@ -91,11 +92,11 @@ def main():
     except ImportError as error:
         answer(error=f"{error} in its environment")
         return
-    except Exception as error:  # whatever it is, the asker is told
+    except Exception as error:  # any error is an answer
         answer(error=f"{type(error).__name__}: {error}")
         return
     answer(renderer=renderer, versions=found)
-    seconds = the_timing_module().seconds
+    seconds = load_timing_module().seconds
     for _ in sys.stdin:
         answer(seconds=seconds(lambda: reservoir.transform(X), synchronise))
 

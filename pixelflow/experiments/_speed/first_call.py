@@ -1,4 +1,4 @@
-"""How long the first call takes, which compiles: with empty caches, and in the next process."""
+"""Duration of the first call, which compiles: with empty caches, and in the next process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pixelflow
 
 ROOT = str(Path(pixelflow.__file__).resolve().parents[1])
 LIMIT_S = 120
-# Every folder in which a compiler of ours, of CuPy or of a driver keeps what it compiled.
+# All cache folders of compiled code: ours, CuPy's and the drivers'.
 CACHES = (
     *("XDG_CACHE_HOME", "CUPY_CACHE_DIR", "CUDA_CACHE_PATH"),
     *("MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"),
@@ -35,9 +35,10 @@ print(time.perf_counter() - start)
 
 
 def first_calls(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Seconds of a process's first `transform`, by backend; None, and why, where it can't run.
+    """Seconds of a process's first `transform`, by backend; None and the reason if it can't run.
 
-    Imports and the look for a device come before; of them a program has one, of rules several.
+    Imports and the search for a device are not timed, because a program needs them once, but
+    compiles for each rule.
     """
     fields = {"width": config["side"], "height": config["side"], "rule": config["rule"]}
     found = []
@@ -53,7 +54,7 @@ def first_calls(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """This process's, with all caches in a folder."""
+    """The environment variables of this process, with all caches in one folder."""
     kept = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     for name in CACHES:
         (folder / name).mkdir()
@@ -62,7 +63,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _first_call(arguments: str, environment: Mapping[str, str]) -> tuple[float | None, str]:
-    """Seconds, or None and why."""
+    """Seconds and "", or None and the reason."""
     command = [sys.executable, "-c", CALL, arguments]
     try:
         done = subprocess.run(

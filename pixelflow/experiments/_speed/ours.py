@@ -1,4 +1,4 @@
-"""Our own backends, timed: on the device where there is one, and from host to host memory."""
+"""Timing of our own backends, on the device or with transfers from and to the host's memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pixelflow.timing import burst, seconds
 def enter(
     contender: Contender, work: Work, X: np.ndarray, rounds: int, stack: ExitStack
 ) -> Entrant:
-    """One of our backends, warmed up on the work; `stack` gives its memory back.
+    """Prepare one of our backends and warm it up on the work; `stack` frees its memory.
 
     Raises
     ------
@@ -57,16 +57,16 @@ def _on_device(
 def _in_host(
     contender: Contender, backend: Backend, plan: Plan, work: Work, X: np.ndarray, rounds: int
 ) -> Callable[[], list[float]]:
-    """Turns of one call each: what a user calls, but for textures into a reused array."""
+    """Make the turn of one call: a user's call, or for states in a reused array the backend's."""
     reservoir = Reservoir(work.config, backend=contender.backend)
     call: Callable[[], Any]
     if contender.out == "fresh":
         run = reservoir.evolve if work.inputs == STATES else reservoir.transform
         call = lambda: run(X)  # noqa: E731
     else:
-        out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so its pages are there
+        out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so pages are allocated
         flat = X.reshape(len(X), -1)
-        if work.inputs == STATES:  # `evolve` takes no array
+        if work.inputs == STATES:  # `evolve` has no parameter `out`
             call = partial(backend.prepare(plan, True, None).features, flat, out)
         else:
             call = lambda: reservoir.transform(X, out=out)  # noqa: E731

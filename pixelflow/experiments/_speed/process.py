@@ -1,4 +1,4 @@
-"""A process that answers lines of JSON, so that its crash or hang costs no one else's times."""
+"""A child process that answers lines of JSON, so that its crash or hang affects nothing else."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 
 
 class NotMeasured(Exception):
-    """Something can't be timed; the message says why."""
+    """Raised if something can't be timed; the message says why."""
 
 
 class Process:
-    """A running command that is asked and answers, one line of JSON each.
+    """A running command that answers requests; both are lines of JSON.
 
     Parameters
     ----------
     command : sequence of str
-        What to run.
+        The program and its arguments.
     name : str
-        What errors call its first word.
+        The name of the program in errors.
     environment : mapping of str to str, optional
-        Variables set for it besides those of this process.
+        Environment variables in addition to those of this process.
 
     Raises
     ------
     NotMeasured
-        If it can't be started.
+        If the command can't be started.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     @property
     def returncode(self) -> int | None:
-        """With which code it ended, if it has."""
+        """The exit code, or None while the process runs."""
         return self._process.poll()
 
     def ask(self, limit_s: float, **request: Any) -> dict[str, Any]:
-        """Its answer to a request; it is killed if that takes longer than so many seconds.
+        """Send a request and return the answer; after `limit_s` seconds the process is killed.
 
         Raises
         ------
         NotMeasured
-            If it answers with an error, or ends.
+            If the answer is an error, or the process ends.
         """
         assert self._process.stdin and self._process.stdout
         late = threading.Timer(limit_s, self._process.kill)
@@ -88,11 +88,11 @@ class Process:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for file in (self._process.stdin, self._process.stdout, self._log):
-            with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+            with contextlib.suppress(BrokenPipeError):  # it may not have read all of its input
                 file.close()  # pyright: ignore[reportOptionalMemberAccess]
 
     def _how_it_ended(self) -> str:

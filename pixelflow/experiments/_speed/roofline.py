@@ -1,4 +1,4 @@
-"""What a work must move and compute, and how near to the machine's ceilings everyone comes."""
+"""The bytes and operations that a work needs, and the rates that contenders reach."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pixelflow.experiments._speed.works import CHANNELS, PEERS, Contender, Work
 
 logger = logging.getLogger(__name__)
 
-# Float operations in one node; all others of the language, on floats, are one.
+# Number of float operations in a node of the graph, for those that are more than one.
 COUNTED = {"clip": 2, "clip_flush": 2}
-LANES = 128  # float32 units of a multiprocessor, of all NVIDIA's since Maxwell but A100 and V100
+LANES = 128  # float32 units per multiprocessor: all NVIDIA GPUs since Maxwell but V100 and A100
 
 
 def operations(program: Program) -> int:
-    """Float operations for one cell and step: what differs from cell to cell, counted once."""
+    """Number of float operations per cell and step; only nodes that vary over cells count."""
     return sum(
         COUNTED.get(op, 1)
         for (op, *_), rank in zip(program.nodes, program.ranks, strict=True)
@@ -30,7 +30,7 @@ def operations(program: Program) -> int:
 
 
 def demands(work: Work, bytes_in: int) -> dict[str, Any]:
-    """The work's name, bytes of its inputs and features, and float operations, of one call."""
+    """The work's name, and the bytes and float operations of one call."""
     program = compile_plan(work.config, None).program
     cells = work.n * work.side**2
     features = np.prod(work.config.probe.shape(work.steps, work.side, work.side, CHANNELS))
@@ -49,9 +49,9 @@ def demands(work: Work, bytes_in: int) -> dict[str, Any]:
 def points(
     rows: Sequence[Mapping[str, Any]], works: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Intensity and rates of everything measured of the works, by their names.
+    """Operational intensity and rates of all rows that were measured for these works.
 
-    The peers read and write states, whatever ours read: those are their bytes.
+    The bytes of peers are those of their states, because they read and write states for all works.
     """
     found = []
     for row in (row for row in rows if row["n"] and row["work"] in works):
@@ -72,9 +72,10 @@ def points(
 
 
 def device_ceilings(n_bytes: int) -> dict[str, float | None]:
-    """How fast the CUDA device copies, and how fast it could compute; None without one.
+    """Copying speed of the CUDA device and its peak of float operations; None without a device.
 
-    The second is one operation per lane and clock: products and sums are not contracted.
+    The peak counts one operation per lane and clock cycle, because products and sums are not
+    contracted to one instruction.
     """
     try:
         cuda: Any = get_backend("cuda")

@@ -1,4 +1,4 @@
-"""What the experiment `speed` computes: the works of its config, and who takes part in each."""
+"""The works of the experiment `speed`, and the contenders for each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pixelflow.tasks import mnist
 
 OURS, FIELD = "pixelflow", "pixelflow-rc"
 PEERS = ("jax", "torch.compile", "cupy", "cax", "cellpylib")
-WITH_DEVICE = ("moderngl", "cuda")  # our backends whose memory is not the host's
-STUDIES = {"by_n": "n", "by_grid": "side"}  # and what varies in each
+WITH_DEVICE = ("moderngl", "cuda")  # our backends that have memory of their own
+STUDIES = {"by_n": "n", "by_grid": "side"}  # the field of `Work` that varies in each study
 TITLES = {"diffusion_reaction": "Gray-Scott", "life_like": "Life"}
 CHANNELS = 4
 STATES, IMAGES = "states", "mnist_uint8"
-TOLD = {STATES: ", states in and out", IMAGES: ", uint8 images in"}  # "tile" is not told
+INPUT_SUFFIXES = {STATES: ", states in and out", IMAGES: ", uint8 images in"}  # of a work's name
 
-Rounds = Mapping[str, Mapping[str, int]]  # how often each backend of each system has its turn
+Rounds = Mapping[str, Mapping[str, int]]  # number of turns by system and backend
 
 
 class Contender(NamedTuple):
-    """Who is timed, and between which memories.
+    """A system and backend that is timed, and what the time includes.
 
-    `out` is "device" (from inputs on the device to features there), or the host's memory at both
-    ends with features in a "reused" array or in a "fresh" one.
+    With `out` "device", inputs and features stay on the device. With "reused" and "fresh" they are
+    in the host's memory, and the array of features exists before the call or is allocated by it.
     """
 
     system: str
@@ -37,12 +37,12 @@ class Contender(NamedTuple):
 
     @property
     def transfers(self) -> bool:
-        """Whether inputs come from the host and features go there."""
+        """Whether the time includes transfers from and to the host's memory."""
         return self.out != "device"
 
     @property
     def label(self) -> str:
-        """Its name in the summary: "cuda_device", "field_cpu", "jax_cuda"."""
+        """The name in the summary, such as "cuda_device", "field_cpu" or "jax_cuda"."""
         if self.system == OURS:
             return f"{self.backend}_{self.out}"
         system = "field" if self.system == FIELD else self.system.replace(".", "_")
@@ -51,11 +51,11 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """`n` inputs through `steps` steps of a rule on a square grid.
+    """A computation: `n` inputs, `steps` steps of a rule on a square grid.
 
-    `inputs` are "random" numbers or those of "mnist", both float32 and tiled; "mnist_uint8",
-    images as they are on disk; or "states", textures. With `pool` the features are the texture's
-    channels pooled to that grid, else the texture.
+    `inputs` are "random" numbers or "mnist" images, both float32 and encoded by `tile`;
+    "mnist_uint8", images as on disk; or "states", textures. The features are the whole texture, or
+    with `pool` its channels pooled to a grid of this size.
     """
 
     rule: str
@@ -67,15 +67,15 @@ class Work:
 
     @property
     def name(self) -> str:
-        """As tables have it: "wave, 2000 x 32x32x4, 16 steps"."""
+        """The name in tables, such as "wave, 2000 x 32x32x4, 16 steps"."""
         title = TITLES.get(self.rule, self.rule)
         size = f"{self.n} x {self.side}x{self.side}x{CHANNELS}, {self.steps} steps"
         pooled = f", {self.pool}x{self.pool} pooled out" if self.pool else ""
-        return f"{title}, {size}{TOLD.get(self.inputs, '')}{pooled}"
+        return f"{title}, {size}{INPUT_SUFFIXES.get(self.inputs, '')}{pooled}"
 
     @property
     def reservoir(self) -> dict[str, Any]:
-        """Fields of the `ReservoirConfig` of either package; the encoder draws nothing."""
+        """Fields of the `ReservoirConfig` of either package; the encoder is not random."""
         return {
             "width": self.side,
             "height": self.side,
@@ -87,15 +87,15 @@ class Work:
 
     @property
     def config(self) -> ReservoirConfig:
-        """Ours, with the probe."""
+        """Our config, with the probe."""
         return ReservoirConfig(**self.reservoir, probe=Probe(pool=self.pool))
 
     def draw(self, random: Mapping[str, int]) -> np.ndarray:
-        """Inputs: (n, columns) normal or of MNIST, images (n, 28, 28), states (n, H, W, C)."""
+        """Make the inputs: (n, columns), normal or of MNIST; images (n, 28, 28); or states."""
         if self.inputs in ("mnist", IMAGES):
             pixels = mnist.load()[0][: self.n]
             if len(pixels) < self.n:
-                raise ValueError(f"{self.name}: MNIST has {len(pixels)} training images")
+                raise ValueError(f"{self.name}: n must be at most {len(pixels)}, MNIST's images")
             if self.inputs == "mnist":
                 return pixels
             return np.rint(pixels * 255).astype(np.uint8).reshape(-1, 28, 28)
@@ -105,17 +105,17 @@ class Work:
         return rng.standard_normal((self.n, random["columns"])).astype(np.float32)
 
     def plan(self, X: np.ndarray) -> Plan:
-        """What a backend executes for these inputs."""
+        """The plan that a backend executes for these inputs."""
         return compile_plan(self.config, None if self.inputs == STATES else X.shape[1:])
 
 
 def all_works(config: Mapping[str, Any]) -> list[tuple[Work, list[Contender], Rounds]]:
-    """Every work of the config's section `speed`: those of `works`, then those of the studies.
+    """All works of the config's section `speed`: those of `works`, then those of the studies.
 
     Raises
     ------
     ValueError
-        If the config names a work twice, which would make two rows of one name.
+        If the config has a work twice, because two rows would have the same name.
     """
     found = [
         (named_work(entry), contenders(entry["rounds"], entry["out"]), entry["rounds"])
@@ -126,7 +126,7 @@ def all_works(config: Mapping[str, Any]) -> list[tuple[Work, list[Contender], Ro
     names = [work.name for work, *_ in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"config of speed: the work {twice[0]!r} stands there twice")
+        raise ValueError(f"config of speed: works must differ, got {twice[0]!r} twice")
     return found
 
 
@@ -136,9 +136,9 @@ def named_work(entry: Mapping[str, Any]) -> Work:
 
 
 def study(entry: Mapping[str, Any]) -> Iterator[tuple[Work, list[Contender], Rounds]]:
-    """The works of a scaling study, each with those for whom it is not too large.
+    """Yield the works of a scaling study, each with the contenders that have time for its size.
 
-    What is on a device is timed there, all else in the host's memory.
+    Backends with a device are timed on the device, all others in the host's memory.
     """
     for point in entry["points"]:
         work = Work(entry["rule"], point["n"], point["side"], entry["steps"], "random")
@@ -151,9 +151,9 @@ def study(entry: Mapping[str, Any]) -> Iterator[tuple[Work, list[Contender], Rou
 
 
 def contenders(rounds: Rounds, outs: list[str]) -> list[Contender]:
-    """Everyone who takes part: the field's package, the peers, ours.
+    """List the contenders: the field's package, the peers and our backends.
 
-    `outs` is what is timed of ours; a backend without a device has the host's memory only.
+    Our backends are timed for each of `outs`; without a device, "reused" replaces "device".
     """
     found = [Contender(FIELD, backend, "fresh") for backend in rounds.get(FIELD, {})]
     for system in PEERS:

@@ -1,4 +1,4 @@
-"""What a user would otherwise write: the same rules in JAX, torch.compile, CuPy, CAX, cellpylib."""
+"""The same rules as a user would write them with JAX, torch.compile, CuPy, CAX or cellpylib."""
 
 from pixelflow.experiments._speed.peers.processes import Peers
 

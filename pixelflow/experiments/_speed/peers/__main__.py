@@ -1,8 +1,9 @@
 """A peer's process: `python -m pixelflow.experiments._speed.peers SYSTEM BACKEND`.
 
-Each line of its input is a request in JSON, answered by a line: a work to get ready for, which is
-answered by what runs it and by a file of its first textures; or a turn, answered by its times. It
-ends when its input does. One process serves all works, so its imports are paid for once.
+Each line of its input is a request in JSON, and is answered with a line. "get_ready" prepares a
+work; the answer is the hardware that it runs on, and a file of its first textures. "turn" runs it;
+the answer is its times. "leave" frees memory. The process ends when its input ends. One process
+serves all works, so it imports its libraries once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MODULES = {
 
 
 def textures(work: Work, random: dict[str, int]) -> np.ndarray:
-    """The work's initial textures (n, H, W, C), as our encoder makes them."""
+    """The work's initial textures (n, H, W, C), made by our encoder."""
     X = work.draw(random)
     if work.inputs == STATES:
         return X
@@ -43,7 +44,7 @@ def textures(work: Work, random: dict[str, int]) -> np.ndarray:
 
 
 def job(work: Work, random: dict[str, int], backend: str) -> Job:
-    """What to run for a work: the rule with its default parameters."""
+    """The job for a work: its rule with the default parameters."""
     params = dict(get_rule(work.rule).params)
     return Job(work.rule, params, work.steps, textures(work, random), backend)
 
@@ -60,8 +61,8 @@ class Server:
     def get_ready(
         self, work: dict[str, Any], random: dict[str, int], few: int, features: str
     ) -> dict[str, Any]:
-        """Everything up to the first turn."""
-        self.leave()  # its memory is needed now
+        """Prepare a work and save its first features to a file."""
+        self.leave()  # frees the memory of the work before
         ready = self.ready = self.module.prepare(job(Work(**work), random, self.backend))
         first = ready.result(few)
         np.save(features, first.reshape(len(first), -1))
@@ -69,13 +70,13 @@ class Server:
         return {"renderer": ready.renderer}
 
     def turn(self) -> dict[str, Any]:
-        """A turn's times."""
+        """Run one turn and return its times."""
         if self.ready is None:
             raise CannotRun("it was not got ready")
         return {"seconds": self.ready.times(self.n_calls)}
 
     def leave(self) -> dict[str, Any]:
-        """Give memory back."""
+        """Free the memory of the current work."""
         clear = self.ready.clear if self.ready else None
         self.ready = None
         gc.collect()
@@ -84,7 +85,7 @@ class Server:
         return {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A request's answer, whatever happens."""
+        """Answer a request; any error is an answer, too."""
         calls: dict[str, Callable[..., dict[str, Any]]] = {
             "get_ready": self.get_ready,
             "turn": self.turn,
@@ -94,14 +95,14 @@ class Server:
             return calls[request.pop("do")](**request)
         except CannotRun as error:
             return {"error": str(error)}
-        except Exception as error:  # whatever it is, the asker is told
+        except Exception as error:  # any error is an answer
             first = (str(error).strip() or "no message").splitlines()[0]
             return {"error": f"{type(error).__name__}: {first}"}
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # else the output of a library would be read as an answer
     server = Server(*sys.argv[1:])
     for line in sys.stdin:
         print(json.dumps(server.answer(json.loads(line))), file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""What a peer is asked to do, and what it answers with."""
+"""The job of a peer, and the peer when it is ready to run it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 class CannotRun(Exception):
-    """The peer can't run here; the message says what is missing and what to install."""
+    """Raised if the peer can't run here; the message says what is missing and what to install."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """So many steps of a rule with its parameters on textures (N, H, W, 4), on "cpu" or "cuda"."""
+    """Steps of a rule with its parameters on textures (N, H, W, 4), on "cpu" or "cuda"."""
 
     rule: str
     params: dict[str, float] = field(repr=False)
@@ -25,18 +25,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Ready:
-    """A peer with its textures in place.
+    """A peer with its textures in memory.
 
     Attributes
     ----------
     renderer : str
         What it runs on.
     result : callable
-        Runs once and returns so many of the resulting textures, in the host's memory.
+        Runs once and returns the first textures, as many as asked, in the host's memory.
     times : callable
         Runs n times and returns the times in seconds, without transfers.
     clear : callable
-        Gives back, once nothing refers to the textures, the memory that its library keeps.
+        Frees the memory that the library caches, after the textures have been deleted.
     """
 
     renderer: str

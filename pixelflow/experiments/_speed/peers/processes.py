@@ -1,4 +1,4 @@
-"""The peers' processes, one for each system and backend, as the experiment sees them."""
+"""The processes of the peers, one for each system and backend."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured, Process
 from pixelflow.experiments._speed.works import Contender, Work
 
-READY_S, TURN_S = 90.0, 60.0  # how long they may take: to compile, and for a turn
-ENDS = 2  # after so many crashes and hangs a peer is not started again
+READY_S, TURN_S = 90.0, 60.0  # time limits for preparing a work, and for a turn
+ENDS = 2  # crashes or hangs after which a peer is not started again
 ROOT = str(Path(pixelflow.__file__).resolve().parents[1])
 
 
 class Peers:
-    """Processes that are started when first asked for, and anew after one ended."""
+    """The running processes; one is started when it is first needed, and again after it ended."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, str], Process] = {}
@@ -32,7 +32,7 @@ class Peers:
     def enter(
         self, contender: Contender, work: Work, random: dict[str, int], stack: ExitStack
     ) -> Entrant:
-        """A peer, warmed up on the work; `stack` has it give its memory back.
+        """Prepare a peer and warm it up on the work; `stack` frees its memory.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Peers:
         return Entrant(answer["renderer"], features, turn)
 
     def close(self) -> None:
-        """End all of them."""
+        """Kill all processes."""
         for process in self._running.values():
             process.close()
         self._running.clear()
@@ -79,7 +79,7 @@ class Peers:
 
 
 def _leave(process: Process) -> None:
-    """Have its memory given back; one that can't is ended, which does the same."""
+    """Free a process's memory; kill the process if it can't."""
     try:
         process.ask(TURN_S, do="leave")
     except NotMeasured:

@@ -1,9 +1,9 @@
-"""Gray-Scott and the wave, written once as a user of an array library would write them.
+"""Gray-Scott and the wave, written as a user of an array library would write them.
 
-`xp` is NumPy, CuPy, `jax.numpy` or `torch`: they have these functions in common. States
-(N, H, W, 4) are periodic; the steps work on the two channels that evolve, as fields of their own,
-which every one of these libraries is faster at. This is a second copy of two rules, on purpose: it
-is what they are compared with.
+`xp` is NumPy, CuPy, `jax.numpy` or `torch`, which share the functions used here. States
+(N, H, W, 4) are periodic. The steps work on the two channels that evolve, as separate arrays,
+because all of these libraries are faster so. This second copy of two rules is intended: our
+backends are compared with it.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ UPDATES: dict[str, Callable[[Any, Fields, list[Any], Params], Fields]] = {
 READ = {"wave": (0,), "diffusion_reaction": (0, 1)}  # the fields whose Laplacian a rule needs
 
 
-def unpacked(state: Any) -> Fields:
-    """The fields of a state."""
+def unpack_fields(state: Any) -> Fields:
+    """The two fields of a state that evolve."""
     return state[..., 0], state[..., 1]
 
 
-def packed(xp: Any, fields: Fields, state: Any) -> Any:
-    """A state with those fields and the other channels of another."""
+def pack_fields(xp: Any, fields: Fields, state: Any) -> Any:
+    """Make a state of these fields and the other channels of `state`."""
     return xp.stack([*fields, state[..., 2], state[..., 3]], -1)
 
 
@@ -60,12 +60,12 @@ def perceive(xp: Any, rule: str, fields: Fields) -> list[Any]:
 
 
 def stepper(xp: Any, rule: str, p: Params) -> Callable[[Fields], Fields]:
-    """One step of the rule, as a function of the fields.
+    """Make the function from fields to fields that is one step of the rule.
 
     Raises
     ------
     ValueError
-        If the rule isn't one of those that are written here.
+        If the rule is not in `UPDATES`.
     """
     if rule not in UPDATES:
         raise ValueError(f"of the rules, {', '.join(UPDATES)} are written for it, not {rule}")

@@ -1,4 +1,4 @@
-"""CAX: a complex system of a perceive and an update module, which it scans and compiles."""
+"""CAX: a system of a perceive and an update module, which CAX scans and compiles."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from importlib.metadata import version
 
 from pixelflow.experiments._speed.peers import rules
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.with_jax import found, ready
+from pixelflow.experiments._speed.peers.with_jax import find_device, make_ready
 
 
 def prepare(job: Job) -> Ready:
-    """The system; CannotRun without CAX or the device."""
-    jax, device = found(job.backend)
+    """Make and compile the system; CannotRun without CAX or the device."""
+    jax, device = find_device(job.backend)
     try:
         import cax.core  # pyright: ignore[reportMissingImports]
         from cax.core.perceive import Perceive  # pyright: ignore[reportMissingImports]
@@ -24,13 +24,13 @@ def prepare(job: Job) -> Ready:
 
     class Laplacians(Perceive):
         def __call__(self, state):
-            return rules.perceive(xp, job.rule, rules.unpacked(state))
+            return rules.perceive(xp, job.rule, rules.unpack_fields(state))
 
     class Step(Update):
         def __call__(self, state, perception, input=None):
             update = rules.UPDATES[job.rule]
-            return rules.packed(
-                xp, update(xp, rules.unpacked(state), perception, job.params), state
+            return rules.pack_fields(
+                xp, update(xp, rules.unpack_fields(state), perception, job.params), state
             )
 
     class System(cax.core.ComplexSystem):
@@ -42,4 +42,4 @@ def prepare(job: Job) -> Ready:
 
     system = System()
     versions = f"CAX {version('cax')}, JAX {jax.__version__}"
-    return ready(jax, device, lambda s: system(s, num_steps=job.steps), job.states, versions)
+    return make_ready(jax, device, lambda s: system(s, num_steps=job.steps), job.states, versions)

@@ -1,4 +1,4 @@
-"""cellpylib: Conway's Life, a Python call for each cell, so for small works only."""
+"""cellpylib: Conway's Life with a Python call for each cell, so only for small works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixelflow.timing import seconds
 
 
 def prepare(job: Job) -> Ready:
-    """Its `evolve2d`, one texture after the other; CannotRun without it or for another rule."""
+    """Prepare `evolve2d`, texture by texture; CannotRun without cellpylib or for other rules."""
     try:
         import cellpylib  # pyright: ignore[reportMissingImports]
     except ImportError as error:

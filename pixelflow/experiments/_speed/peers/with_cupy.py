@@ -1,4 +1,4 @@
-"""Plain CuPy: rolls and elementwise arithmetic, a kernel for each, in a Python loop."""
+"""Plain CuPy: rolls and elementwise arithmetic, one kernel each, in a Python loop."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
+from pixelflow.experiments._speed.peers.rules import pack_fields, stepper, unpack_fields
 
 
 def prepare(job: Job) -> Ready:
-    """The loop, warmed up; CannotRun without CuPy or a GPU."""
+    """Prepare the loop and warm it up; CannotRun without CuPy or a GPU."""
     try:
         import cupy  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -21,10 +21,10 @@ def prepare(job: Job) -> Ready:
     resident = cupy.asarray(job.states)
 
     def loop() -> Any:
-        fields = unpacked(resident)
+        fields = unpack_fields(resident)
         for _ in range(job.steps):
             fields = step(fields)
-        return packed(cupy, fields, resident)
+        return pack_fields(cupy, fields, resident)
 
     def times(n: int) -> list[float]:
         marks = [cupy.cuda.Event() for _ in range(n + 1)]

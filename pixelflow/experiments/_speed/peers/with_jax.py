@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
+from pixelflow.experiments._speed.peers.rules import pack_fields, stepper, unpack_fields
 from pixelflow.timing import burst, seconds
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others need memory too
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # other contenders need memory, too
 
 
 def prepare(job: Job) -> Ready:
-    """The loop, compiled; CannotRun without JAX or the device."""
-    jax, device = found(job.backend)
+    """Compile the loop; CannotRun without JAX or the device."""
+    jax, device = find_device(job.backend)
     step = stepper(jax.numpy, job.rule, job.params)
 
     def run(state: Any) -> Any:
-        fields = jax.lax.fori_loop(0, job.steps, lambda _, f: step(f), unpacked(state))
-        return packed(jax.numpy, fields, state)
+        fields = jax.lax.fori_loop(0, job.steps, lambda _, f: step(f), unpack_fields(state))
+        return pack_fields(jax.numpy, fields, state)
 
-    return ready(jax, device, jax.jit(run), job.states, f"JAX {jax.__version__}")
+    return make_ready(jax, device, jax.jit(run), job.states, f"JAX {jax.__version__}")
 
 
-def found(backend: str) -> tuple[Any, Any]:
-    """JAX and the device of that kind; CannotRun without it."""
+def find_device(backend: str) -> tuple[Any, Any]:
+    """Import JAX and find its device for a backend; CannotRun without them."""
     try:
         import jax  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -39,16 +39,16 @@ def found(backend: str) -> tuple[Any, Any]:
         raise CannotRun(f"{str(error).splitlines()[0]}: pip install jax[cuda13]") from error
 
 
-def ready(
+def make_ready(
     jax: Any, device: Any, run: Callable[[Any], Any], states: np.ndarray, version: str
 ) -> Ready:
-    """A compiled function and its textures on the device."""
+    """Put the textures on the device and warm up a compiled function."""
     resident = jax.device_put(states, device)
     jax.block_until_ready(run(resident))
     calls = burst(seconds(lambda: jax.block_until_ready(run(resident))), total_s=0.01, most=50)
 
     def several() -> None:
-        """Calls that are queued one behind the other, so that the queue is never empty."""
+        """Enqueue calls without waiting for each, so that the device is never idle."""
         done = None
         for _ in range(calls):
             done = run(resident)

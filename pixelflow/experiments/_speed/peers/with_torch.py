@@ -1,7 +1,7 @@
-"""torch.compile: rolls compiled into a step, and a loop over the steps.
+"""torch.compile: a compiled step of rolls, and a loop over the steps.
 
-On a GPU the loop is captured once as a CUDA graph and replayed, or else Python's calls, not the
-kernels, would be timed where textures are few.
+On a GPU the loop is captured as a CUDA graph and replayed, because for few textures Python's calls
+would take longer than the kernels.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any
 import numpy as np
 
 from pixelflow.experiments._speed.peers.job import CannotRun, Job, Ready
-from pixelflow.experiments._speed.peers.rules import packed, stepper, unpacked
+from pixelflow.experiments._speed.peers.rules import pack_fields, stepper, unpack_fields
 from pixelflow.timing import seconds
 
 
 def prepare(job: Job) -> Ready:
-    """The loop, compiled and warmed up; CannotRun without torch or the GPU."""
+    """Compile the loop and warm it up; CannotRun without torch or the GPU."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise CannotRun(f"{error}: pip install torch") from error
     if job.backend == "cuda" and not torch.cuda.is_available():
         raise CannotRun("torch sees no GPU: pip install torch with CUDA, and look at nvidia-smi")
-    torch._dynamo.reset()  # no shape of an earlier work, which would make this one's dynamic
+    torch._dynamo.reset()  # forgets the shapes of earlier works, else shapes would become dynamic
     step = torch.compile(stepper(torch, job.rule, job.params), dynamic=False)
 
     def loop(state: Any) -> Any:
-        fields = unpacked(state)
+        fields = unpack_fields(state)
         for _ in range(job.steps):
             fields = step(fields)
-        return packed(torch, fields, state)
+        return pack_fields(torch, fields, state)
 
     with torch.inference_mode():
         resident = torch.from_numpy(job.states).to(job.backend)
@@ -40,11 +40,11 @@ def prepare(job: Job) -> Ready:
         if job.backend == "cpu":
             renderer = f"torch {torch.__version__} on {torch.get_num_threads()} threads"
             return Ready(renderer, *_on_cpu(torch, loop, resident))
-        replay, out = _captured(torch, loop, resident)
+        replay, out = _capture_graph(torch, loop, resident)
     return Ready(
         renderer=f"{torch.cuda.get_device_name()}, torch {torch.__version__}",
-        result=lambda few: _fetched(torch, replay, out, few),
-        times=_events(torch, replay),
+        result=lambda few: _run_and_fetch(torch, replay, out, few),
+        times=_time_by_events(torch, replay),
         clear=torch.cuda.empty_cache,
     )
 
@@ -63,10 +63,10 @@ def _on_cpu(
     return result, times
 
 
-def _captured(
+def _capture_graph(
     torch: Any, loop: Callable[[Any], Any], resident: Any
 ) -> tuple[Callable[[], object], Any]:
-    """What runs the loop once more, and where its result then is."""
+    """Capture the loop as a CUDA graph; returns its replay function and its output array."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -78,14 +78,14 @@ def _captured(
     return graph.replay, out
 
 
-def _fetched(torch: Any, replay: Callable[[], object], out: Any, few: int) -> np.ndarray:
+def _run_and_fetch(torch: Any, replay: Callable[[], object], out: Any, few: int) -> np.ndarray:
     replay()
     torch.cuda.synchronize()
     return out[:few].cpu().numpy()
 
 
-def _events(torch: Any, replay: Callable[[], object]) -> Callable[[int], list[float]]:
-    """Times by the device's own clock."""
+def _time_by_events(torch: Any, replay: Callable[[], object]) -> Callable[[int], list[float]]:
+    """Make the function that times n replays by CUDA events."""
 
     def times(n: int) -> list[float]:
         replay()
