@@ -8,10 +8,12 @@ import numpy as np
 
 from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
-from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
+from pixelflow.backends.moderngl.fragment import Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
-from pixelflow.backends.moderngl.glsl import ROW_BITS, params_used
+from pixelflow.backends.moderngl.fragment_source import VERTEX, encode, step
+from pixelflow.backends.moderngl.glsl import ROW_BITS
 from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.backends.moderngl.leaves import params_used
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = 256 * 2**20  # of an atlas' layers or of features
@@ -159,7 +161,7 @@ class Atlas(Scratch):
             program = self.device.program(vertex_shader=VERTEX, fragment_shader=fragment)
             return program, self.keep(self.context.vertex_array(program, []))
 
-        self.encode, self.step = made(self.shaders.encode()), made(self.shaders.step())
+        self.encode, self.step = made(encode(self.shaders)), made(step(self.shaders))
         self.probe = made(probe(self.shaders))
         self.pool = made(pool(self.shaders)) if self.plan.probe.pool else None
 
