@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from pixelflow.backends.moderngl.latents import Latents
 from pixelflow.backends.moderngl.workgroup import Workgroup
 from pixelflow.backends.moderngl.workgroup_source import BUFFERS, source
 from pixelflow.core.plan import Plan
+
+if TYPE_CHECKING:
+    import moderngl
 
 CHUNK_BYTES = 256 * 2**20  # of features or latents
 MOST_GROUPS = 65535  # of a dispatch, on every device
@@ -33,7 +36,7 @@ class Dispatch(Scratch):
             self.close()
             raise
 
-    def _allocate(self) -> dict[str, Any]:
+    def _allocate(self) -> dict[str, moderngl.Buffer]:
         plan = self.plan
         return {
             "latents": self._reserve(self.chunk * self.latents.size * self.latents.itemsize),
@@ -52,10 +55,10 @@ class Dispatch(Scratch):
         limit = min(CHUNK_BYTES, _largest_buffer(device))
         return max(1, min(MOST_GROUPS // plan.members, limit // each))
 
-    def _reserve(self, n_bytes: int) -> Any:
+    def _reserve(self, n_bytes: int) -> moderngl.Buffer:
         return self.keep(self.context.buffer(reserve=max(4, -(-n_bytes // 4) * 4)))
 
-    def _filled(self, numbers: np.ndarray) -> Any:
+    def _filled(self, numbers: np.ndarray) -> moderngl.Buffer:
         buffer = self._reserve(numbers.nbytes)
         if numbers.size:
             buffer.write(np.ascontiguousarray(numbers))

@@ -65,6 +65,18 @@ class Shaders:
         """Rows and columns of texels that hold those."""
         return self._rows_of(self.row_block)
 
+    @property
+    def most_rows(self) -> int:
+        """Rows of texels of a member's snapshot, in the larger of the textures with them."""
+        return max(self.feature_rows[0], self.row_rows[0] if self.plan.probe.pool else 0)
+
+    @property
+    def most_tiles(self) -> int:
+        """How many tiles the largest atlas has, in rows of a power of two."""
+        height, width, _ = self.plan.shape
+        columns = self.largest // width
+        return ((1 << columns.bit_length()) >> 1) * (self.largest // height)
+
     def _rows_of(self, numbers: int) -> tuple[int, int]:
         texels = -(-numbers // 4)
         rows = -(-texels // self.largest)
