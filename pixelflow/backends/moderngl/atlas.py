@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SOFTWARE_PASSES, Device, Scratch
-from pixelflow.backends.moderngl.fragment import VERTEX, Shaders
+from pixelflow.backends.moderngl.fragment import Shaders
 from pixelflow.backends.moderngl.fragment_probe import pool, probe
-from pixelflow.backends.moderngl.glsl import ROW_BITS, params_used
+from pixelflow.backends.moderngl.fragment_source import VERTEX, encode, step
+from pixelflow.backends.moderngl.glsl import ROW_BITS
 from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.backends.moderngl.leaves import params_used
 from pixelflow.core.plan import Plan
+
+if TYPE_CHECKING:
+    import moderngl
+
+    # Any is the program: see `Device.program`.
+    Drawn = tuple[Any, moderngl.VertexArray]
 
 CHUNK_BYTES = 256 * 2**20  # of an atlas' layers or of features
 UNIFORM_BYTES = "GL_MAX_UNIFORM_BLOCK_SIZE"
@@ -82,12 +90,11 @@ class Atlas(Scratch):
         """How many samples fit."""
         shaders, members, largest = self.shaders, self.plan.members, self.device.largest
         height, width, _ = self.plan.shape
-        tiles = _tiles(self.device, height, width)
         tile_bytes = height * width * 16 * shaders.layers
         layers_bytes = CACHED_BYTES if self.device.software else CHUNK_BYTES
-        groups = min(tiles, layers_bytes // tile_bytes) // members
+        groups = min(shaders.most_tiles, layers_bytes // tile_bytes) // members
         by_features = min(
-            largest // (members * _most_rows(shaders)),
+            largest // (members * shaders.most_rows),
             CHUNK_BYTES // (4 * max(self.plan.feature_dim, members * self._row_numbers)),
         )
         by_latents = (largest << ROW_BITS) // self.latents.size
@@ -131,7 +138,7 @@ class Atlas(Scratch):
         if shaders.weights_as_uniforms:
             self.weights = keep(context.buffer(convolution.weights(plan)))
 
-    def _tables(self) -> dict[str, Any]:
+    def _tables(self) -> dict[str, moderngl.Texture]:
         """What shaders look up."""
         plan = self.plan
         tables = {
@@ -144,7 +151,7 @@ class Atlas(Scratch):
             tables["weights"] = self._table(convolution.weights(plan), components=4)
         return tables
 
-    def _table(self, numbers: np.ndarray, components: int = 1) -> Any:
+    def _table(self, numbers: np.ndarray, components: int = 1) -> moderngl.Texture:
         """Numbers as a texture of one or more components, to be read by `table_cell`."""
         columns, texels = 2**ROW_BITS, numbers.size // components
         size = (min(columns, max(1, texels)), max(1, -(-texels // columns)))
@@ -155,11 +162,11 @@ class Atlas(Scratch):
         return texture
 
     def _compile(self) -> None:
-        def made(fragment: str) -> tuple[Any, Any]:
+        def made(fragment: str) -> Drawn:
             program = self.device.program(vertex_shader=VERTEX, fragment_shader=fragment)
             return program, self.keep(self.context.vertex_array(program, []))
 
-        self.encode, self.step = made(self.shaders.encode()), made(self.shaders.step())
+        self.encode, self.step = made(encode(self.shaders)), made(step(self.shaders))
         self.probe = made(probe(self.shaders))
         self.pool = made(pool(self.shaders)) if self.plan.probe.pool else None
 
@@ -191,7 +198,7 @@ class Atlas(Scratch):
                 self._draw(self.step, self.frames[after], self.states[now])
                 now, after = after, now
 
-    def _read(self, target: Any, states: list[Any]) -> None:
+    def _read(self, target: moderngl.Framebuffer, states: list[moderngl.Texture]) -> None:
         """Draw the features of a snapshot."""
         if self.pool is None:
             self._draw(self.probe, target, states)
@@ -206,7 +213,7 @@ class Atlas(Scratch):
         height = self.samples * self.plan.members * rows
         for k, frame in enumerate(self.read_frames):
             view = (0, 0, texels, height)
-            frame.read_into(self.back, view, components=4, dtype="f4", clamp=False)
+            frame.read_into(self.back, view, components=4, dtype="f4")
             size = 4 * rows * texels
             whole = out.flags.c_contiguous and len(self.read) == 1 and size == out.shape[-1]
             if whole:
@@ -216,17 +223,17 @@ class Atlas(Scratch):
             got = got.reshape(self.samples, self.plan.members, size)
             out[:, :, k] = got[..., : out.shape[-1]]
 
-    def _of_one_member(self) -> dict[str, Any]:
+    def _of_one_member(self) -> dict[str, float]:
         plan = self.plan
         if plan.members > 1:
             return {}
-        key = {"key": int(plan.keys[0])}
+        key: dict[str, float] = {"key": int(plan.keys[0])}
         if not self.shaders.as_uniforms:
             return key
         used = params_used(plan.program)
         return key | {f"param{i}": float(plan.params[0, i]) for i in used}
 
-    def _set(self, program: Any, **uniforms: Any) -> None:
+    def _set(self, program: Any, **uniforms: float) -> None:
         """Set what a program uses of these uniforms and of the tables' places."""
         uniforms["tile_bits"] = self.tile_bits
         for k in range(self.shaders.layers):
@@ -237,7 +244,9 @@ class Atlas(Scratch):
             if name in program:
                 program[name].value = value
 
-    def _draw(self, drawn: tuple[Any, Any], target: Any, states: list[Any]) -> None:
+    def _draw(
+        self, drawn: Drawn, target: moderngl.Framebuffer, states: list[moderngl.Texture]
+    ) -> None:
         _, triangle = drawn
         for k, texture in enumerate(states):
             texture.use(k)
@@ -263,28 +272,16 @@ def _most_layers(device: Device) -> int:
 
 def most_members(device: Device, plan: Plan, inputs: np.ndarray) -> int:
     """How many members of one sample fit at once, at least 1."""
-    height, width, _ = plan.shape
     latents = Latents.of(plan, inputs)
     limits = device.largest, device.limits[UNIFORM_BYTES]
     shaders = Shaders(plan, True, device.version, *limits, 1, latents)
     numbers = max(plan.media[0].size, plan.params[0].size, latents.length)
     by_tables = (device.largest << ROW_BITS) // numbers
-    by_features = device.largest // _most_rows(shaders)
-    return max(1, min(_tiles(device, height, width), by_features, by_tables))
+    by_features = device.largest // shaders.most_rows
+    return max(1, min(shaders.most_tiles, by_features, by_tables))
 
 
-def _most_rows(shaders: Shaders) -> int:
-    """Rows of texels that a member's snapshot takes up, in the larger of the textures with them."""
-    pooled = shaders.plan.probe.pool
-    return max(shaders.feature_rows[0], shaders.row_rows[0] if pooled else 0)
-
-
-def _tiles(device: Device, height: int, width: int) -> int:
-    """How many tiles the largest atlas has."""
-    return _power_below(device.largest // width) * (device.largest // height)
-
-
-def write_table(texture: Any, numbers: np.ndarray) -> None:
+def write_table(texture: moderngl.Texture, numbers: np.ndarray) -> None:
     """Fill the start of a table."""
     flat = numbers.reshape(-1, texture.components)
     columns = texture.size[0]
@@ -293,8 +290,3 @@ def write_table(texture: Any, numbers: np.ndarray) -> None:
         texture.write(flat[: rows * columns], viewport=(0, 0, columns, rows))
     if rest:
         texture.write(flat[rows * columns :], viewport=(0, rows, rest, 1))
-
-
-def _power_below(number: int) -> int:
-    """The largest power of two that is not above a number, or 0."""
-    return 1 << (number.bit_length() - 1) if number else 0

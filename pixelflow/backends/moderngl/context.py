@@ -8,13 +8,16 @@ import re
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 from weakref import finalize
 
 from pixelflow.backends.registry import SOFTWARE, forked
+
+if TYPE_CHECKING:
+    import moderngl
 
 RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|software", re.IGNORECASE)
 SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
@@ -28,7 +31,16 @@ PACKAGES = "pip install moderngl glcontext"
 LIBRARIES = "apt-get install libegl1 libgl1-mesa-dri # or the GPU maker's driver with its EGL"
 
 
+class Releasable(Protocol):
+    """What OpenGL holds until it is told to let go."""
+
+    def release(self) -> object: ...
+
+
 Made = TypeVar("Made", bound="Scratch")
+Kept = TypeVar("Kept", bound=Releasable)
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Device:
@@ -36,9 +48,9 @@ class Device:
 
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
-        self._programs: OrderedDict[Any, Any] = OrderedDict()
-        self._ready: OrderedDict[Any, Scratch] = OrderedDict()
-        self._dropped: deque[Any] = deque()  # what nobody uses any more, on whichever thread
+        self._programs: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._ready: OrderedDict[Hashable, Scratch] = OrderedDict()
+        self._dropped: deque[Releasable] = deque()  # what nobody uses any more, on whichever thread
         try:
             self.context, self.limits, self.rest = self.submit(_create, number).result()
         except BaseException:
@@ -61,17 +73,25 @@ class Device:
         """The largest width and height of a texture."""
         return self.limits["GL_MAX_TEXTURE_SIZE"]
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future:
+    def submit(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Future[Result]:
         """Have a function called on the context's thread."""
         return self._thread.submit(function, *args)
 
-    def program(self, **sources: str) -> Any:
-        """A compiled program or compute shader, the same one for the same sources."""
-        key = tuple(sources.values())
+    def program(
+        self, *, compute: str = "", vertex_shader: str = "", fragment_shader: str = ""
+    ) -> Any:
+        """A compiled program or compute shader, the same one for the same sources.
+
+        Any, because only its source tells which of its members are uniforms and which blocks.
+        """
+        key = compute, vertex_shader, fragment_shader
         if key not in self._programs:
-            compute = sources.get("compute")
             made = self._programs[key] = (
-                self.context.compute_shader(compute) if compute else self.context.program(**sources)
+                self.context.compute_shader(compute)
+                if compute
+                else self.context.program(
+                    vertex_shader=vertex_shader, fragment_shader=fragment_shader
+                )
             )
             # Its last user may be a run, and may end on another thread, which can't release it.
             finalize(made, self._dropped.append, made.mglo).atexit = False
@@ -82,7 +102,7 @@ class Device:
             self._dropped.popleft().release()
         return self._programs[key]
 
-    def ready(self, key: Any, make: Callable[[], Made]) -> Made:
+    def ready(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What runs a plan, made once while it is among the last few that were asked for."""
         if key not in self._ready:
             while len(self._ready) >= MOST_READY:
@@ -92,7 +112,7 @@ class Device:
         _ = self.context.error  # what a run that failed has left
         return self._ready[key]  # pyright: ignore[reportReturnType]
 
-    def forget(self, key: Any) -> None:
+    def forget(self, key: Hashable) -> None:
         """Release what runs a plan."""
         if key in self._ready:
             self._ready.pop(key).close()
@@ -107,7 +127,7 @@ class Scratch(ExitStack):
         _ = self.context.error  # what a run that failed has left
         self.callback(device.rest.use)  # moderngl binds again what was bound, gone or not
 
-    def keep(self, made: Any) -> Any:
+    def keep(self, made: Kept) -> Kept:
         self.callback(made.release)
         return made
 
@@ -152,7 +172,9 @@ def _opened(number: int) -> Device:
     return _devices[number]
 
 
-def call(device: int | None, function: Callable[..., Any], *args: Any) -> Any:
+def call(
+    device: int | None, function: Callable[[Device, *Arguments], Result], *args: *Arguments
+) -> Result:
     """Call ``function(device, *args)`` on the thread of a GPU, None being the first."""
     with _making:  # so that no fork comes between
         found = _on(device)
@@ -170,7 +192,7 @@ def describe(device: int | None = None) -> str:
     return f"{found.renderer} {SOFTWARE}" if found.software else found.renderer
 
 
-def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
+def _create(number: int) -> tuple[moderngl.Context, dict[str, Any], moderngl.Framebuffer]:
     """A context without a window, its limits, and what it draws to between runs.
 
     By EGL, then by what else the platform offers.
@@ -199,7 +221,7 @@ def _create(number: int) -> tuple[Any, dict[str, Any], Any]:
     )
 
 
-def _shared_memory(context: Any) -> int:
+def _shared_memory(context: moderngl.Context) -> int:
     """Bytes that a workgroup shares, which moderngl doesn't ask for; at least what all have."""
     found = ctypes.c_int(0)
     load = getattr(getattr(context.mglo, "_context", None), "load", None)

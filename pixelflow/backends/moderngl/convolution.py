@@ -1,4 +1,4 @@
-"""Convolutions of a rule as loops of shaders, and their weights, four outputs in one texel."""
+"""Convolutions of a rule as shaders do them: up to four over the same cells, and their weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from pixelflow.backends.moderngl import glsl
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
 
 MOST = 4  # convolutions that share what they read: a texel holds a weight of each
-# What a sum starts as: -0 + x is x, to the bit, where 0 + x is +0 for an x of -0.
-NOTHING = "uintBitsToFloat(0x80000000u)"
 
 
 @dataclass(frozen=True)
@@ -81,19 +78,3 @@ def weights(plan: Plan) -> np.ndarray:
             end = each.first + each.texels
             out[:, each.first : end, i] = plan.params[:, start : start + each.texels]
     return out
-
-
-def walk(axis: str, reach: int, length: int, boundary: str) -> tuple[str, str, str]:
-    """How ``to_y`` or ``to_x`` goes along an axis: its first value, the next one, and the position
-    that it stands for, which is outside the texture only where the boundary is zero.
-
-    It starts `reach` cells before the axis' own variable. One step at a time needs no modulo,
-    however much larger than the texture the window is.
-    """
-    to = f"to_{axis}"
-    if boundary == "zero":
-        return f"{axis} - {reach}", f"{to} + 1", to
-    period = length if boundary == "periodic" else 2 * length
-    first = glsl.moved(axis, -reach, period, "periodic")
-    following = f"{to} == {period - 1} ? 0 : {to} + 1"
-    return first, following, to if boundary == "periodic" else f"min({to}, {period - 1} - {to})"

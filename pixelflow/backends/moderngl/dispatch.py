@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixelflow.backends.moderngl import convolution
 from pixelflow.backends.moderngl.context import SHARED_MEMORY, SOFTWARE_PASSES, Device, Scratch
 from pixelflow.backends.moderngl.latents import Latents
-from pixelflow.backends.moderngl.workgroup import BUFFERS, Workgroup
+from pixelflow.backends.moderngl.workgroup import Workgroup
+from pixelflow.backends.moderngl.workgroup_source import BUFFERS, source
 from pixelflow.core.plan import Plan
+
+if TYPE_CHECKING:
+    import moderngl
 
 CHUNK_BYTES = 256 * 2**20  # of features or latents
 MOST_GROUPS = 65535  # of a dispatch, on every device
@@ -22,7 +26,8 @@ class Dispatch(Scratch):
     def __init__(self, device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> None:
         super().__init__(device)
         self.plan, self.latents = plan, Latents.of(plan, inputs)
-        self.program = device.program(compute=shader(device, plan, inputs, exact).source())
+        workgroup = workgroup_of(device, plan, inputs, exact)
+        self.program = device.program(compute=source(workgroup))
         self.chunk = min(len(inputs), self._most(device))
         try:
             self.buffers = self._allocate()
@@ -31,7 +36,7 @@ class Dispatch(Scratch):
             self.close()
             raise
 
-    def _allocate(self) -> dict[str, Any]:
+    def _allocate(self) -> dict[str, moderngl.Buffer]:
         plan = self.plan
         return {
             "latents": self._reserve(self.chunk * self.latents.size * self.latents.itemsize),
@@ -50,10 +55,10 @@ class Dispatch(Scratch):
         limit = min(CHUNK_BYTES, _largest_buffer(device))
         return max(1, min(MOST_GROUPS // plan.members, limit // each))
 
-    def _reserve(self, n_bytes: int) -> Any:
+    def _reserve(self, n_bytes: int) -> moderngl.Buffer:
         return self.keep(self.context.buffer(reserve=max(4, -(-n_bytes // 4) * 4)))
 
-    def _filled(self, numbers: np.ndarray) -> Any:
+    def _filled(self, numbers: np.ndarray) -> moderngl.Buffer:
         buffer = self._reserve(numbers.nbytes)
         if numbers.size:
             buffer.write(np.ascontiguousarray(numbers))
@@ -89,7 +94,7 @@ class Dispatch(Scratch):
             out[...] = np.frombuffer(features.read(out.nbytes), np.float32).reshape(out.shape)
 
 
-def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workgroup:
+def workgroup_of(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workgroup:
     """How a plan would run in workgroups."""
     limits = device.limits
     return Workgroup(
@@ -103,7 +108,7 @@ def shader(device: Device, plan: Plan, inputs: np.ndarray, exact: bool) -> Workg
 
 def fits(device: Device, plan: Plan, inputs: np.ndarray) -> bool:
     """Whether a plan can run in workgroups."""
-    workgroup = shader(device, plan, inputs, exact=True)
+    workgroup = workgroup_of(device, plan, inputs, exact=True)
     if not workgroup.fits or (device.software and workgroup.passes > SOFTWARE_PASSES):
         return False
     numbers = 4 * len(plan.times)  # an array of uniforms may take four for one

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pixelflow.backends.moderngl.convolution import (
-    NOTHING,
-    Convolution,
-    convolutions,
-    n_texels,
-    walk,
-)
-
-if TYPE_CHECKING:
-    from pixelflow.backends.moderngl.fragment import Shaders
+from pixelflow.backends.moderngl.convolution import Convolution, convolutions, n_texels
+from pixelflow.backends.moderngl.fragment import Shaders
+from pixelflow.backends.moderngl.glsl import NEGATIVE_ZERO, walk
 
 TYPES = {1: "float", 2: "vec2", 4: "vec4"}  # of one number for each lane
 
@@ -45,7 +36,7 @@ def _loop(shaders: Shaders, each: Convolution) -> list[str]:
     exact = "precise " if shaders.precise else ""
     start = f"member * {n_texels(shaders.plan.program)} + {each.first}"
     return [
-        *(f"{exact}{kind} sum{node} = {kind}({NOTHING});" for node in each.nodes),
+        *(f"{exact}{kind} sum{node} = {kind}({NEGATIVE_ZERO});" for node in each.nodes),
         "{",
         f"    int texel = {start}, to_y = {first_y};",
         f"    for (int dy = 0; dy < {each.k}; dy++) {{",

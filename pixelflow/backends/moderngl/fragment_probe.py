@@ -22,7 +22,7 @@ def probe(shaders: Shaders) -> str:
     members = shaders.plan.members
     states = "".join(f"uniform sampler2D now{k};\n" for k in range(shaders.layers))
     gather = glsl.gather(shaders.latents)
-    return f"""{shaders.head()}uniform int tile_bits;
+    return f"""{glsl.header(shaders.version, shaders.exact)}uniform int tile_bits;
 {states}{gather}{_values(shaders)}out vec4 target;
 {_features(shaders)}
 void main() {{
@@ -51,7 +51,7 @@ def pool(shaders: Shaders) -> str:
         *glsl.pooled_lines(plan, f"row((image * {plan.shape[0]} + y) * {grid} + i, top)", "y"),
         f"return {glsl.pooled(plan)};",
     ]
-    return f"""{shaders.head()}uniform sampler2D now0;
+    return f"""{glsl.header(shaders.version, shaders.exact)}uniform sampler2D now0;
 out vec4 target;
 float row(int number, int top) {{
     int texel = number >> 2, down = {glsl.quotient("texel", columns, shaders.row_block)};

@@ -9,6 +9,7 @@ import numpy as np
 
 from pixelflow.backends.emit import GLSL, GLSL_LOOSE, declared
 from pixelflow.backends.moderngl.latents import Latents
+from pixelflow.backends.moderngl.leaves import leaves
 from pixelflow.core.encoders import PIXEL
 from pixelflow.core.graph import Program
 from pixelflow.core.plan import Plan
@@ -16,11 +17,17 @@ from pixelflow.core.plan import Plan
 ROW_BITS = 12  # tables of numbers are textures of 2**ROW_BITS columns, read by one index
 PART = 64  # values of a mean that are summed at once
 FLOATS_COUNT = 2**22  # float32 divides whole numbers below this exactly enough
+# What a sum starts as: -0 + x is x, to the bit, where 0 + x is +0 for an x of -0.
+NEGATIVE_ZERO = "uintBitsToFloat(0x80000000u)"
 
 
 def header(version: int, exact: bool) -> str:
-    """The version's line. `precise` came with 400: before it bits may differ between devices."""
-    return f"#version {430 if version >= 430 else 400 if exact and version >= 400 else 330}\n"
+    """The version's line and `table_cell`.
+
+    `precise` came with 400: before it bits may differ between devices.
+    """
+    number = 430 if version >= 430 else 400 if exact and version >= 400 else 330
+    return f"#version {number}\n{TABLES}"
 
 
 @lru_cache(maxsize=256)
@@ -39,21 +46,6 @@ def rule_function(program: Program, exact: bool) -> str:
     lines += [f"next{c} = v{i};" for c, i in program.outputs]
     body = "\n".join(f"    {line}" for line in lines)
     return f"void rule({', '.join(given)}) {{\n{body}\n}}\n"
-
-
-def leaves(program: Program) -> list[int]:
-    """The nodes that a shader has ready when it calls the rule."""
-    looked_up = ("read", "param", "medium", "convolve")
-    return [i for i, node in enumerate(program.nodes) if node[0] in looked_up]
-
-
-def params_used(program: Program) -> list[int]:
-    """The numbers of the parameters that the rule names; a convolution's weights are apart."""
-    return sorted({node[1] for node in program.nodes if node[0] == "param"})
-
-
-def uses(program: Program, leaf: str) -> bool:
-    return any(node[0] == leaf for node in program.nodes)
 
 
 def moved(axis: str, offset: int, length: int, boundary: str) -> str:
@@ -79,6 +71,22 @@ def moved(axis: str, offset: int, length: int, boundary: str) -> str:
     if offset > 0:
         return f"{axis} >= {length - offset} ? {2 * length - 1 - offset} - {axis} : {inside}"
     return f"{axis} < {-offset} ? {-offset - 1} - {axis} : {inside}"
+
+
+def walk(axis: str, reach: int, length: int, boundary: str) -> tuple[str, str, str]:
+    """How ``to_y`` or ``to_x`` goes along an axis: its first value, the next one, and the position
+    that it stands for, which is outside the texture only where the boundary is zero.
+
+    It starts `reach` cells before the axis' own variable. One step at a time needs no modulo,
+    however much larger than the texture the window is.
+    """
+    to = f"to_{axis}"
+    if boundary == "zero":
+        return f"{axis} - {reach}", f"{to} + 1", to
+    period = length if boundary == "periodic" else 2 * length
+    first = moved(axis, -reach, period, "periodic")
+    following = f"{to} == {period - 1} ? 0 : {to} + 1"
+    return first, following, to if boundary == "periodic" else f"min({to}, {period - 1} - {to})"
 
 
 def quotient(number: str, divisor: int, limit: int) -> str:

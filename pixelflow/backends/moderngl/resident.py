@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -70,7 +69,7 @@ class Resident:
         return [self._seconds(device) for _ in range(n)]
 
     def _seconds(self, device: Device) -> float:
-        context: Any = device.context
+        context = device.context
         context.finish()
         if not device.software:
             query = context.query(time=True)

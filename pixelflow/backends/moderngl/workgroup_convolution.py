@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pixelflow.backends.moderngl.convolution import (
-    NOTHING,
-    Convolution,
-    convolutions,
-    n_texels,
-    walk,
-)
-
-if TYPE_CHECKING:
-    from pixelflow.backends.moderngl.workgroup import Workgroup
+from pixelflow.backends.moderngl.convolution import Convolution, convolutions, n_texels
+from pixelflow.backends.moderngl.glsl import NEGATIVE_ZERO, walk
+from pixelflow.backends.moderngl.workgroup import Workgroup
 
 
 def lines(workgroup: Workgroup) -> list[str]:
@@ -35,7 +26,7 @@ def _loop(workgroup: Workgroup, each: Convolution) -> list[str]:
     sums = (f"sum{node}_{k}" for node in each.nodes for k in rows)
     start = f"member * {n_texels(workgroup.plan.program)} + {each.first}"
     return [
-        *(f"{_exact(workgroup)}float {name} = {NOTHING};" for name in sums),
+        *(f"{_exact(workgroup)}float {name} = {NEGATIVE_ZERO};" for name in sums),
         "{",
         f"    int texel = {start}, top = {first_y};",
         f"    for (int dy = 0; dy < {each.k}; dy++) {{",

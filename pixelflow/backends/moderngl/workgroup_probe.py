@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pixelflow.backends.moderngl import glsl
+from pixelflow.backends.moderngl.workgroup import Workgroup
 from pixelflow.core.probes import Probe
-
-if TYPE_CHECKING:
-    from pixelflow.backends.moderngl.workgroup import Workgroup
 
 
 def probe_lines(workgroup: Workgroup) -> list[str]:
@@ -23,7 +19,7 @@ def probe_lines(workgroup: Workgroup) -> list[str]:
             values = ", ".join(_value(workgroup, c, k) for c in range(4))
             stores.append(f"features[group * {workgroup.cells} + {cell}] = vec4({values});")
             continue
-        for image, (channel, sign) in enumerate(_images(workgroup)):
+        for image, (channel, sign) in enumerate(workgroup.images):
             value = glsl.signed(workgroup.plan, _value(workgroup, channel, k), sign)
             place = f"{_first(workgroup, image)} + {cell}"
             if probe == Probe():
@@ -54,26 +50,9 @@ def pool_functions(workgroup: Workgroup) -> str:
     return text
 
 
-def pool_passes(workgroup: Workgroup) -> int:
-    """How many passes an invocation makes at most of a snapshot's loops."""
-    grid, (height, width, _) = workgroup.plan.probe.pool, workgroup.plan.shape
-    if not grid:
-        return 0
-    rows, columns = (-(-length // grid) + 1 for length in (height, width))
-    cells = -(-grid * grid // workgroup.size)
-    return len(_images(workgroup)) * (cells * (rows * (columns + 2) + 2) + 1)
-
-
-def _images(workgroup: Workgroup) -> list[tuple[int, int]]:
-    """Channel and sign of each image that the probe reads, in order."""
-    probe = workgroup.plan.probe
-    read = range(workgroup.plan.shape[2]) if probe.channels is None else probe.channels
-    return [(channel, sign) for channel in read for sign in range(1 + probe.rectify)]
-
-
 def _first(workgroup: Workgroup, image: int) -> str:
     """Where an image starts among the features."""
-    images = len(_images(workgroup))
+    images = len(workgroup.images)
     place = f"(group * {len(workgroup.plan.times)} + snapshot) * {images} + {image}"
     return f"({place}) * {workgroup.block // images}"
 
@@ -84,7 +63,7 @@ def _pooled(workgroup: Workgroup) -> list[str]:
     used = len(workgroup.planes) * workgroup.cells
     spare = f"{used} - now" if workgroup.buffers == 2 and workgroup.planes else f"{used}"
     lines = []
-    for image, (channel, sign) in enumerate(_images(workgroup)):
+    for image, (channel, sign) in enumerate(workgroup.images):
         if channel in workgroup.planes:
             start = f"now + {workgroup.planes.index(channel) * workgroup.cells}"
         else:
