@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ class SavedModel(Protocol):
     """What a file keeps of a fitted model."""
 
     _task: str
-    config: ReservoirConfig | Sequence[ReservoirConfig]
+    config: Any  # one config, or several
     readout: Any
     n_features_in_: int
     feature_names_in_: np.ndarray
