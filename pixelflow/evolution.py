@@ -205,7 +205,11 @@ class Evolution(Configured):
         washout = integer("washout", washout, 0, inputs.shape[1])
         boolean("return_state", return_state)
         textures, done = checked_sequence_state(state, c, len(inputs), batched)
-        integer("the steps of all inputs", done + inputs.shape[1] * c.steps, 0, MOST_STEPS)
+        if done + inputs.shape[1] * c.steps > MOST_STEPS:
+            raise ValueError(
+                f"state's steps and those of u must be at most {MOST_STEPS} together, got {done} "
+                f"and {inputs.shape[1] * c.steps}"
+            )
         prepared = self._prepared(compile_sequence(c, inputs.shape[2]))
         ended = np.empty_like(textures)
         found = []

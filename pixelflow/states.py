@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelflow.checks import brief, integer, mapping, real_array
+from pixelflow.checks import as_array, brief, check_unmasked, integer, mapping, real_array
 from pixelflow.core.config import ReservoirConfig
 from pixelflow.core.inputs import checked
 from pixelflow.core.limits import MOST_STEPS
@@ -36,7 +36,15 @@ def checked_states(states: Any, config: ReservoirConfig, name: str = "states") -
     if found.shape[1:] not in accepted:
         expected = ", ".join(map(str, accepted[-1]))
         raise ValueError(f"{name} must have the shape (N, {expected}), got {found.shape}")
-    return np.ascontiguousarray(found.reshape(len(found), *shape))
+    return owned(found.reshape(len(found), *shape))
+
+
+def owned(array: np.ndarray) -> np.ndarray:
+    """That array, or a copy if it is not C-contiguous and writeable.
+
+    Numba would compile its code anew for arrays that are not.
+    """
+    return np.require(array, requirements=["C", "W"])
 
 
 def checked_media(
@@ -78,13 +86,13 @@ def checked_sequences(u: Any, config: ReservoirConfig) -> tuple[np.ndarray, bool
     if found.ndim not in (2, 3) or not found.shape[-1]:
         raise ValueError(f"u must be (T, K) or (N, T, K), K at least 1, got shape {found.shape}")
     batched = found.ndim == 3
-    return np.ascontiguousarray(found if batched else found[None]), batched
+    return owned(found if batched else found[None]), batched
 
 
 def checked_sequence_state(
     state: Any, config: ReservoirConfig, n_samples: int, batched: bool
 ) -> tuple[np.ndarray, int]:
-    """Textures (N, M, H, W, C) to begin with, and the steps they have done; zeros for None."""
+    """Textures (N, M, H, W, C) to begin with, a copy, and the steps they did; zeros for None."""
     shape = (n_samples, config.members, config.height, config.width, config.channels)
     if state is None:
         return np.zeros(shape, config.dtype), 0
@@ -93,11 +101,12 @@ def checked_sequence_state(
             "state must be what run_sequence returned with return_state=True, a pair of textures "
             f"and steps, got {brief(state)}"
         )
-    textures = np.asarray(state[0]) if batched else np.asarray(state[0])[None]
-    found = checked_states(textures, config, "state")
+    check_unmasked("state", state[0])
+    textures = as_array("state", state[0])
+    found = checked_states(textures if batched else textures[None], config, "state")
     if len(found) != n_samples:
         raise ValueError(f"state must be of {n_samples} sequences, as u is, got {len(found)}")
-    return found, integer("state's steps", state[1], 0, MOST_STEPS)
+    return found.copy(), integer("state's steps", state[1], 0, MOST_STEPS)
 
 
 def as_given(textures: np.ndarray, config: ReservoirConfig) -> np.ndarray:

@@ -87,7 +87,7 @@ class Composed:
             self.evolve(now, before, done, ahead - 1)
             self.evolve(before, after, done + ahead - 1, 1)
             now, done = after, done + ahead
-            with np.errstate(invalid="ignore"):  # of infinities; a NaN has not stopped
+            with np.errstate(over="ignore", invalid="ignore"):  # infinities; a NaN has not stopped
                 found = largest_change(before, now)
             part = is_open[going]
             counts[going] = np.where(part, done, counts[going])

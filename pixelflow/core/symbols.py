@@ -113,10 +113,14 @@ class Graph:
 
 
 def apply(op: str, *args: Any) -> Any:
-    """One operation: a new node when an argument is a symbol, else NumPy's result in float32."""
+    """One operation: a new node when an argument is a symbol, else NumPy's result.
+
+    Numbers become float64 beside an array of float64, else float32.
+    """
     graph = next((a.graph for a in args if isinstance(a, Symbol)), None)
     if graph is None:
-        kinds = {"f": np.float32, "u": np.uint32}
+        wide = any(isinstance(a, np.ndarray) and a.dtype == np.float64 for a in args)
+        kinds = {"f": np.float64 if wide else np.float32, "u": np.uint32}
         args = tuple(
             kinds[k](a) if k in kinds and not isinstance(a, np.ndarray) else a
             for k, a in zip(OPERATIONS[op], args, strict=False)
