@@ -91,7 +91,7 @@ def _drawn(config: Settings, columns: int) -> Drive:
         chosen[m] = rng.integers(columns, size=cells)
         weights[m] = rng.uniform(-1, 1, cells) * options["scale"] * is_driven
     by_channel = [np.moveaxis(a, 3, 1)[:, None] for a in (chosen, weights)]
-    return Drive(columns, tuple(range(cells[2])), *map(np.array, by_channel))
+    return Drive(columns, tuple(range(cells[2])), *(np.array(a, order="C") for a in by_channel))
 
 
 def _of_mask(config: Settings, mask: np.ndarray) -> Drive:
@@ -107,7 +107,7 @@ def _of_mask(config: Settings, mask: np.ndarray) -> Drive:
         np.broadcast_to(np.moveaxis(a, (3, 2), (0, 1)), (config.members, terms, *_cells(a)))
         for a in arrays
     ]
-    return Drive(inputs, channels, *map(np.array, wide))
+    return Drive(inputs, channels, *(np.array(a, order="C") for a in wide))
 
 
 def _cells(array: np.ndarray) -> tuple[int, int, int]:
