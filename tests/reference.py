@@ -99,9 +99,9 @@ def settle(rule: Rule, state, tol, every, most, **options):
 
 
 def injected(config, columns, member=0):
-    """What encoder "inject" draws for a member, as a mask (H, W, C, columns)."""
+    """What encoder "inject" draws for a member: a mask (H, W, the rule's channels, columns)."""
     rng, options = config.generator("drive", member), config.encoder_options
-    cells = (config.height, config.width, config.channels)
+    cells = (config.height, config.width, len(get_rule(config.rule).channels))
     is_driven = rng.random(cells) < options["density"]
     column = rng.integers(columns, size=cells)
     weight = np.where(is_driven, rng.uniform(-1, 1, cells) * options["scale"], 0)

@@ -287,6 +287,26 @@ def test_what_is_counted_is_what_compiles(backend, makings, registry):
     assert "_compile" in makings and counted in makings
 
 
+ANEW = pytest.mark.xfail(strict=True, reason="Numba compiles for read-only arrays anew")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(name, marks=ANEW if name == "numba" else ()) for name in BACKENDS],
+    indirect=True,
+)
+def test_read_only_textures_compile_nothing(backend, makings):
+    """As those are that joblib maps into memory."""
+    modules.imported.cache_clear()
+    made = clocked(backend, 5, 4, "zero")
+    states = begin(made, 2)
+    made.evolve(states)
+    makings.clear()
+    states.flags.writeable = False
+    made.evolve(states)
+    assert makings == []
+
+
 # -- until they rest ---------------------------------------------------------------------------
 
 RESTING = (5, 4, "periodic")
@@ -389,7 +409,14 @@ def test_what_diverges_has_not_come_to_rest(backend):
     ]
 
 
-@EVERY_BACKEND
+LEAKS = pytest.mark.xfail(strict=True, reason="NumPy's warning of an overflow is let through")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(name, marks=LEAKS if name == "moderngl" else ()) for name in BACKENDS],
+    indirect=True,
+)
 def test_changes_too_large_for_float32_leak_no_warning(backend):
     """Each step turns what is largest into what is least."""
     options = {"medium": {"pull": np.ones(RESTING[:2])}, "rule_params": {"rate": 0.5}}
