@@ -53,12 +53,12 @@ def weighed(at, p):
 def rest(at, p):
     """One channel decays, the least value of the other spreads: both come to rest, to the bit.
 
-    The first steps differ from later ones.
+    The first steps differ from later ones, and one wakes what has rested before.
     """
     a, below = at(0, 1, "a") + at(-1, 0, "a"), at(1, 0, "b")
     shaken = where(at.step() < 4, at(0, 0, "a") * at.noise(), 0)
     return {
-        "a": p.rate * at.medium("pull") * (a + shaken),
+        "a": p.rate * at.medium("pull") * (a + shaken) + where(at.step() == 9, 1, 0),
         "b": where(below < at(0, 0, "b"), below, at(0, 0, "b")),
     }
 
@@ -314,9 +314,13 @@ SCALES = np.float32([1, 1e-3, 0, 30, 1e-6])
 
 
 def restless(made, n=5):
-    """Textures that take different times; the third rests at once."""
-    states = begin(made, n, seed=3)
-    return states * SCALES[:n].reshape(-1, *(1,) * (states.ndim - 1))
+    """Textures that take different times, and their members too; the third rests at once."""
+    states = begin(made, n, seed=3) * SCALES[:n].reshape(
+        -1, *(1,) * (3 + (made.config.members > 1))
+    )
+    if made.config.members > 1:
+        states[::2, 0] *= np.float32(1e-7)
+    return states
 
 
 def check_settled(made, states, got, counts, tol, every, most, given=None):
