@@ -16,8 +16,8 @@ from pixelflow.core.rules import _REGISTRY
 from pixelflow.experiments._scores import Split
 
 # Files of 20 seconds and more, the longest first.
-LONGEST = ("workflow", "parity", "cuda", "moderngl", "speed", "run_notebook", "banks")
-LONGEST += ("documentation",)
+LONGEST = ("workflow", "parity", "cuda", "moderngl", "states", "speed", "run_notebook", "banks")
+LONGEST += ("documentation", "sequences")
 
 
 def pytest_collection_modifyitems(items):

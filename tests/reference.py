@@ -36,32 +36,119 @@ class ArrayCell:
         return self.media[self.rule.medium.index(name)]
 
     def step(self):
-        return np.float32(self.done)
+        return self.state.dtype.type(self.done)
 
     def noise(self):
         height, width = self.state.shape[:2]
         cells = np.arange(height * width, dtype=np.uint32).reshape(height, width)
         self.draws += 1
-        return noise(self.key, self.done, cells, self.draws - 1)
+        found = noise(self.key, self.done, cells, self.draws - 1)
+        if self.state.dtype == np.float64:  # the same whole numbers, with a factor of its own
+            deviation = np.sqrt((65536.0**2 - 1) / 3)
+            found = np.rint(found * deviation) * (1 / deviation)
+        return found
 
 
 def evolve(
-    rule: Rule, state, steps, params=None, media=(), boundary="periodic", key=0, weights=None
+    rule: Rule,
+    state,
+    steps,
+    params=None,
+    media=(),
+    boundary="periodic",
+    key=0,
+    weights=None,
+    first=0,
 ):
-    """One texture (H, W, C) after some steps, straight from the rule's own function."""
+    """One texture (H, W, C) after some steps, straight from the rule's own function.
+
+    Computed in the texture's type; `first` is the number of the first step.
+    """
+    real = state.dtype.type
     values = {**rule.params, **rule.sizes, **(params or {}), **(weights or {})}
     p = SimpleNamespace(
-        **{name: v if name in rule.sizes else np.float32(v) for name, v in values.items()}
+        **{name: v if name in rule.sizes else real(v) for name, v in values.items()}
     )
-    for step in range(steps):
+    for step in range(first, first + steps):
         with np.errstate(all="ignore"):
             written = rule(ArrayCell(rule, state, media, boundary, key, step), p)
         state = state.copy()
         for name, value in written.items():
-            value = np.broadcast_to(np.float32(value), state.shape[:2])
-            tiny = np.abs(value) < SMALLEST
-            state[..., rule.channels.index(name)] = np.where(tiny, np.float32(0), value)
+            value = np.broadcast_to(real(value), state.shape[:2])
+            state[..., rule.channels.index(name)] = flushed(value)
     return state
+
+
+def flushed(values):
+    """+0 for what is nearer to zero than 1e-30."""
+    return np.where(np.abs(values) < SMALLEST, values.dtype.type(0), values)
+
+
+def settle(rule: Rule, state, tol, every, most, **options):
+    """One texture at the first check at which no value changed by more than `tol` in a step.
+
+    Returns it, how many steps that took, and the largest change in the last of them.
+    """
+    for done in range(1, most + 1):
+        after = evolve(rule, state, 1, first=done - 1, **options)
+        change = float(np.abs(after - state).max())
+        state = after
+        if (done % every == 0 or done == most) and change <= tol:
+            break
+    return state, done, change
+
+
+def injected(config, columns, member=0):
+    """What encoder "inject" draws for a member: a mask (H, W, the rule's channels, columns)."""
+    rng, options = config.generator("drive", member), config.encoder_options
+    cells = (config.height, config.width, len(get_rule(config.rule).channels))
+    is_driven = rng.random(cells) < options["density"]
+    column = rng.integers(columns, size=cells)
+    weight = np.where(is_driven, rng.uniform(-1, 1, cells) * options["scale"], 0)
+    return weight[..., None] * (column[..., None] == np.arange(columns))
+
+
+def driven(state, u, mask, channels):
+    """A texture (H, W, C) to which an input u (K,) is added, column after column."""
+    state, mask = state.copy(), mask.astype(state.dtype)
+    for c in channels:
+        for k in range(mask.shape[3]):
+            plane, weight = state[..., c], mask[:, :, c, k]
+            added = flushed(plane + weight * u[k])
+            state[..., c] = np.where(weight != 0, added, plane)
+        state[..., c] = flushed(state[..., c])
+    return state
+
+
+def sequence(rule, state, u, steps, times, mask, channels, first=0, **options):
+    """Snapshots (T, S, H, W, C) of one texture that inputs u (T, K) drive, and its last state."""
+    seen = []
+    for t, row in enumerate(u):
+        state = driven(state, row, mask, channels)
+        after = [state]
+        for done in range(steps):
+            after.append(evolve(rule, after[-1], 1, first=first + t * steps + done, **options))
+        state = after[-1]
+        seen.append(np.stack([after[time] for time in times]))
+    return np.stack(seen), state
+
+
+def read(probe, snapshots):
+    """Features of a member's snapshots (S, H, W, C), float64, value by value."""
+    found, (height, width, n_channels) = [], snapshots.shape[1:]
+    rows, columns = (probe.pool, probe.pool) if probe.pool else (height, width)
+    for texture in snapshots.astype(np.float64):
+        for c in range(n_channels) if probe.channels is None else probe.channels:
+            for sign in (1, -1) if probe.rectify else (None,):
+                plane = texture[..., c]
+                if sign is not None:
+                    plane = np.maximum(sign * plane - probe.threshold, 0)
+                for y, x in np.ndindex(rows, columns):
+                    top, left = y * height // rows, x * width // columns
+                    bottom, right = -(-(y + 1) * height // rows), -(-(x + 1) * width // columns)
+                    pool = np.max if probe.pool_op == "max" else np.mean
+                    found.append(pool(plane[top:bottom, left:right]))
+    return np.array(found)
 
 
 def encoded(config, x):
@@ -97,8 +184,15 @@ def encoded(config, x):
 def same_bits(a, b) -> bool:
     """Equal arrays down to the sign of zero; any two NaNs are the same."""
     a, b = np.asarray(a), np.asarray(b)
-    bits = np.array_equal(a.view(np.uint32)[~np.isnan(a)], b.view(np.uint32)[~np.isnan(b)])
-    return a.shape == b.shape and np.array_equal(np.isnan(a), np.isnan(b)) and bits
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    kind = np.dtype(f"u{a.dtype.itemsize}")
+    numbers, others = (np.ascontiguousarray(x)[~np.isnan(x)].view(kind) for x in (a, b))
+    return np.array_equal(np.isnan(a), np.isnan(b)) and np.array_equal(numbers, others)
+
+
+def noise_key(config, member=0):
+    return int(config.generator("noise", member).integers(2**32))
 
 
 def drawn(config, member=0):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from pixelflow import (
     LogisticReadout,
@@ -129,6 +130,24 @@ def searched(estimator, **params):
     clone(FITTED[estimator]).set_params(**params)
 
 
+MASK = np.zeros((5, 6, 4, 2))
+MASK[:, :, :2] = 0.5
+DRIVEN = ReservoirConfig(
+    6, 5, 4, 2, "test_media", input_encoding="inject", encoder_params={"mask": MASK},
+    medium={"speed": {"uniform": [0, 1]}, "source": {"uniform": [0, 1]}},
+)  # fmt: skip
+
+
+def driven(name, *arguments, encoder_params=None, **options):
+    """A call of a reservoir whose rule has media, with an encoder for sequences."""
+    config = DRIVEN
+    if encoder_params is not None:
+        config = DRIVEN.with_params(encoder_params=encoder_params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return getattr(Reservoir(config, backend="cpu"), name)(*arguments, **options)
+
+
 EVOLVED = RNG.random((2, 5, 6, 4), dtype=np.float32)
 DOORS = {  # a function and its usual arguments; an odd one may take the place of each
     "ReservoirConfig": (used_config, dict(
@@ -163,6 +182,21 @@ DOORS = {  # a function and its usual arguments; an odd one may take the place o
         X=X, out=np.empty((30, 120), np.float32))),
     "Reservoir.evolve": (lambda **a: method_of("reservoir", "evolve", **a), dict(
         states=EVOLVED, steps=2, medium={})),
+    "Reservoir.evolve with media": (lambda **a: driven("evolve", **a), dict(
+        states=EVOLVED, steps=2, medium={"speed": np.ones((2, 1, 5, 6))}, first=3)),
+    "media": (lambda **a: driven("evolve", states=EVOLVED, medium=a), dict(
+        speed=np.ones((2, 1, 5, 6)), source=np.ones((5, 6)))),
+    "Reservoir.evolve_until": (lambda **a: driven("evolve_until", **a), dict(
+        states=EVOLVED, tol=0.1, every=2, max_steps=5, medium={"speed": np.ones((5, 6))})),
+    "Reservoir.run_sequence": (lambda **a: driven("run_sequence", **a), dict(
+        u=np.ones((2, 4, 2)), washout=1, state=(EVOLVED, 3), return_state=True)),
+    "a sequence's state": (
+        lambda textures, steps: driven("run_sequence", u=np.ones((2, 4, 2)),
+                                       state=(textures, steps)), dict(
+        textures=EVOLVED, steps=3)),
+    "inject": (lambda **a: driven("run_sequence", np.ones((4, 2)), encoder_params=a), dict(
+        scale=0.3, density=0.5, mask=MASK)),
+    "float64": (lambda **a: used_config(**a), dict(dtype="float64", boundary="zero")),
     "Reservoir.step": (lambda **a: method_of("reservoir", "step", **a), dict(state=EVOLVED[0])),
     "iter_features": (lambda **a: method_of("reservoir", "iter_features", **a), dict(
         X=X, batch_size=7)),
@@ -221,6 +255,9 @@ OTHER_NAMES = {  # by which errors may call an argument
     "X": ("input", "array", "sample", "feature", "image", "encoder", "column", "out"),
     "y": ("label", "class", "target", "sample", "inconsistent"),
     "states": ("state", "input"),
+    "textures": ("state",),
+    "speed": ("medium",),
+    "source": ("medium",),
     "config": ("reservoirs",),
     "channels": ("channel",),
     "classes": ("label",),
@@ -271,7 +308,16 @@ def limits():
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("name", DOORS)
+UNCHECKED = pytest.mark.xfail(
+    strict=SEED == 0,
+    reason="numpy.asarray makes an array of a sequence's state before it is checked",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=UNCHECKED if n == "a sequence's state" else ()) for n in DOORS],
+)
 def test_odd_arguments_give_a_result_or_an_error_that_names_them(name, registry):
     rng = np.random.default_rng([SEED, *name.encode()])
     door, usual = DOORS[name]

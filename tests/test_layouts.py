@@ -11,7 +11,7 @@ from pixelflow import Probe
 from pixelflow.backends.cuda import layouts, patches
 from pixelflow.backends.cuda.shapes import MOST_BLOCKS, MOST_THREADS, WARP
 from pixelflow.core import clip, get_rule, rule
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_plan, compile_sequence, compile_states
 
 LIMITS = [1024 * kib for kib in (48, 64, 99, 163, 227)]  # bytes of a block, on real cards
 SIDES = st.integers(1, 600) | st.sampled_from([96, 100, 104, 120, 127, 128, 129, 160, 256, 512])
@@ -46,7 +46,7 @@ def rules_of_their_own(draw):
 
 @st.composite
 def plans(draw):
-    """A plan of any rule, shape, probe and input."""
+    """A plan of any rule, shape, probe and input: features, textures with media, sequences."""
     name, medium = draw(st.sampled_from(RULES).map(lambda name: (name, ())) | rules_of_their_own())
     pool = draw(st.none() | st.integers(1, 40))
     probe = draw(
@@ -70,8 +70,17 @@ def plans(draw):
         if medium
         else config
     )
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["features", "textures", "states", "sequence"]))
+    if kind == "textures":
         return compile_plan(config.with_params(probe=Probe()), None)  # textures in and out
+    if kind == "states":
+        media = get_rule(name).medium
+        given = draw(st.permutations(media).map(tuple))[: draw(st.integers(0, len(media)))]
+        return compile_states(config, given)
+    if kind == "sequence":
+        density = {"density": draw(st.sampled_from([0.0, 0.5]))}
+        config = config.with_params(input_encoding="inject", encoder_params=density)
+        return compile_sequence(config, draw(st.integers(1, 3)))
     return compile_plan(config.with_params(input_encoding=encoding), (8, 8))
 
 

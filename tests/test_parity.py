@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import drawn, encoded, evolve, same_bits
+from reference import drawn, encoded, evolve, noise_key, same_bits
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends.numba import modules
@@ -66,10 +66,6 @@ def reservoir(rule_name, backend, shape, channels=4, steps=6, **options):
         **options,
     )
     return Reservoir(config, backend=backend)
-
-
-def noise_key(config, member=0):
-    return int(config.generator("noise", member).integers(2**32))
 
 
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)

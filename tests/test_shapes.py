@@ -4,17 +4,19 @@ On a GPU, `PIXELFLOW_TEST_SHAPES` says how many shapes; without one a few small 
 """
 
 import os
+import warnings
 
 import numpy as np
 import pytest
 from conftest import finds_a_gpu
 from reference import same_bits
+from sklearn.exceptions import ConvergenceWarning
 from test_cuda import config_of
 from test_parity import textures
 
 from pixelflow import Probe, Reservoir
 from pixelflow.backends.cuda import launch
-from pixelflow.core import plan
+from pixelflow.core import get_rule, plan
 from pixelflow.core.boundaries import BOUNDARIES
 
 ON_A_GPU = finds_a_gpu()
@@ -49,6 +51,13 @@ def drawn(number):
     return config_of(str(rng.choice(RULES)), shape, **options)
 
 
+def media_of(config, n, seed):
+    """Media of a config's rule, one a sample and member."""
+    shape = (n, config.members, config.height, config.width)
+    draw = np.random.default_rng(seed).uniform
+    return {name: draw(-1, 1, shape) for name in get_rule(config.rule).medium}
+
+
 @pytest.mark.parametrize("number", range(SHAPES))
 def test_any_shape_gives_the_references_bits(number, cuda, monkeypatch):
     """Of textures and of features, also with the shared memory that smaller cards have."""
@@ -66,3 +75,24 @@ def test_any_shape_gives_the_references_bits(number, cuda, monkeypatch):
             here = Reservoir(config, backend="cuda").fit(X)
             assert same_bits(here.evolve(states), evolved), limit
             assert same_bits(here.transform(X), features), limit
+
+
+@pytest.mark.parametrize("number", range(0, SHAPES, 3))
+def test_any_shape_goes_on_with_media_of_its_own_until_it_rests(number, cuda, monkeypatch):
+    """From a later step; then to a check after the last, within which some textures rest."""
+    config = drawn(number)
+    states = textures(3, *[config.members] * (config.members > 1), config.height, config.width,
+                      config.channels, seed=number)  # fmt: skip
+    states[1] *= 1e-6
+    states[2] = 0
+    medium, steps = media_of(config, 3, number), config.steps + 1
+    here, reference = (Reservoir(config, backend=name) for name in ("cuda", "cpu"))
+    device_limit, limit = launch.shared_limit, LIMITS[number // 3 % 3]
+    monkeypatch.setattr(launch, "shared_limit", lambda d: limit or device_limit(d))
+    plan._PLANS.clear()
+    evolved = [r.evolve(states, steps, medium, first=number + 3) for r in (here, reference)]
+    assert same_bits(*evolved)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = [r.evolve_until(states, 1e-4, 3, 7, medium) for r in (here, reference)]
+    assert same_bits(found[0][0], found[1][0]) and np.array_equal(found[0][1], found[1][1])
