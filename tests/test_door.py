@@ -308,15 +308,9 @@ def limits():
         signal.signal(signal.SIGALRM, before)
 
 
-UNCHECKED = pytest.mark.xfail(
-    strict=SEED == 0,
-    reason="numpy.asarray makes an array of a sequence's state before it is checked",
-)
-
-
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=UNCHECKED if n == "a sequence's state" else ()) for n in DOORS],
+    DOORS,
 )
 def test_odd_arguments_give_a_result_or_an_error_that_names_them(name, registry):
     rng = np.random.default_rng([SEED, *name.encode()])

@@ -221,14 +221,9 @@ def test_the_washout_leaves_the_first_rows_out(backend):
         refused(made.run_sequence, "washout", u, washout=bad)
 
 
-OVERWRITTEN = pytest.mark.xfail(
-    strict=True, reason="after the washout's, the second part ends in the textures given"
-)
-
-
 @EVERY_BACKEND
 @pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.parametrize("washout", [0, pytest.param(2, marks=OVERWRITTEN), 4])
+@pytest.mark.parametrize("washout", [0, 2, 4])
 def test_the_state_that_is_given_stays_as_it_is(washout, members, backend):
     made = reservoir(backend, 5, 4, members=members, steps=1)
     u = inputs(1, 6, 1)
@@ -320,12 +315,7 @@ def test_members_draw_their_own_and_more_leave_the_first_as_they_are():
     "channels",
     [
         (0, 2),
-        pytest.param(
-            (0,),
-            marks=pytest.mark.xfail(
-                strict=True, reason="a mask for one channel is a read-only view: other code"
-            ),
-        ),
+        (0,),
     ],
 )
 def test_masks_take_the_code_that_draws_take(channels):
@@ -410,20 +400,9 @@ MASKED = np.ma.masked_less(STATE.textures - 1, 0)
         (None, 3),
         (3.0, 3),
         ({}, 3),
-        pytest.param(
-            (MASKED, 3),
-            marks=pytest.mark.xfail(strict=True, reason="numpy.asarray drops a state's mask"),
-        ),
-        pytest.param(
-            ([[1], [1, 2]], 3),
-            marks=pytest.mark.xfail(strict=True, reason="NumPy's error doesn't name the argument"),
-        ),
-        pytest.param(
-            (STATE.textures, MOST_STEPS - 1),
-            marks=pytest.mark.xfail(
-                strict=True, reason="the error tells of all inputs, not of the state"
-            ),
-        ),
+        (MASKED, 3),
+        ([[1], [1, 2]], 3),
+        (STATE.textures, MOST_STEPS - 1),
     ],
     ids=lambda bad: f"{bad!r:.30}",
 )

@@ -287,14 +287,7 @@ def test_what_is_counted_is_what_compiles(backend, makings, registry):
     assert "_compile" in makings and counted in makings
 
 
-ANEW = pytest.mark.xfail(strict=True, reason="Numba compiles for read-only arrays anew")
-
-
-@pytest.mark.parametrize(
-    "backend",
-    [pytest.param(name, marks=ANEW if name == "numba" else ()) for name in BACKENDS],
-    indirect=True,
-)
+@EVERY_BACKEND
 def test_read_only_textures_compile_nothing(backend, makings):
     """As those are that joblib maps into memory."""
     modules.imported.cache_clear()
@@ -413,14 +406,7 @@ def test_what_diverges_has_not_come_to_rest(backend):
     ]
 
 
-LEAKS = pytest.mark.xfail(strict=True, reason="NumPy's warning of an overflow is let through")
-
-
-@pytest.mark.parametrize(
-    "backend",
-    [pytest.param(name, marks=LEAKS if name == "moderngl" else ()) for name in BACKENDS],
-    indirect=True,
-)
+@EVERY_BACKEND
 def test_changes_too_large_for_float32_leak_no_warning(backend):
     """Each step turns what is largest into what is least."""
     options = {"medium": {"pull": np.ones(RESTING[:2])}, "rule_params": {"rate": 0.5}}
@@ -477,10 +463,6 @@ def test_literals_and_parameters_are_float64s(backend):
     assert single.dtype == np.float32 and np.abs(single - got)[..., 0].max() > 1e-9
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="clip, where and the like make float32 of numbers among arrays of float64",
-)
 def test_a_rules_function_is_the_reference_in_float64_too():
     state = doubled(1, 5, 4, 4)[0]
     found = evolve(get_rule("test_literals"), state, 1, {"rate": 0.1})
