@@ -52,7 +52,8 @@ class Evolution(Configured):
         Parameters
         ----------
         states : array (N, H, W, C), with several members (N, M, H, W, C)
-            Finite textures; not changed. N may be 0.
+            Finite textures; not changed. N may be 0. A GPU takes subnormal numbers, below 1.2e-38,
+            for 0.
         steps : int, optional
             How many; None means the config's.
         medium : mapping, optional

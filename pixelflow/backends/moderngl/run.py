@@ -47,7 +47,7 @@ def _run(
 ) -> None:
     """Fill `out` with features, read after these times; the first step has that number."""
     by_snapshot = out.reshape(len(out), plan.members, len(times), -1)
-    kind = plan.keep("moderngl", object), X.shape, X.dtype.str, exact, PATHS
+    kind = plan.keep("moderngl", object), X.shape, X.dtype.str, exact, PATHS, device.version
     for part, inputs, members in parts(device, plan, X):
         key = (*kind, members.start)
         prepared = device.ready(key, partial(path, device, part, inputs, exact))
