@@ -11,7 +11,7 @@ import numpy as np
 from pixelflow.checks import boolean, integer, mapping, number
 from pixelflow.core.encoders import image_shape
 from pixelflow.core.limits import MOST_SEED
-from pixelflow.readouts.holdout import hashed
+from pixelflow.readouts.selection import hashed
 
 # What is at most possible of options that are whole numbers (1,000 copies of an image; pixels), and
 # what other numbers stay below.

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelflow.checks import FLOAT32_MAX, brief, integer, mapping, number
 from pixelflow.core import learned as learning
-from pixelflow.readouts.model import check_classes
+from pixelflow.readouts.base import check_classes
 
 MODEL = ("n_features_in_", "feature_names_in_", "classes_")  # fitted attributes, where it has them
 RESERVOIR = ("n_features_in_", "input_shape_", "threshold_", "encoder_")
