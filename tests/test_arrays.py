@@ -16,7 +16,7 @@ class CUDARuntimeError(RuntimeError):
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """CuPy with what `apart` calls: the allocators in use, and with which the pool was emptied."""
+    """CuPy with what `outside_pool` calls, the allocators in use, and that of each emptying."""
     module = fake_cupy.installed(monkeypatch)
     module.cuda.allocators, module.cuda.emptied = ["pool"], []
 
@@ -35,26 +35,26 @@ def cupy(monkeypatch):
     module.cuda.using_allocator = using_allocator
     module.cuda.runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError)
     monkeypatch.setattr(module, "get_default_memory_pool", lambda: pool, raising=False)
-    monkeypatch.setattr(arrays, "LARGE", 4 * 4 * 4)
+    monkeypatch.setattr(arrays, "OWN_MEMORY", 4 * 4 * 4)
     return module
 
 
 def test_a_large_matrix_of_the_gpu_is_apart_from_the_pool(cupy):
-    with arrays.apart(cupy, 3, np.float32):
+    with arrays.outside_pool(cupy, 3, np.float32):
         assert cupy.cuda.allocators == ["pool"]
-    with arrays.apart(cupy, 4, np.float32):
+    with arrays.outside_pool(cupy, 4, np.float32):
         assert cupy.cuda.allocators == ["pool", None]
     assert (cupy.cuda.allocators, cupy.cuda.emptied) == (["pool"], ["pool"])
 
 
 def test_no_room_for_a_large_matrix_is_a_memory_error(cupy):
     with pytest.raises(MemoryError, match="GiB of a matrix of 4 features"):
-        with arrays.apart(cupy, 4, np.float32):
+        with arrays.outside_pool(cupy, 4, np.float32):
             raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
     assert cupy.cuda.allocators == ["pool"]
 
 
 def test_the_host_has_no_pool(monkeypatch):
-    monkeypatch.setattr(arrays, "LARGE", 0)
-    with arrays.apart(np, 4, np.float32):
+    monkeypatch.setattr(arrays, "OWN_MEMORY", 0)
+    with arrays.outside_pool(np, 4, np.float32):
         assert np.zeros((4, 4)).sum() == 0

@@ -4,7 +4,7 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from pixelflow.readouts import precision
+from pixelflow.readouts import arrays
 
 SINGLE, DOUBLE = np.float32, np.float64
 H100, H200, DESKTOP = (85e9, 2), (150e9, 2), (25e9, 64)
@@ -20,7 +20,7 @@ H100, H200, DESKTOP = (85e9, 2), (150e9, 2), (25e9, 64)
     ],
 )
 def test_on_the_host(size, features, expected):
-    found = precision.of_sums(np, size), *_rest(np, size, features)
+    found = arrays.sum_dtype(np, size), *_rest(np, size, features)
     assert found == expected
 
 
@@ -42,8 +42,8 @@ def test_on_a_gpu(gpu, size, expected, monkeypatch):
     memory, ratio = gpu
     monkeypatch.setattr(fake_cupy.Device, "mem_info", (memory / 2, memory))
     monkeypatch.setattr(fake_cupy.Device, "attributes", {"SingleToDoublePrecisionPerfRatio": ratio})
-    assert (precision.of_sums(cupy, size), *_rest(cupy, size, SINGLE)) == expected
+    assert (arrays.sum_dtype(cupy, size), *_rest(cupy, size, SINGLE)) == expected
 
 
 def _rest(xp, size, features):
-    return precision.of_products(xp, size, features), precision.of_factors(xp, size, features)
+    return arrays.product_dtype(xp, size, features), arrays.factor_dtype(xp, size, features)

@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import LogisticReadout, RidgeReadout
-from pixelflow.readouts.holdout import drawn
-from pixelflow.readouts.normal import Normal
-from pixelflow.readouts.path import ridge_path
+from pixelflow.readouts.selection import drawn
+from pixelflow.readouts.solvers import ridge_path
 from pixelflow.readouts.sums import Rows, Sums
+from pixelflow.readouts.systems import NormalEquations
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 7)) * np.array([1, 1, 1, 1, 1, 10, 0.1])
@@ -98,7 +98,7 @@ def test_the_path_is_ridge_at_every_alpha(shape):
     weights = rng.uniform(0.5, 2, len(features))
     sums = Sums(np, shape[1], np.float64, standardize=False)
     sums.add(Rows(features, targets, weights, weights))
-    system = Normal(sums, np.eye(2))
+    system = NormalEquations(sums, np.eye(2))
     for alpha, solution in ridge_path(system, [0.0, 0.5, 100.0]):
         coef, intercept = (part.T for part in system.lift(solution))
         if alpha == 0:  # the weighted least squares of smallest norm

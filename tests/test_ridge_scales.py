@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pixelflow import ReservoirClassifier, ReservoirConfig, RidgeReadout
 from pixelflow.models import stream as model_stream
-from pixelflow.readouts import ridge
+from pixelflow.readouts import stream
 
 RNG = np.random.default_rng(0)
 N, D = 400, 6
@@ -146,7 +146,7 @@ def test_few_samples_keep_scales_apart_too(alpha, n_features, options):
 
 
 def test_more_samples_of_many_unlike_features_go_by_the_sums(monkeypatch):
-    monkeypatch.setattr(ridge, "EIGEN", 10)
+    monkeypatch.setattr(stream, "EIGEN", 10)
     X = np.random.default_rng(3).normal(size=(30, 40))
     y = X[:, 5:9].sum(axis=1)
     X[:, :2] *= 1e8

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pixelflow import RidgeReadout
-from pixelflow.readouts import blocks, feed, holdout, loo, path, precision, ridge, sums, symmetric
+from pixelflow.readouts import arrays, selection, solvers, stream, sums, symmetric
 
 RNG = np.random.default_rng(3)
 N, D = 300, 12
@@ -29,16 +29,16 @@ def small_steps(monkeypatch):
     """What is for large systems, on small ones."""
     for module, name, value in (
         (symmetric, "TILE", 5),
-        (blocks.HostBlocks, "size", 5),
-        (blocks.HostBlocks, "few", 2),
-        (blocks.DeviceBlocks, "size", 5),
-        (blocks.DeviceBlocks, "most", 7),
-        (path, "EIGEN", 0),
-        (loo, "EIGEN", 0),
-        (ridge, "EIGEN", 0),
+        (symmetric.HostBlocks, "size", 5),
+        (symmetric.HostBlocks, "solve_rows", 2),
+        (symmetric.DeviceBlocks, "size", 5),
+        (symmetric.DeviceBlocks, "multiply_columns", 7),
+        (solvers, "EIGEN", 0),
+        (selection, "ONE_PASS", 0),
+        (stream, "EIGEN", 0),
         (sums, "ROWS", 64),
-        (precision, "PRODUCTS", 0),
-        (feed, "SLICE", 50),
+        (arrays, "PRODUCTS", 0),
+        (stream, "SLICE", 50),
     ):
         monkeypatch.setattr(module, name, value)
 
@@ -133,22 +133,22 @@ def test_leave_one_out_is_scikit_learns(shape, standardize, large, request):
 
 
 def test_one_sample_of_six_is_held_out_whatever_the_chunks():
-    held, priorities = holdout.drawn(0, 60_000)
+    held, priorities = selection.drawn(0, 60_000)
     assert held.sum() == 10_000 and held[1] and not held[:6].all()
     assert np.array_equal(held.reshape(-1, 6).sum(axis=1), np.ones(10_000))
     assert np.abs(held.reshape(-1, 6).sum(axis=0) / 10_000 - 1 / 6).max() < 0.02
     for start in (5, 12_345):
-        assert np.array_equal(holdout.drawn(start, 777)[0], held[start : start + 777])
-        assert np.array_equal(holdout.drawn(start, 777)[1], priorities[start : start + 777])
+        assert np.array_equal(selection.drawn(start, 777)[0], held[start : start + 777])
+        assert np.array_equal(selection.drawn(start, 777)[1], priorities[start : start + 777])
 
 
 def test_samples_held_out_are_bounded_and_none_is_lost(monkeypatch):
-    monkeypatch.setattr(holdout, "MOST", 20)
+    monkeypatch.setattr(selection, "MOST", 20)
     readout = RidgeReadout([0.1, 1.0], task="regression")
     for part, y, weight in chunks(VALUES, 37, WEIGHTS)():
         readout.partial_fit(part, y, sample_weight=weight)
         assert len(readout._partial.held) <= 20
-    held, priorities = holdout.drawn(0, N)
+    held, priorities = selection.drawn(0, N)
     kept = np.flatnonzero(held)[np.argsort(priorities[held])[:20]]
     found = readout._partial.held.rows().X
     assert np.array_equal(found[np.lexsort(found.T)], X[kept][np.lexsort(X[kept].T)])
@@ -310,7 +310,7 @@ def test_singular_systems_get_the_weights_of_smallest_norm(wide, small_steps):
 
 
 def test_a_penalty_below_rounding_is_made_larger_with_a_warning(small_steps, monkeypatch):
-    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    monkeypatch.setattr(solvers, "EIGEN_MOST", 0)
     features = np.concatenate([X, X], axis=1).astype(np.float32)
     with pytest.warns(RuntimeWarning, match="lost in the rounding of 24 features"):
         readout = RidgeReadout(0.0).fit(features, VALUES)
@@ -320,7 +320,7 @@ def test_a_penalty_below_rounding_is_made_larger_with_a_warning(small_steps, mon
 
 
 def test_a_penalty_below_rounding_is_left_out_of_several(small_steps, monkeypatch):
-    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    monkeypatch.setattr(solvers, "EIGEN_MOST", 0)
     features = np.concatenate([X, X], axis=1).astype(np.float32)
     with pytest.warns(RuntimeWarning, match="lost in the rounding of 24 features: it is left out"):
         readout = RidgeReadout([0.0, 1e3]).fit(features, VALUES)
@@ -329,9 +329,9 @@ def test_a_penalty_below_rounding_is_left_out_of_several(small_steps, monkeypatc
 
 def test_penalties_below_one_that_is_lost_are_not_tried(small_steps, monkeypatch):
     tried = []
-    factorize = path.factorize
-    monkeypatch.setattr(path, "EIGEN_MOST", 0)
-    monkeypatch.setattr(path, "factorize", lambda matrix: tried.append(0) or factorize(matrix))
+    factorize = solvers.factorize
+    monkeypatch.setattr(solvers, "EIGEN_MOST", 0)
+    monkeypatch.setattr(solvers, "factorize", lambda matrix: tried.append(0) or factorize(matrix))
     features = np.concatenate([X, X], axis=1)
     with pytest.warns(RuntimeWarning, match="is left out") as told:
         readout = RidgeReadout([1e-30, 1e-40, 1e3, 1e-50]).fit(features, VALUES)
@@ -340,7 +340,7 @@ def test_penalties_below_one_that_is_lost_are_not_tried(small_steps, monkeypatch
 
 
 def test_constant_features_have_no_weight_whatever_the_penalty(small_steps, monkeypatch):
-    monkeypatch.setattr(path, "EIGEN_MOST", 0)
+    monkeypatch.setattr(solvers, "EIGEN_MOST", 0)
     features = np.full((N, 6), 3.0)
     with pytest.warns(RuntimeWarning, match="is used instead"):
         readout = RidgeReadout(0.0).fit(features, VALUES)
@@ -395,10 +395,10 @@ def test_features_on_a_device_are_fitted_there(gpu, y, standardize, small_steps,
     ratio, part = GPUS[gpu]
     attributes = {"SingleToDoublePrecisionPerfRatio": ratio}
     monkeypatch.setattr(fake_cupy.Device, "attributes", attributes)
-    monkeypatch.setattr(precision, "SUMS_PART", part)
+    monkeypatch.setattr(arrays, "SUMS_PART", part)
     device = cupy.asarray(X.astype(np.float32))
-    for selection in ("holdout", "loo"):
-        options = {"alpha": [0.1, 1.0, 100.0], "selection": selection, "standardize": standardize}
+    for way in ("holdout", "loo"):
+        options = {"alpha": [0.1, 1.0, 100.0], "selection": way, "standardize": standardize}
         host = RidgeReadout(**options).fit(X.astype(np.float32), y, WEIGHTS)
         readouts = [RidgeReadout(**options).fit(device, y, WEIGHTS)]
         readouts.append(RidgeReadout(**options).fit_chunks(chunks(y, 90, WEIGHTS, device)))

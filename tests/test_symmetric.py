@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from pixelflow.readouts import blocks, symmetric
+from pixelflow.readouts import symmetric
 
 SIZES = [1, 4, 5, 6, 17]
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-12}
@@ -16,10 +16,10 @@ TOLERANCE = {np.float32: 1e-4, np.float64: 1e-12}
 @pytest.fixture(params=["numpy", "cupy"])
 def xp(request, monkeypatch):
     """NumPy, or its stand-in for CuPy, with blocks and tiles of few columns."""
-    for on in (blocks.HostBlocks, blocks.DeviceBlocks):
-        for name, value in {"size": 5, "most": 7, "transposed": 3}.items():
+    for on in (symmetric.HostBlocks, symmetric.DeviceBlocks):
+        for name, value in {"size": 5, "multiply_columns": 7, "mirror_columns": 3}.items():
             monkeypatch.setattr(on, name, value)
-    monkeypatch.setattr(blocks.HostBlocks, "few", 2)
+    monkeypatch.setattr(symmetric.HostBlocks, "solve_rows", 2)
     monkeypatch.setattr(symmetric, "TILE", 3)
     if request.param == "numpy":
         yield np
@@ -105,10 +105,10 @@ def test_threads_within_at_the_same_time_leave_blas_as_many_as_it_had():
 
     with threadpool_limits(2, "blas"):
         before = threads()
-        with blocks.ONE_THREAD:
-            other = Thread(target=blocks.ONE_THREAD.__enter__)
+        with symmetric.ONE_THREAD:
+            other = Thread(target=symmetric.ONE_THREAD.__enter__)
             other.start(), other.join()
             assert threads() == {1}
         assert threads() == {1}  # the other one goes on
-        blocks.ONE_THREAD.__exit__()
+        symmetric.ONE_THREAD.__exit__()
         assert threads() == before

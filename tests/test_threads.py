@@ -14,7 +14,7 @@ from sklearn.linear_model import RidgeClassifier, SGDClassifier
 
 from pixelflow import ReservoirClassifier, ReservoirConfig, ReservoirRegressor, RidgeReadout
 from pixelflow.models import training
-from pixelflow.readouts import holdout
+from pixelflow.readouts import selection
 from pixelflow.readouts.base import lock_of
 from pixelflow.readouts.stream import Stream
 
@@ -179,7 +179,7 @@ SIDES = (WIDE[:, 0] + 0.3 * WIDE[:, 1] > 0).astype(int)
 @pytest.mark.parametrize("options", [{}, {"alpha": [0.1, 10.0], "standardize": True}])
 @pytest.mark.parametrize("solved", [False, True])
 def test_a_readout_mapped_read_only_predicts_and_goes_on(options, solved, tmp_path, monkeypatch):
-    monkeypatch.setattr(holdout, "MOST", 30)  # so that samples held out are replaced
+    monkeypatch.setattr(selection, "MOST", 30)  # so that samples held out are replaced
     features = WIDE[:, :40]
     readout = RidgeReadout(**options).partial_fit(features[:300], SIDES[:300])
     if solved:

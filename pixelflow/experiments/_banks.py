@@ -23,7 +23,7 @@ from pixelflow.experiments._kept import digest, run_cached
 from pixelflow.experiments._scores import Scored, Split
 from pixelflow.models.copies import Copies
 from pixelflow.readouts.arrays import namespace
-from pixelflow.readouts.path import EIGEN
+from pixelflow.readouts.solvers import EIGEN
 
 KEYS = ("tier", "reservoirs", "seeds", "augment", "images", "n_train", "zero_steps", "against")
 KEYS += ("shown",)

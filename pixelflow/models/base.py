@@ -24,16 +24,15 @@ from pixelflow.models.stream import (
 )
 from pixelflow.readouts import RidgeReadout
 from pixelflow.readouts.arrays import to_host
-from pixelflow.readouts.base import ReadoutNotFittedError, lock_of, on_copy
-from pixelflow.readouts.labels import (
+from pixelflow.readouts.base import ReadoutNotFittedError, lock_of, on_copy, scored
+from pixelflow.readouts.inputs import (
     as_values,
     checked_classes,
     checked_labels,
     checked_weights,
     plain,
-    unknown_labels,
 )
-from pixelflow.readouts.model import scored
+from pixelflow.readouts.targets import unknown_labels
 from pixelflow.reservoir import Reservoir
 
 

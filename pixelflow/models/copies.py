@@ -11,7 +11,7 @@ import numpy as np
 from pixelflow.checks import boolean, integer, mapping, number
 from pixelflow.core.encoders import image_shape
 from pixelflow.core.limits import MOST_SEED
-from pixelflow.readouts.holdout import hashed
+from pixelflow.readouts.selection import hashed
 
 INTEGER_LIMITS = {"shifts": 1000, "max_shift": 2**15, "seed": MOST_SEED}  # largest values allowed
 UPPER_BOUNDS = {"degrees": 180, "scale": 1}  # which values must stay below

@@ -13,7 +13,7 @@ from pixelflow.core import ReservoirConfig
 from pixelflow.models.base import ReservoirModel
 from pixelflow.models.copies import Copies
 from pixelflow.readouts import RidgeReadout
-from pixelflow.readouts.model import decided
+from pixelflow.readouts.base import decided
 
 
 def _readout_has(method: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from pixelflow.checks import FLOAT32_MAX, brief, integer, mapping, number
 from pixelflow.core import ReservoirConfig, encoder_registry
 from pixelflow.core import learned as learning
-from pixelflow.readouts.model import check_classes
+from pixelflow.readouts.base import check_classes
 from pixelflow.reservoir import Reservoir
 
 MODEL_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "classes_")  # a model may lack some

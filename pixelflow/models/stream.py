@@ -11,7 +11,8 @@ import sklearn
 
 from pixelflow.models.copies import Copies
 from pixelflow.readouts.arrays import namespace
-from pixelflow.readouts.holdout import HELD, LATER, MOST, TRAIN, drawn
+from pixelflow.readouts.inputs import HELD, LATER, TRAIN
+from pixelflow.readouts.selection import MOST, drawn
 
 BATCH_BYTES = 256 * 2**20  # of the features in a batch, where `batch_size` is None
 Chunk = tuple[Any, ...]  # features, y, sample_weight or None and, where images are held out, roles

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_consistent_length
 
 from pixelflow.checks import brief, integer, number
-from pixelflow.readouts.base import LinearReadout, host_features, on_copy, only_class
-from pixelflow.readouts.labels import checked_labels, checked_weights
-from pixelflow.readouts.model import check_classes, restored_map
+from pixelflow.readouts.base import check_classes, not_fitted, on_copy, restored_map, scored
+from pixelflow.readouts.inputs import checked_labels, checked_weights, host_features
 
-LEAST = 1e-300  # of C times the weight of all samples, whose inverse the solver computes with
+LEAST = 1e-300  # of C times the weight of all samples, because the solver computes its inverse
 MOST_ITERATIONS = 2**31 - 1  # that the solver can count
 
 
-class LogisticReadout(ClassifierMixin, LinearReadout):
+class LogisticReadout(ClassifierMixin, BaseEstimator):
     """Multinomial logistic regression with an L2 penalty, by L-BFGS (scikit-learn's).
 
     Parameters
@@ -52,7 +52,9 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
     array([False,  True])
     """
 
+    n_features_in_: int
     n_iter_: np.ndarray
+    model_: Any  # scikit-learn's: a LogisticRegression or, of one class, a DummyClassifier
 
     def __init__(self, C: float = 1.0, max_iter: int = 1000) -> None:
         self.C = C
@@ -72,7 +74,7 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
             if sample_weight is not None:
                 sample_weight = checked_weights(sample_weight, len(y))
             if len(np.unique(y)) == 1:
-                readout.model_, readout.n_iter_ = only_class(X, y), np.array([0])
+                readout.model_, readout.n_iter_ = _single_class(X, y), np.array([0])
             else:
                 total = len(y) if sample_weight is None else float(sample_weight.sum())
                 self._check_strength(total)
@@ -104,7 +106,7 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
         integer("n_iter_", readout.n_iter_[0], 0)
         if classes.shape == (1,):
             check_classes(classes)
-            readout.model_ = only_class(np.zeros((1, 1)), classes)
+            readout.model_ = _single_class(np.zeros((1, 1)), classes)
             return readout
         coef = restored_map(fitted, ("coef_", "intercept_"))[0]
         if coef.shape != (len(classes) if len(classes) > 2 else 1, n):
@@ -124,10 +126,33 @@ class LogisticReadout(ClassifierMixin, LinearReadout):
         """Constants (K,), (1,) of two classes; a single class has none."""
         return self._fitted().intercept_
 
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels seen in `fit`, sorted."""
+        return self._fitted().classes_
+
+    def predict(self, X) -> np.ndarray:
+        """Labels (N,) of features (N, D)."""
+        return self._fitted().predict(self._features(X))
+
     def predict_proba(self, X) -> np.ndarray:
         """Probabilities (N, K) of the K classes, in the order of `classes_`."""
         return self._fitted().predict_proba(self._features(X))
 
     def score(self, X, y, sample_weight=None) -> float:
         """Accuracy on features (N, D) and labels (N,); a label not in `fit` counts as wrong."""
-        return LinearReadout.score(self, X, y, sample_weight)
+        return scored(self.predict(X), y, sample_weight, classifies=True)
+
+    def _fitted(self) -> Any:
+        if not hasattr(self, "model_"):
+            raise not_fitted(self)
+        return self.model_
+
+    def _features(self, X) -> np.ndarray:
+        self._fitted()
+        return host_features(self, X, reset=False)
+
+
+def _single_class(X: np.ndarray, y: np.ndarray) -> DummyClassifier:
+    """The model of a training set with one class: always that class."""
+    return DummyClassifier(strategy="most_frequent").fit(X, y)

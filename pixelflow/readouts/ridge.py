@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
 from pixelflow.checks import mapping
-from pixelflow.readouts.arrays import where
-from pixelflow.readouts.base import LinearReadout, ReadoutNotFittedError, lock_of, on_copy
-from pixelflow.readouts.chunks import checked_chunk, checked_features
-from pixelflow.readouts.feed import Chunks, added, begun, class_weights, of_chunks, sliced
-from pixelflow.readouts.model import Model, affine, decided, only, restored, scored
-from pixelflow.readouts.options import checked_options
-from pixelflow.readouts.path import EIGEN
-from pixelflow.readouts.stream import in_memory
-from pixelflow.readouts.targets import Targets
+from pixelflow.readouts.base import (
+    LinearModel,
+    affine,
+    decided,
+    lock_of,
+    not_fitted,
+    on_copy,
+    restored_model,
+    scored,
+)
+from pixelflow.readouts.inputs import checked_features, checked_options
+from pixelflow.readouts.stream import Chunks, Stream, add_chunk, model_of_arrays, model_of_chunks
 
-DUAL_BYTES = 2**30  # of features in float64, up to which the dual equations are worth it
 
-
-class RidgeReadout(LinearReadout):
+class RidgeReadout(BaseEstimator):
     """Ridge regression, or ridge regression on +1/-1 labels as a classifier.
 
     Minimises ``||y - X w - b||^2 + alpha ||w||^2``; the intercept b is not penalised. The error is
@@ -80,6 +81,8 @@ class RidgeReadout(LinearReadout):
     """
 
     n_features_in_: int
+    _model: LinearModel  # absent until it is fitted or, of a stream, solved for
+    _partial: Stream  # what `partial_fit` has added to; absent after another fit
 
     def __init__(
         self,
@@ -143,29 +146,8 @@ class RidgeReadout(LinearReadout):
         The features may be NumPy's or CuPy's. What `partial_fit` had added before is forgotten.
         """
         with on_copy(self) as readout:
-            readout._keep(readout._fit(X, y, sample_weight))
+            readout._keep(model_of_arrays(readout, X, y, sample_weight))
         return self
-
-    def _fit(self, X, y, sample_weight) -> Model:
-        alphas = checked_options(self)
-        X, y, sample_weight, _, task = checked_chunk(self, (X, y, sample_weight), reset=True)
-        targets = Targets(task, y, class_weight=class_weights(self, y))
-        targets.check_class_weight()
-        classes = targets.classes
-        if classes is not None and len(classes) == 1:
-            return only(classes, X.shape[1], max(alphas))
-        loo = self.selection == "loo" and len(alphas) > 1
-        with where(X):
-            stream = begun(self, X, targets)
-            if X.shape[1] >= len(X) and X.size * 8 <= DUAL_BYTES:
-                model = in_memory(stream, stream.rows(X, y, sample_weight), loo, EIGEN)
-                if model is not None:
-                    return model
-
-        rows = partial(sliced, stream, X, y, sample_weight)
-        for part in rows():
-            stream.add(part)
-        return stream.solve(rows if loo else None)
 
     def fit_chunks(self, chunks: Chunks, classes=None, y=None) -> RidgeReadout:
         """Fit on samples that come in chunks, which are never held together.
@@ -185,14 +167,14 @@ class RidgeReadout(LinearReadout):
             All labels, to count them without another pass.
         """
         with on_copy(self) as readout:
-            readout._keep(of_chunks(readout, chunks, classes, y))
+            readout._keep(model_of_chunks(readout, chunks, classes, y))
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> RidgeReadout:
-        """Add samples to those of the calls before, and fit when something is asked.
+        """Add samples to those of the calls before; the model is solved for when it is needed.
 
-        The first call after `fit` or `fit_chunks` begins anew. Threads that call it wait for each
-        other.
+        The first call after `fit` or `fit_chunks` forgets that fit. Threads that call it wait for
+        each other.
 
         Parameters
         ----------
@@ -220,7 +202,9 @@ class RidgeReadout(LinearReadout):
                 stream.set_alphas(alphas)
             number = 1 if stream is None else stream.n_chunks + 1
             chunk, weights = (X, y, sample_weight), self.class_weight
-            readout._partial = added(readout, stream, number, chunk, classes, weights, closed=True)
+            readout._partial = add_chunk(
+                readout, stream, number, chunk, classes, weights, closed=True
+            )
             vars(readout).pop("_model", None)
         return self
 
@@ -255,29 +239,30 @@ class RidgeReadout(LinearReadout):
             `coef_`, `intercept_` and, of a classification, `classes_`; `alpha_`, `best_score_`.
         """
         known = cls().get_params()
-        readout, model = cls(**mapping("params", params, known, cls.__name__)), restored(fitted)
+        readout, model = (
+            cls(**mapping("params", params, known, cls.__name__)),
+            restored_model(fitted),
+        )
         readout.n_features_in_ = model.coef.shape[1]
         return readout._keep(model)
 
-    def _keep(self, model: Model) -> RidgeReadout:
+    def _keep(self, model: LinearModel) -> RidgeReadout:
         self.__dict__.pop("_partial", None)
         self._model = model
         return self
 
-    def _fitted(self) -> Model:
+    def _fitted(self) -> LinearModel:
         """The model, solved for first if samples have been added since."""
         with lock_of(self):
             model, stream = self.__dict__.get("_model"), self.__dict__.get("_partial")
             if model is not None:
                 return model
             if stream is None:
-                raise ReadoutNotFittedError(
-                    "this RidgeReadout is not fitted: call fit(features, y) first"
-                )
+                raise not_fitted(self)
             self._model = stream.solve()
             return self._model
 
-    def _decision(self, model: Model, X) -> np.ndarray:
+    def _decision(self, model: LinearModel, X) -> np.ndarray:
         X = checked_features(self, X, reset=False)
         return affine(X, model.coef, model.intercept)
 

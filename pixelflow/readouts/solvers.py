@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from pixelflow.readouts.arrays import apart, namespace, to_host
-from pixelflow.readouts.scales import alike, powers
+from pixelflow.readouts.arrays import Array, namespace, outside_pool, to_host
+from pixelflow.readouts.scales import alike, powers_of_two
 from pixelflow.readouts.symmetric import factorize, forward, mirror, restore, solve
+from pixelflow.readouts.systems import System
 
 EIGEN = 1024  # equations up to which one eigendecomposition serves all penalties
 EIGEN_MOST = 8192  # up to which it serves where Cholesky can't
@@ -19,32 +21,39 @@ ENOUGH = 1e-6  # at which it still counts as one
 LOST = 1e6  # times the rounding: how much of the targets' variation may be lost unsaid
 
 
-def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, Any]]:
+def ridge_path(system: System, alphas: Sequence[float]) -> Iterator[tuple[float, Array]]:
     """Each penalty and its solution (n, T), in float64; the largest first.
 
-    Systems of up to `EIGEN` equations are decomposed once, in float64; directions without
-    variance get no weight, as least squares of the smallest norm has it. A decomposition loses
-    features whose scale is small beside others; a Cholesky factor keeps scales apart, and is tried
-    for each penalty at which they are unlike (see `Solver`).
+    Systems of up to `EIGEN` equations are decomposed once, in float64. Directions without variance
+    get no weight, as in the least squares of smallest norm. A decomposition loses features whose
+    scale is small beside others. A Cholesky factor keeps scales apart, so it is tried for each
+    penalty at which they are unlike (see `Solver`).
 
-    Larger systems get a Cholesky factor for each penalty, which takes far less time: in the
-    system's `dtype`, refined to the float64 solution by its residuals; in float64 where that
-    fails. Where that fails too, or for penalty 0, this penalty and all smaller ones go as in small
-    systems or, beyond `EIGEN_MOST` equations, are left out, with a warning; the largest gives way
-    to a larger one, which then is yielded.
+    Larger systems get a Cholesky factor for each penalty, because it takes far less time. It is
+    computed in the system's `dtype`, and the solution refined to float64 by its residuals; in
+    float64 where that fails. Where that fails too, or for penalty 0, this penalty and all smaller
+    ones go as in small systems. Beyond `EIGEN_MOST` equations they are left out, with a warning,
+    but the largest gives way to a larger one, which then is yielded.
     """
     order = sorted(alphas, reverse=True)
-    if system.size <= EIGEN:
-        solver = Solver(system, order[-1])
-        for alpha in order:
-            yield alpha, solver.at(alpha)[1]
-        return
-    factors = Factors(system, least=order[-1])
+    return _decomposed(system, order) if system.size <= EIGEN else _factorized(system, order)
+
+
+def _decomposed(system: System, order: Sequence[float]) -> Iterator[tuple[float, Array]]:
+    """Penalties in that order and their solutions, of a small system."""
+    solver = Solver(system, order[-1])
+    for alpha in order:
+        yield alpha, solver.solve(alpha)[1]
+
+
+def _factorized(system: System, order: Sequence[float]) -> Iterator[tuple[float, Array]]:
+    """Penalties in that order and their solutions, of a large system."""
+    factors = CholeskyFactors(system, least=order[-1])
     for i, alpha in enumerate(order):
         found = factors.solution(alpha) if alpha > 0 else None
         if found is None and alpha > 0 and factors.matrix.dtype == np.float32 and system.double:
             del factors  # before there is another
-            factors = Factors(system, np.float64, order[-1])
+            factors = CholeskyFactors(system, np.float64, order[-1])
             found = factors.solution(alpha)
         if found is not None:
             yield alpha, found
@@ -52,7 +61,7 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
             del factors
             solver = Solver(system, order[-1])
             for smaller in order[i:]:
-                yield smaller, solver.at(smaller)[1]
+                yield smaller, solver.solve(smaller)[1]
             return
         else:
             if i == 0:
@@ -62,56 +71,77 @@ def ridge_path(system: Any, alphas: Sequence[float]) -> Iterator[tuple[float, An
             return
 
 
+class Decomposition(Protocol):
+    """What serves a penalty: an eigendecomposition, or a Cholesky factor until the next one."""
+
+    system: System
+
+    def solution(self, alpha: float) -> Array | None:
+        """The solution (n, T) for a penalty; None where rounding has made it impossible."""
+        ...
+
+    def leverages(self, rows: Array, alphas: Sequence[float]) -> Iterator[Array]:
+        """What features (m, n) add to the hat matrix's diagonal (m,), for each penalty."""
+        ...
+
+
 class Solver:
-    """What solves a system in float64, penalty after penalty; made when it is first needed."""
+    """Solves a system in float64, penalty after penalty; decomposes it when that is first needed.
 
-    def __init__(self, system: Any, least: float) -> None:
+    Parameters
+    ----------
+    system : System
+    least : float
+        The smallest of the penalties.
+    """
+
+    def __init__(self, system: System, least: float) -> None:
         self.system, self._least = system, least
-        self._eigenvectors: Eigenvectors | None = None
-        self._factors: Factors | None = None
+        self._eigen: Eigendecomposition | None = None
+        self._factors: CholeskyFactors | None = None
 
-    def serving_all(self, alpha: float) -> Eigenvectors | None:
+    def decomposition_for_all(self, alpha: float) -> Eigendecomposition | None:
         """The decomposition that serves all penalties; None where it isn't precise for this."""
         if not alike(self.system.variances, alpha):
             return None
-        self._eigenvectors = self._eigenvectors or Eigenvectors(self.system)
-        return None if self._eigenvectors.loses(alpha) else self._eigenvectors
+        self._eigen = self._eigen or Eigendecomposition(self.system)
+        return None if self._eigen.loses(alpha) else self._eigen
 
-    def by_factor(self, alpha: float) -> tuple[Factors, Any] | None:
-        """A Cholesky factor, until the next is asked for, and its solution."""
-        self._factors = self._factors or Factors(self.system, np.float64, self._least)
+    def solve_by_factor(self, alpha: float) -> tuple[Decomposition, Array] | None:
+        """A Cholesky factor, until the next call, and its solution; None where it fails."""
+        self._factors = self._factors or CholeskyFactors(self.system, np.float64, self._least)
         solution = self._factors.solution(alpha)
         return None if solution is None else (self._factors, solution)
 
-    def at(self, alpha: float) -> tuple[Eigenvectors | Factors, Any]:
-        """What serves a penalty, until the next is asked for, and its solution.
+    def solve(self, alpha: float) -> tuple[Decomposition, Array]:
+        """What serves a penalty, until the next call, and its solution.
 
         The common decomposition, else a Cholesky factor, else a decomposition of the system with
-        this penalty, scaled; a warning where that loses something too.
+        this penalty, scaled; with a warning where that loses something too.
         """
-        serving = self.serving_all(alpha)
-        found = self.by_factor(alpha) if serving is None else None
+        eigen = self.decomposition_for_all(alpha)
+        found = self.solve_by_factor(alpha) if eigen is None else None
         if found is not None:
             return found
-        if serving is None:
-            serving = Eigenvectors(self.system, alpha)
-            if serving.loses(alpha):
+        if eigen is None:
+            eigen = Eigendecomposition(self.system, alpha)
+            if eigen.loses(alpha):
                 what = "what some features explain of y beside others"
                 _warn(self.system, alpha, f"{what} is left out; standardize=True may keep it")
-        return serving, serving.solution(alpha)
+        return eigen, eigen.solution(alpha)
 
 
-class Eigenvectors:
-    """The eigendecomposition of a system: as it is, for all penalties, or scaled, for one."""
+class Eigendecomposition:
+    """Eigenvalues and vectors of a system: as it is, for all penalties, or scaled, for one."""
 
-    def __init__(self, system: Any, penalty: float | None = None) -> None:
+    def __init__(self, system: System, penalty: float | None = None) -> None:
         self.system, xp = system, system.xp
-        self.powers: Any = None
+        self.powers: Array = None  # of two, that a scaled system's rows are multiplied by
         matrix, rhs = xp.empty((system.size, system.size), np.float64), system.rhs
         if penalty is None:
             system.fill(matrix)
         else:
-            self.powers = powers(system.diagonal, penalty)
+            self.powers = powers_of_two(system.diagonal, penalty)
             system.fill(matrix, self.powers)
             rhs = self.powers[:, None] * rhs
             matrix.reshape(-1)[:: system.size + 1] += _penalties(self.powers, penalty)
@@ -120,9 +150,9 @@ class Eigenvectors:
         self.smallest = max(float(self.values[-1]), 0.0) * rounding
         self.rotated = self.vectors.T @ rhs
 
-    def solution(self, alpha: float) -> Any:
+    def solution(self, alpha: float) -> Array:
         """The solution for a penalty, of the smallest norm."""
-        solution = self.vectors @ (self.rotated / self.shrunk(alpha)[:, None])
+        solution = self.vectors @ (self.rotated / self.penalized_values(alpha)[:, None])
         if self.powers is None:
             return solution
         solution *= self.powers[:, None]
@@ -131,20 +161,19 @@ class Eigenvectors:
             return solution
         return solution - none @ self.system.xp.linalg.lstsq(none, solution, rcond=None)[0]
 
-    def shrunk(self, alpha: float) -> Any:
-        """What the eigenvalues (n,) are with a penalty; infinite where there is no variance."""
+    def penalized_values(self, alpha: float) -> Array:
+        """The eigenvalues (n,) plus a penalty; infinite where there is no variance."""
         with np.errstate(over="ignore"):
             values = self.values + alpha if self.powers is None else self.values
         return self.system.xp.where(self.values > self.smallest, values, np.inf)
 
-    def leverages(self, rows: Any, alphas: Sequence[float]) -> Iterator[Any]:
-        """What features (m, n) add to the hat matrix's diagonal (m,), for each penalty."""
+    def leverages(self, rows: Array, alphas: Sequence[float]) -> Iterator[Array]:
         squares = ((rows if self.powers is None else rows * self.powers) @ self.vectors) ** 2
         for alpha in alphas:
-            yield squares @ (1 / self.shrunk(alpha))
+            yield squares @ (1 / self.penalized_values(alpha))
 
     def loses(self, alpha: float) -> bool:
-        """Whether directions without weight, since rounding hides them, explain some of y."""
+        """Whether directions that get no weight, because rounding hides them, explain some of y."""
         dropped, alpha = self._n_dropped(), alpha if self.powers is None else 0.0
         if not dropped or not self.smallest + alpha > 0:
             return False
@@ -160,25 +189,25 @@ class Eigenvectors:
         return int((self.values <= self.smallest).sum())
 
 
-class Factors:
+class CholeskyFactors:
     """Cholesky factors of a system with any penalty, one at a time in one matrix's memory.
 
     The system itself, scaled by powers of two, stays in the lower triangle, and its diagonal
     beside it.
     """
 
-    def __init__(self, system: Any, dtype: Any = None, least: float = 0.0) -> None:
+    def __init__(self, system: System, dtype: DTypeLike | None = None, least: float = 0.0) -> None:
         self.system = system
         xp, size, dtype = system.xp, system.size, dtype or system.dtype
-        self.powers = powers(system.diagonal, least)
-        with apart(xp, size, dtype):
+        self.powers = powers_of_two(system.diagonal, least)
+        with outside_pool(xp, size, dtype):
             self.matrix = xp.empty((size, size), dtype)
         system.fill(self.matrix, self.powers)
         mirror(self.matrix)
         self.diagonal = self.matrix.diagonal().copy()
 
-    def of(self, alpha: float) -> Any:
-        """The factor in the upper triangle, until the next is asked for; None if there is none."""
+    def factor(self, alpha: float) -> Array | None:
+        """The factor in the upper triangle, until the next call; None if there is none."""
         dtype = self.matrix.dtype
         with np.errstate(over="ignore"):  # what is beyond float32 has no factor in it
             diagonal = self.diagonal + _penalties(self.powers, alpha).astype(dtype)
@@ -193,9 +222,8 @@ class Factors:
                 return None  # rounding has made a number of what is none
         return self.matrix
 
-    def solution(self, alpha: float) -> Any:
-        """The solution for a penalty; None where rounding has made it impossible."""
-        system, factor = self.system, self.of(alpha)
+    def solution(self, alpha: float) -> Array | None:
+        system, factor = self.system, self.factor(alpha)
         xp = system.xp
         if factor is None:
             return None
@@ -218,13 +246,13 @@ class Factors:
                 break
         return solution * scale if error < ENOUGH else None
 
-    def leverages(self, rows: Any, _: Sequence[float]) -> Iterator[Any]:
-        """As of eigenvectors, but for the penalty last factorised with alone."""
+    def leverages(self, rows: Array, alphas: Sequence[float]) -> Iterator[Array]:
+        """For the penalty last factorised with, whatever `alphas` are."""
         scaled = rows * self.powers
         forward(self.matrix, scaled)
         yield (scaled**2).sum(axis=1)
 
-    def solution_with_more(self, alpha: float) -> tuple[float, Any]:
+    def solution_with_more(self, alpha: float) -> tuple[float, Array]:
         """The next larger penalty that rounding leaves possible, and its solution."""
         largest = float(self.system.diagonal.max()) * self.system.rounding
         more, found = max(alpha, largest, float(np.finfo(self.matrix.dtype).tiny)), None
@@ -237,12 +265,12 @@ class Factors:
         return more, found
 
 
-def _penalties(scales: Any, alpha: float) -> Any:
+def _penalties(scales: Array, alpha: float) -> Array:
     """What a penalty adds to the diagonal of a scaled system; 1 where there is no variance."""
     return namespace(scales).where(scales > 0, alpha * scales**2, 1.0)
 
 
-def _warn(system: Any, alpha: float, what: str) -> None:
+def _warn(system: System, alpha: float, what: str) -> None:
     warnings.warn(
         f"alpha = {alpha:g} is lost in the rounding of {system.size} features: {what}",
         RuntimeWarning,
