@@ -179,7 +179,7 @@ def test_strips_take_rows_as_far_apart_as_a_rule_reads(shape, reach, boundary, c
     options = {"boundary": boundary, "members": 2, "rule_params": {"reach": reach}}
     config = config_of("test_apart", shape, probe=probe, **options)
     found = layout(config)
-    assert (found.kind, found.apart) == ("shared", min(reach, shape[0]))
+    assert (found.kind, found.row_stride) == ("shared", min(reach, shape[0]))
     check(config, np.random.default_rng(0).random((2, 30)))
     check(config_of("test_apart", shape, 5, **options), textures(1, 2, *shape, 5), "evolve")
 

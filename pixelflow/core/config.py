@@ -159,10 +159,10 @@ class ReservoirConfig:
             raise TypeError(f"probe must be a Probe, got {type(probe).__name__}")
         if max(probe.times(self.steps)) > self.steps:
             got = brief(probe.snapshots)
-            raise ValueError(f"probe reads after {got}, of {self.steps} steps")
+            raise ValueError(f"probe.snapshots must be between 0 and steps={self.steps}, got {got}")
         if max(probe.channels or (0,)) >= self.channels:
             got = brief(probe.channels)
-            raise ValueError(f"probe reads channels {got} of {self.channels}")
+            raise ValueError(f"probe.channels must be below channels={self.channels}, got {got}")
         shape = probe.shape(self.steps, self.height, self.width, self.channels)
         check_count("members x the probe's features", self.members, *shape)
 

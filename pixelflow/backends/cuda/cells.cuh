@@ -40,12 +40,12 @@ extern "C" __global__ void advance_plain(INPUTS, const float* from, float* to, u
     float next[R][K];
 #pragma unroll
     for (int i = 0; i < R; ++i) {
-        const int y = top + i * APART;
+        const int y = top + i * ROW_STRIDE;
         rule(PlaneCell{{}, from + planes, item, WHOLE ? y : min(y, H - 1), x, done}, next[i]);
     }
 #pragma unroll
     for (int i = 0; i < R; ++i) {
-        const int y = top + i * APART;
+        const int y = top + i * ROW_STRIDE;
         if (!WHOLE && y >= H) break;
 #pragma unroll
         for (int k = 0; k < K; ++k) {

@@ -25,7 +25,7 @@ TILE_ROWS, TILE_CELLS = 16, 700  # at most: small ones load while others compute
 FEWEST_OF_TILE = 96  # threads of a tile, below which it takes as long
 LOAD = 0.5  # of the time that a cell is computed in, to load one
 MOST_SUMS = 32, 64, 80  # of a thread: few leave room for more threads, many fit larger textures
-EVERY = 2**32 - 1  # channel, as bits
+ALL_CHANNELS = 2**32 - 1  # as a bit mask
 MOST_CELLS = 20  # of a strip
 MOST_BODY = 1000  # multiplications and additions of a loop: with 16 bytes each they fit its cache
 MOST_POOLED = 16  # features of a cell of the grid whose totals each thread leaves to the others
@@ -169,7 +169,7 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "BODY": MOST_BODY,
         "ALL_WRITTEN": int(len(program.outputs) == held),
         "FLOAT4_IN": int(float4_in),
-        "SPARSE": int(any(driven(plan, group) != EVERY for group in found)),
+        "SPARSE": int(any(driven(plan, group) != ALL_CHANNELS for group in found)),
         "READ_HELD": int(set(read) <= set(program.held)),
         "TOTALS": pooled_values(plan, chosen.kind, chosen.columns),
         "BLOCKS": max(1, blocks),
@@ -184,12 +184,12 @@ def driven(plan: Plan, group: Group) -> int:
     """
     others = [c for c in range(group.channels) if c not in plan.encoder.driven]
     if not others or group.channels > 32:
-        return EVERY
+        return ALL_CHANNELS
     for first in group.firsts:
         taps = plan.params[:, first : first + group.k**2 * group.channels]
         left_out = taps.reshape(plan.members, group.k**2, group.channels)[..., others]
         if not np.isfinite(left_out).all() or np.signbit(left_out).all(axis=(1, 2)).any():
-            return EVERY
+            return ALL_CHANNELS
     return sum(1 << c for c in range(group.channels) if c not in others)
 
 
@@ -198,7 +198,7 @@ def convolutions(plan: Plan) -> str:
     load, sums, place, first = [], [], 0, 0
     for group in groups(plan.program):
         shape = f"{group.k}, {group.channels}, {len(group.firsts)}, {first}"
-        channels = f"BEFORE_STEPS ? {driven(plan, group)}u : {EVERY}u"
+        channels = f"BEFORE_STEPS ? {driven(plan, group)}u : {ALL_CHANNELS}u"
         sums.append(f"    convolve<{shape}, {channels}>(texture, y, x, weights + {place}, sums);")
         taps = group.k * group.k * group.channels
         load.append(f"    for (int n = threadIdx.x; n < {taps}; n += THREADS) {{")

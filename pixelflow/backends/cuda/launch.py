@@ -180,8 +180,8 @@ class Loaded:
         planes = (*inputs, now, after, np.uint32(done))
         chosen, name, steps = self.layout, ADVANCE[self.layout.kind], 1
         if chosen.kind == "cells":
-            band = chosen.rows * chosen.apart
-            strips = -(-height // band) * chosen.apart * width
+            band = chosen.rows * chosen.row_stride
+            strips = -(-height // band) * chosen.row_stride * width
             grid = [-(-strips // WIDE)]
         elif chosen.kind == "convolved_tiles":
             grid = [-(-width // chosen.tile[1]), -(-height // chosen.tile[0])]

@@ -142,17 +142,17 @@ def _shared(plan: Plan) -> Layout:
     """All cells in shared memory, twice."""
     height, width, _ = plan.shape
     radius, strip = plan.program.radius, _strip(plan)
-    apart, pitch = min(reach(plan.program).apart, height), width + 2 * radius
-    bands = -(-height // (strip * apart))
-    turns = -(-bands * apart * width // MOST_STRIPS)
-    threads = -(-bands * apart * width // turns // WARP) * WARP
+    row_stride, pitch = min(reach(plan.program).row_stride, height), width + 2 * radius
+    bands = -(-height // (strip * row_stride))
+    turns = -(-bands * row_stride * width // MOST_STRIPS)
+    threads = -(-bands * row_stride * width // turns // WARP) * WARP
     cells = (height + 2 * radius) * pitch
-    below = (bands * strip * apart - height) * pitch  # what strips may read beyond a copy
+    below = (bands * strip * row_stride - height) * pitch  # what strips may read beyond a copy
     behind = max(below, plan.params.shape[1] + cells - height * width)
     return Layout(
         "shared",
         rows=strip,
-        apart=apart,
+        row_stride=row_stride,
         tile=(height, width),
         threads=threads,
         shared_bytes=4 * (2 * len(plan.program.held) * cells + below + behind),
@@ -163,8 +163,8 @@ def _cells(plan: Plan) -> Layout:
     """One step of all cells a launch, from memory and back."""
     height, width, _ = plan.shape
     strip = _strip(plan) if len(plan.program.held) <= MOST_HELD else 1
-    apart = min(reach(plan.program).apart, height) if strip > 1 else 1
-    return Layout("cells", rows=strip, apart=apart, tile=(height, width))
+    row_stride = min(reach(plan.program).row_stride, height) if strip > 1 else 1
+    return Layout("cells", rows=strip, row_stride=row_stride, tile=(height, width))
 
 
 def _strip(plan: Plan) -> int:

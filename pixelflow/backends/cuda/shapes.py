@@ -35,7 +35,7 @@ class Layout:
         Threads of a block.
     shared_bytes : int
         Shared memory of a block.
-    apart : int
+    row_stride : int
         From one row of a patch to the next; 1 but for "shared".
     staged : int
         Rows of its patch that a thread moves between memory and registers at once; divides `rows`.
@@ -52,7 +52,7 @@ class Layout:
     slots: int = 1
     threads: int = 256
     shared_bytes: int = 0
-    apart: int = 1
+    row_stride: int = 1
     staged: int = 1
     kept: bool = False
     steps: int = 1
@@ -66,7 +66,7 @@ class Reach:
     down: int
     left: int
     right: int
-    apart: int  # all rows read are a multiple of so many away
+    row_stride: int  # the greatest common divisor of the row offsets that are read
     vertical: tuple[int, ...]  # channels of which other rows are read
     horizontal: tuple[int, ...]
     diagonal: tuple[int, ...]
@@ -98,7 +98,7 @@ def reach(program: Program) -> Reach:
         down=max(rows),
         left=-min(columns),
         right=max(columns),
-        apart=gcd(*rows) or 1,
+        row_stride=gcd(*rows) or 1,
         vertical=tuple(sorted({c for dy, _, c in reads if dy})),
         horizontal=tuple(sorted({c for _, dx, c in reads if dx})),
         diagonal=tuple(sorted({c for dy, dx, c in reads if dx and dy})),

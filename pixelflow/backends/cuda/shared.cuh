@@ -67,16 +67,16 @@ __device__ __forceinline__ void step_strip(const float* now, float* after, const
     float next[R][K];
 #pragma unroll
     for (int i = 0; i < R; ++i) {
-        const int y = top + i * APART, cell = (WHOLE ? y : min(y, H - 1)) * W + x;
-        rule(SharedCell{{}, now + placed(top, x) + i * APART * PITCH, parameters, item, cell, done},
+        const int y = top + i * ROW_STRIDE, cell = (WHOLE ? y : min(y, H - 1)) * W + x;
+        rule(SharedCell{{}, now + placed(top, x) + i * ROW_STRIDE * PITCH, parameters, item, cell, done},
              next[i]);
     }
 #pragma unroll
     for (int i = 0; i < R; ++i)
 #pragma unroll
         for (int k = 0; k < K; ++k)
-            if (written(k) && (WHOLE || top + i * APART < H))
-                after[k * SIZE + placed(top, x) + i * APART * PITCH] = next[i][k];
+            if (written(k) && (WHOLE || top + i * ROW_STRIDE < H))
+                after[k * SIZE + placed(top, x) + i * ROW_STRIDE * PITCH] = next[i][k];
 }
 
 // The encoded texture, read many values at once. Only what no step writes is needed in both copies.

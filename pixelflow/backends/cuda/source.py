@@ -138,7 +138,7 @@ def _of_layout(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "KEPT": int(chosen.kept and value == np.float32),
         "P": chosen.columns,
         "R": chosen.rows,
-        "APART": chosen.apart,
+        "ROW_STRIDE": chosen.row_stride,
         "BH": chosen.tile[0],
         "BW": chosen.tile[1],
         "TILED_Y": int(chosen.tile[0] < height),
