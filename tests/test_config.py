@@ -55,8 +55,16 @@ BAD_CONFIGS = [
     ({"medium": {"speed": 1.0}}, ValueError, "unknown ['speed']"),
     ({"encoder_params": {"scale": 1}}, ValueError, "unknown ['scale']"),
     ({"probe": "mean"}, TypeError, "Probe"),
-    ({"probe": Probe(snapshots=(9,))}, ValueError, "of 8 steps"),
-    ({"probe": Probe(channels=(4,))}, ValueError, "channels (4,) of 4"),
+    (
+        {"probe": Probe(snapshots=(9,))},
+        ValueError,
+        "snapshots must be between 0 and steps=8, got (9,)",
+    ),
+    (
+        {"probe": Probe(channels=(4,))},
+        ValueError,
+        "probe.channels must be below channels=4, got (4,)",
+    ),
 ]
 
 
