@@ -576,7 +576,7 @@ def test_two_kernels_serve_what_differs_in_numbers_alone(cuda):
 
 def test_times_on_the_device_are_of_the_same_features(cuda):
     plan = compile_plan(CONFIG, INPUTS.shape[1:])
-    held = get_backend("cuda").resident(plan, INPUTS, True, None)
+    held = get_backend("cuda").prepare(plan, True, None).resident(INPUTS)
     assert len(held.times(3)) == 3 and all(t > 0 for t in held.times(3))
     assert same_bits(held.features(), expected())
     held.release()

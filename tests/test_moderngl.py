@@ -25,7 +25,8 @@ from test_parity import (
 
 from pixelflow import Probe, Reservoir, ReservoirConfig
 from pixelflow.backends import get_backend
-from pixelflow.backends.moderngl import atlas, context, dispatch, resident, run
+from pixelflow.backends.moderngl import atlas, context, dispatch, run
+from pixelflow.backends.moderngl.resident import Resident
 from pixelflow.core import clip, get_rule, rule, where
 from pixelflow.core import plan as plan_module
 from pixelflow.core.boundaries import BOUNDARIES
@@ -283,7 +284,7 @@ def test_many_reservoirs_leave_nothing_behind(path):
 def test_device_time_is_of_all_the_work(path, monkeypatch):
     monkeypatch.setattr(context.Device, "largest", 64)
     plan = compile_plan(ReservoirConfig(16, 16, 4, 2, "wave", members=3), (9,))
-    held = resident(plan, np.ones((40, 9), np.float32), True, None)
+    held = Resident(plan, np.ones((40, 9), np.float32), True, None)
     few, many = held.times(3), held.times(5)
     held.release()
     assert (len(few), len(many)) == (3, 5) and 0 < min(few + many) and max(few + many) < 10
@@ -296,7 +297,7 @@ def test_what_is_timed_gives_the_features(path, monkeypatch):
     X = np.random.default_rng(0).random((40, 9), np.float32)
     for members in (1, 3, 40):
         config = ReservoirConfig(5, 9, 4, 3, "wave", members=members, probe=Probe(snapshots=(1, 3)))
-        held = resident(compile_plan(config, (9,)), X, True, None)
+        held = Resident(compile_plan(config, (9,)), X, True, None)
         for _ in range(2):
             assert same_bits(held.features(), Reservoir(config, backend="cpu").transform(X))
             held.times(1)
@@ -329,7 +330,7 @@ def test_a_program_is_released_by_its_last_user(path, monkeypatch):
     monkeypatch.setattr(context, "MOST_READY", 1)
     config, X = ReservoirConfig(9, 7, 4, 3, "wave"), np.random.default_rng(0).random((3, 9))
     X, few = X.astype(np.float32), after_others()
-    held = resident(compile_plan(config, (9,)), X, True, None)
+    held = Resident(compile_plan(config, (9,)), X, True, None)
     assert after_others() > few  # for those of `held` are no longer kept, but used
     assert same_bits(held.features(), Reservoir(config, backend="cpu").transform(X))
     held.release()

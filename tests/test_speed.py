@@ -182,13 +182,18 @@ class Device:
 
     def __init__(self, times):
         self.given, self.released, self.X = iter(times), 0, None
-        self.prepare = get_backend("cpu").prepare
 
     def describe(self):
         return "a device"
 
-    def resident(self, plan, X, exact, device):
-        assert exact and device is None and X.flags.c_contiguous and X.ndim == 2
+    def prepare(self, plan, exact, device):
+        assert exact and device is None
+        prepared = get_backend("cpu").prepare(plan, exact, device)
+        self.features, self.advance = prepared.features, prepared.advance
+        return self
+
+    def resident(self, X):
+        assert X.flags.c_contiguous and X.ndim == 2
         self.X = X
         return self
 

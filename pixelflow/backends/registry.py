@@ -74,22 +74,6 @@ class Prepared(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """What a backend module offers."""
-
-    def describe(self, device: int | None = None) -> str:
-        """What it runs on here, or on that GPU; called often, so it is quick.
-
-        ImportError or RuntimeError, with the remedy, if it can't run; ValueError if there is no
-        such device.
-        """
-        ...
-
-    def prepare(self, plan: Plan, exact: bool, device: int | None) -> Prepared:
-        """The plan, ready to run; what that takes is kept with the plan (`Plan.keep`)."""
-        ...
-
-
 class Resident(Protocol):
     """Inputs on a device, whose features are computed again and again, and stay there."""
 
@@ -106,11 +90,27 @@ class Resident(Protocol):
         ...
 
 
-class WithDevice(Backend, Protocol):
-    """What a backend offers besides whose memory is not the host's."""
+class PreparedOnDevice(Prepared, Protocol):
+    """What is prepared on a backend whose memory is not the host's."""
 
-    def resident(self, plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
+    def resident(self, X: np.ndarray) -> Resident:
         """Upload X; return a handle that computes its features again on the device."""
+        ...
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    def describe(self, device: int | None = None) -> str:
+        """What it runs on here, or on that GPU; called often, so it is quick.
+
+        ImportError or RuntimeError, with the remedy, if it can't run; ValueError if there is no
+        such device.
+        """
+        ...
+
+    def prepare(self, plan: Plan, exact: bool, device: int | None) -> Prepared:
+        """The plan, ready to run; what that takes is kept with the plan (`Plan.keep`)."""
         ...
 
 

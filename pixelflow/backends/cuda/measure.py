@@ -52,11 +52,6 @@ class Resident:
         del self.inputs
 
 
-def resident(plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
-    """Inputs (N, D_in) on the GPU, for timing what happens there."""
-    return Resident(plan, X, exact, device)
-
-
 def event_times(call: Callable[[], Any], n: int, device: int | None) -> list[float]:
     """Seconds that the GPU takes for each of `n` calls, which enqueue work on the current stream.
 

@@ -16,6 +16,7 @@ from pixelflow.backends.cuda import sequences
 from pixelflow.backends.cuda.converge import converge
 from pixelflow.backends.cuda.device import on, pinned, the_cupy
 from pixelflow.backends.cuda.launch import loaded
+from pixelflow.backends.cuda.measure import Resident
 from pixelflow.core.plan import Plan
 
 CHUNK_BYTES = 16 * 2**20  # of inputs and features in a chunk: enough to fill a GPU and its link
@@ -60,6 +61,10 @@ class Cuda(Composed):
         plan = textures_of(self.plan)
         more = (tol, every, most, self.exact, self.device)
         return converge(plan, states, ended, *more)
+
+    def resident(self, X: np.ndarray) -> Resident:
+        """Inputs on the GPU, to time what happens there."""
+        return Resident(self.plan, X, self.exact, self.device)
 
     def batches(self, X: np.ndarray, size: int) -> Iterator[Any]:
         return batches(self.plan, X, size, self.exact, self.device)

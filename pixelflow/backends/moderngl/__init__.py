@@ -1,7 +1,6 @@
 """OpenGL through moderngl: a rule as shaders, on a GPU or rendered in software."""
 
 from pixelflow.backends.moderngl.context import describe
-from pixelflow.backends.moderngl.resident import resident
-from pixelflow.backends.moderngl.run import prepare
+from pixelflow.backends.moderngl.prepared import prepare
 
-__all__ = ["describe", "prepare", "resident"]
+__all__ = ["describe", "prepare"]

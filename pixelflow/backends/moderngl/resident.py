@@ -84,8 +84,3 @@ class Resident:
     def _release(self, device: Device) -> None:
         while self._held:
             self._held.pop()[0].close()
-
-
-def resident(plan: Plan, X: np.ndarray, exact: bool, device: int | None) -> Resident:
-    """Inputs uploaded once, to run and time what runs on the device; `release` it afterwards."""
-    return Resident(plan, X, exact, device)

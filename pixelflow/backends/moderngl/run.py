@@ -1,4 +1,4 @@
-"""What the backend offers: features of inputs, on the path that suits plan and device."""
+"""Features of inputs, on the path that suits plan and device; of the device's thread."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from pixelflow.backends.compose import Composed, textures_of
 from pixelflow.backends.moderngl import atlas, dispatch
-from pixelflow.backends.moderngl.context import Device, call
+from pixelflow.backends.moderngl.context import Device
 from pixelflow.core.plan import Plan
 
 PATHS = ("compute", "fragment")  # in the order of preference on a GPU
 
 
-class ModernGL(Composed):
-    """A plan on OpenGL."""
-
-    def features(self, X: np.ndarray, out: np.ndarray) -> None:
-        if len(X):
-            call(self.device, _run, self.plan, X, out, self.exact, self.plan.times, 0)
-
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
-        plan = textures_of(self.plan)
-        X = states.reshape(len(states), plan.members, plan.texture_size)
-        if len(X):
-            found = out.reshape(len(out), plan.feature_dim)
-            call(self.device, _run, plan, X, found, self.exact, (steps,), first)
-
-
-def prepare(plan: Plan, exact: bool, device: int | None) -> ModernGL:
-    """See `Backend.prepare`."""
-    return ModernGL(plan, exact, device)
-
-
-def _run(
+def run(
     device: Device,
     plan: Plan,
     X: np.ndarray,

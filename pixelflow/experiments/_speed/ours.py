@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from pixelflow.backends import get_backend
-from pixelflow.backends.registry import Backend, WithDevice
+from pixelflow.backends.registry import Prepared, PreparedOnDevice
 from pixelflow.core.plan import Plan
 from pixelflow.experiments._speed.entrant import FEW, Entrant
 from pixelflow.experiments._speed.process import NotMeasured
@@ -37,25 +37,26 @@ def enter(
     plan = work.plan(X)
     flat = X.reshape(len(X), -1)
     features = np.empty((len(flat[:FEW]), plan.feature_dim), np.float32)
-    backend.prepare(plan, True, None).features(flat[:FEW], features)
+    prepared = backend.prepare(plan, True, None)
+    prepared.features(flat[:FEW], features)
     if contender.out == "device":
-        turn = _on_device(cast(WithDevice, backend), plan, flat, stack)
+        turn = _on_device(cast(PreparedOnDevice, prepared), flat, stack)
     else:
-        turn = _in_host(contender, backend, plan, work, X, rounds)
+        turn = _in_host(contender, prepared, plan, work, X, rounds)
     return Entrant(renderer, features, turn)
 
 
 def _on_device(
-    backend: WithDevice, plan: Plan, flat: np.ndarray, stack: ExitStack
+    prepared: PreparedOnDevice, flat: np.ndarray, stack: ExitStack
 ) -> Callable[[], list[float]]:
-    resident = backend.resident(plan, flat, True, None)
+    resident = prepared.resident(flat)
     stack.callback(resident.release)
     n = burst(resident.times(1)[0])
     return lambda: resident.times(n)
 
 
 def _in_host(
-    contender: Contender, backend: Backend, plan: Plan, work: Work, X: np.ndarray, rounds: int
+    contender: Contender, prepared: Prepared, plan: Plan, work: Work, X: np.ndarray, rounds: int
 ) -> Callable[[], list[float]]:
     """Make the turn of one call: a user's call, or for states in a reused array the backend's."""
     reservoir = Reservoir(work.config, backend=contender.backend)
@@ -67,7 +68,7 @@ def _in_host(
         out = np.full((len(X), plan.feature_dim), 0, np.float32)  # written, so pages are allocated
         flat = X.reshape(len(X), -1)
         if work.inputs == STATES:  # `evolve` has no parameter `out`
-            call = partial(backend.prepare(plan, True, None).features, flat, out)
+            call = partial(prepared.features, flat, out)
         else:
             call = lambda: reservoir.transform(X, out=out)  # noqa: E731
     if rounds > 1:
