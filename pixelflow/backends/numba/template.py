@@ -6,6 +6,17 @@ Planes lie a multiple of 4096 bytes and a bit apart: at exactly a multiple, a st
 load from the next look like the same address to the processor, and the load waits.
 """
 
+# Room for one texture after the other. It is made in each function that takes steps, because LLVM
+# then knows that no two of these arrays overlap.
+ROOM = """\
+    size = (height + {twice}) * (width + {twice}) + {beyond}
+    size += ({spread} - size) % 1024
+    planes = np.zeros((2, {channels}, size), real)
+    a, b = planes[0], planes[1]
+    sums = np.zeros(({n_sums}, size), real)
+    line = np.empty(width, real)
+"""
+
 TEMPLATE = '''"""One rule for the numba backend, made by pixelflow {made_by} from its graph."""
 
 import numpy as np
@@ -84,21 +95,12 @@ def store(a, out, height, width):
 
 
 @njit(nogil=True)
-def room(height, width):
-    size = (height + {twice}) * (width + {twice}) + {beyond}
-    size += ({spread} - size) % 1024
-    planes = np.zeros((2, {channels}, size), real)
-    return planes[0], planes[1], np.zeros(({n_sums}, size), real), np.empty(width, real)
-
-
-@njit(nogil=True)
 def run(
     given, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
     features, start, stop,
 ):
     members, height, width = len(params), index.shape[1], index.shape[2]
-    a, b, sums, line = room(height, width)
-    window, contrast, kernel, bias, low, high, root = local
+{room}    window, contrast, kernel, bias, low, high, root = local
     seen, shown = np.empty((len(window), window.shape[1] * window.shape[2]), real), -1
     for im in range(start, stop):
         i, m = im // members, im % members
@@ -163,8 +165,7 @@ def advance(
     textures, features, ended, start, stop,
 ):
     members, height, width = len(params), states.shape[2], states.shape[3]
-    a, b, sums, line = room(height, width)
-    channels, columns, weights = driven
+{room}    channels, columns, weights = driven
     inputs_each = inputs.shape[1]
     for im in range(start, stop):
         i, m = im // members, im % members
@@ -207,8 +208,7 @@ def converge(
     start, stop,
 ):
     members, height, width = len(params), states.shape[2], states.shape[3]
-    a, b, sums, line = room(height, width)
-    for im in range(start, stop):
+{room}    for im in range(start, stop):
         i, m = im // members, im % members
         begin(states[i, m], a, b, height, width)
         done, change = 0, np.inf
@@ -222,4 +222,4 @@ def converge(
                     break
         counts[i, m], changes[i, m] = done, change
         store(a, ended[i, m], height, width)
-'''
+'''.replace("{room}", ROOM)
