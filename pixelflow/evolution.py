@@ -18,12 +18,13 @@ from pixelflow.core.params import Configured
 from pixelflow.core.plan import Plan, compile_sequence, compile_states
 from pixelflow.states import (
     SequenceState,
-    as_given,
     checked_media,
     checked_sequence_state,
     checked_sequences,
     checked_states,
+    contiguous,
     with_media,
+    without_member_axis,
 )
 
 
@@ -83,7 +84,7 @@ class Evolution(Configured):
         prepared, full = self._with_media(states, medium)
         out = np.empty_like(full)
         prepared.advance(full, out, first=first, steps=steps)
-        return self._told_of_infinities(out, states, f"within {steps} steps")
+        return self._warn_if_diverged(out, states, f"within {steps} steps")
 
     def evolve_until(
         self,
@@ -96,14 +97,15 @@ class Evolution(Configured):
         """Textures when they have come to rest, and how many steps each of them took.
 
         A texture stops at the first check at which no value changed by more than `tol` in one
-        step. Its bits and its steps don't depend on the other textures of the batch.
+        step, or at which it has diverged. Its bits and its steps don't depend on the other textures
+        of the batch.
 
         Parameters
         ----------
         states : array (N, H, W, C), with several members (N, M, H, W, C)
             Finite textures; not changed. N may be 0.
         tol : float
-            The largest change in one step at which a texture rests, from 0: then no bit changes.
+            The largest change in one step at which a texture rests, from 0: then no value changes.
         every : int
             Steps from one check to the next; the last check is after `max_steps`.
         max_steps : int
@@ -133,14 +135,12 @@ class Evolution(Configured):
         if moving.any():
             warnings.warn(
                 f"{moving.sum()} of {moving.size} textures have not come to rest after {most} "
-                f"steps: they change by up to {changes[moving].max():.3g} in a step, above tol="
+                f"steps: they change by up to {np.fmax.reduce(changes[moving]):.3g} in a step, above tol="
                 f"{tol:.3g}; give more max_steps or a larger tol",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self._told_of_infinities(
-            out, states, f"within {counts.max(initial=0)} steps"
-        ), counts
+        return self._warn_if_diverged(out, states, f"within {counts.max(initial=0)} steps"), counts
 
     def step(self, state) -> np.ndarray:
         """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C).
@@ -213,18 +213,18 @@ class Evolution(Configured):
             )
         prepared = self._prepared(compile_sequence(c, inputs.shape[2]))
         ended = np.empty_like(textures)
-        found = []
-        for part in (inputs[:, :washout], inputs[:, washout:]):
-            out = np.empty((*part.shape[:2], self.feature_dim), c.dtype)
-            if out.size:
-                part = np.ascontiguousarray(part)
-                prepared.advance(textures, ended, first=done, steps=c.steps, inputs=part, out=out)
-                textures, ended, done = ended, textures, done + part.shape[1] * c.steps
-            found.append(out)
-        features = found[1] if batched else found[1][0]
+        dropped, kept = (contiguous(part) for part in (inputs[:, :washout], inputs[:, washout:]))
+        out = np.empty((*kept.shape[:2], self.feature_dim), c.dtype)
+        for part, features in ((dropped, None), (kept, out)):
+            if part.size:
+                more = {"first": done, "steps": c.steps, "inputs": part, "out": features}
+                prepared.advance(textures, ended, **more)
+                textures, ended = ended, textures
+            done += part.shape[1] * c.steps
+        last = self._warn_if_diverged(textures, without_member_axis(textures, c), "in a sequence")
+        features = out if batched else out[0]
         if not return_state:
             return features
-        last = as_given(textures, c)
         return features, SequenceState(last if batched else last[0], done)
 
     def _prepared(self, plan: Plan) -> Prepared:
@@ -237,7 +237,7 @@ class Evolution(Configured):
         names, media = checked_media(medium, self.config, len(full))
         return self._prepared(compile_states(self.config, names)), with_media(full, media)
 
-    def _told_of_infinities(self, out: np.ndarray, states, when: str) -> np.ndarray:
+    def _warn_if_diverged(self, out: np.ndarray, states, when: str) -> np.ndarray:
         """Textures in the shape of `states`, without their media; warns if some diverged."""
         found = out[..., : self.config.channels].reshape(np.shape(states))
         if not is_finite(found):

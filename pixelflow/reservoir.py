@@ -93,7 +93,7 @@ class Reservoir(TransformerMixin, Evolution):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = self.config.probe.learns or self._encoder_learns
-        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.transformer_tags.preserves_dtype = [self.config.dtype]
         return tags
 
     def fit(self, X, y=None) -> Reservoir:

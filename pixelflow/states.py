@@ -36,10 +36,10 @@ def checked_states(states: Any, config: ReservoirConfig, name: str = "states") -
     if found.shape[1:] not in accepted:
         expected = ", ".join(map(str, accepted[-1]))
         raise ValueError(f"{name} must have the shape (N, {expected}), got {found.shape}")
-    return owned(found.reshape(len(found), *shape))
+    return contiguous(found.reshape(len(found), *shape))
 
 
-def owned(array: np.ndarray) -> np.ndarray:
+def contiguous(array: np.ndarray) -> np.ndarray:
     """That array, or a copy if it is not C-contiguous and writeable.
 
     Numba would compile its code anew for arrays that are not.
@@ -55,7 +55,8 @@ def checked_media(
     given = mapping("medium", {} if medium is None else medium, known, config.rule)
     cells = (config.height, config.width)
     found = []
-    for name in given:
+    names = tuple(name for name in known if name in given)  # in the rule's order
+    for name in names:
         array = real_array(f"medium {name!r}", given[name])
         leading = array.shape[:-2]
         shapes = [(), (config.members,), (n_samples, 1), (n_samples, config.members)]
@@ -65,7 +66,7 @@ def checked_media(
                 f"medium {name!r} must have one of the shapes {expected}, got {array.shape}"
             )
         found.append(array.reshape((1,) * (2 - len(leading)) + array.shape))
-    return tuple(given), found
+    return names, found
 
 
 def with_media(states: np.ndarray, media: list[np.ndarray]) -> np.ndarray:
@@ -86,7 +87,7 @@ def checked_sequences(u: Any, config: ReservoirConfig) -> tuple[np.ndarray, bool
     if found.ndim not in (2, 3) or not found.shape[-1]:
         raise ValueError(f"u must be (T, K) or (N, T, K), K at least 1, got shape {found.shape}")
     batched = found.ndim == 3
-    return owned(found if batched else found[None]), batched
+    return contiguous(found if batched else found[None]), batched
 
 
 def checked_sequence_state(
@@ -109,6 +110,6 @@ def checked_sequence_state(
     return found.copy(), integer("state's steps", state[1], 0, MOST_STEPS)
 
 
-def as_given(textures: np.ndarray, config: ReservoirConfig) -> np.ndarray:
+def without_member_axis(textures: np.ndarray, config: ReservoirConfig) -> np.ndarray:
     """Textures (N, M, H, W, C) without the axis of members where there is one."""
     return textures[:, 0] if config.members == 1 else textures

@@ -17,7 +17,7 @@ from pixelflow import (
     ReservoirConfig,
     available_backends,
 )
-from pixelflow.backends import compose, registry
+from pixelflow.backends import cpu, registry
 from pixelflow.backends.numba import modules, run
 from pixelflow.core import plan as plan_module
 from pixelflow.core import rule
@@ -89,7 +89,7 @@ def test_plans_are_kept_while_they_are_few_and_small(monkeypatch):
 @pytest.mark.parametrize("encoding", ["tile", "project", "random"])
 @pytest.mark.parametrize("backend", ["cpu", "numba"])
 def test_memory_is_bounded_whatever_the_number_of_samples(backend, encoding, monkeypatch):
-    monkeypatch.setattr(compose, "CHUNK_BYTES", 2**20)
+    monkeypatch.setattr(cpu, "CHUNK_BYTES", 2**20)
     monkeypatch.setattr(run, "CHUNK_BYTES", 2**20)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     probe = Probe(channels=(0,), pool=1)

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pixelflow.core.encoders import of_textures
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
-
-CHUNK_BYTES = 64 * 2**20  # of textures held at once, whatever the number of samples
 
 
 class Composed:
@@ -51,7 +50,7 @@ class Composed:
         out: np.ndarray | None = None,
     ) -> None:
         """Textures in, textures out; with inputs, driven before each `steps`, and read after."""
-        if inputs is None or out is None:
+        if inputs is None:
             self.evolve(states, ended, first, steps)
             return
         plan, drive = self.plan, self.plan.drive
@@ -68,7 +67,8 @@ class Composed:
                     now, done = ended.copy(), until
                 if snapshot < len(plan.times):
                     seen[:, :, snapshot] = now
-            out[:, t] = read(plan, seen)
+            if out is not None:
+                out[:, t] = read(plan, seen)
         ended[...] = now
 
     def converge(
@@ -93,7 +93,7 @@ class Composed:
             counts[going] = np.where(part, done, counts[going])
             changes[going] = np.where(part, found, changes[going])
             ended[going] = np.where(part[..., None, None, None], now, ended[going])
-            is_open[going] = part & ~(found <= tol)
+            is_open[going] = part & goes_on(found, tol)
             on = is_open[going].any(axis=1)
             going, now = going[on], now[on]
         return counts, changes
@@ -107,8 +107,8 @@ def textures_of(plan: Plan) -> Plan:
 
 
 def _textures_of(plan: Plan) -> Plan:
-    times = Probe().times(plan.steps)
-    return replace(plan, probe=Probe(), times=times, drive=None, _kept={})
+    times, encoder = Probe().times(plan.steps), of_textures(*plan.shape)
+    return replace(plan, probe=Probe(), times=times, encoder=encoder, drive=None)
 
 
 def largest_change(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -116,16 +116,13 @@ def largest_change(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     return np.abs(now - before).max(axis=(-3, -2, -1), initial=0).astype(np.float64)
 
 
+def goes_on(change: np.ndarray, tol: float) -> np.ndarray:
+    """Whether textures with that largest change take more steps; what diverged does not."""
+    return (change > tol) & np.isfinite(change)
+
+
 def read(plan: Plan, textures: np.ndarray) -> np.ndarray:
     """Features (n, D) of snapshots (n, M, S, H, W, C)."""
     if plan.probe == Probe():
         return textures.reshape(len(textures), -1)
     return plan.probe.read(textures)
-
-
-def chunks(plan: Plan, n_samples: int) -> Iterator[slice]:
-    """Slices of the samples whose textures fit into `CHUNK_BYTES`."""
-    values = plan.members * len(plan.times) * plan.texture_size
-    count = max(1, CHUNK_BYTES // (values * plan.dtype.itemsize))
-    for start in range(0, n_samples, count):
-        yield slice(start, min(start + count, n_samples))

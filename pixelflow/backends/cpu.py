@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.compose import Composed, chunks, largest_change, read
+from pixelflow.backends.compose import Composed, goes_on, largest_change, read
 from pixelflow.backends.layout import in_blocks, n_threads, no_device
 from pixelflow.backends.planes import Texture
 from pixelflow.backends.ufuncs import instructions, static_values
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
+CHUNK_BYTES = 64 * 2**20  # of textures held at once, whatever the number of samples
 PLANE_BYTES = 2**20  # of one channel of a block: small for the cache, large for the interpreter
 
 
@@ -75,9 +76,10 @@ class Cpu(Composed):
         out: np.ndarray | None = None,
     ) -> None:
         plan = self.plan
-        if inputs is None or out is None or plan.members > 1:  # the probe reads all members at once
-            super().advance(states, ended, first=first, steps=steps, inputs=inputs, out=out)
+        if inputs is None:
+            self.evolve(states, ended, first, steps)
             return
+        by_member = None if out is None else out.reshape(*out.shape[:2], plan.members, -1)
 
         def work(rows: slice, m: int) -> None:
             n = rows.stop - rows.start
@@ -87,11 +89,12 @@ class Cpu(Composed):
             for t in range(inputs.shape[1]):
                 block.drive(inputs[rows, t])
                 for done in range(steps + 1):
-                    if done in plan.times:
+                    if by_member is not None and done in plan.times:
                         seen[:, 0, plan.times.index(done)] = block.textures
                     if done < steps:
                         block.step(first + t * steps + done)
-                out[rows, t] = read(plan, seen)
+                if by_member is not None:
+                    by_member[rows, t, m] = read(plan, seen)
             ended[rows, m] = block.textures
 
         self._in_blocks(work, ended)
@@ -117,7 +120,7 @@ class Cpu(Composed):
                 ended[going, m] = np.where(
                     is_open[:, None, None, None], block.textures, ended[going, m]
                 )
-                is_open &= ~(change <= tol)
+                is_open &= goes_on(change, tol)
 
         ended[...] = states
         self._in_blocks(work, np.empty((len(states), 1)))
@@ -135,6 +138,14 @@ class Cpu(Composed):
                     work(slice(start, stop), m)
 
         in_blocks(each, out, max(1, PLANE_BYTES // (plane * plan.dtype.itemsize)))
+
+
+def chunks(plan: Plan, n_samples: int) -> Iterator[slice]:
+    """Slices of the samples whose textures fit into `CHUNK_BYTES`."""
+    values = plan.members * len(plan.times) * plan.texture_size
+    count = max(1, CHUNK_BYTES // (values * plan.dtype.itemsize))
+    for start in range(0, n_samples, count):
+        yield slice(start, min(start + count, n_samples))
 
 
 def prepare(plan: Plan, exact: bool, device: int | None) -> Cpu:

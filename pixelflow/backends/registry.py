@@ -54,7 +54,8 @@ class Prepared(Protocol):
         """Take textures through steps, the first of which is number `first`, and fill `ended`.
 
         With inputs (n, T, K) and `out` (n, T, D), each input is added by the plan's drive before
-        `steps` steps, after which the probe reads. `ended` is no part of `states`.
+        `steps` steps, after which the probe reads; without `out` nothing is read. `ended` is no
+        part of `states`.
         """
         ...
 
@@ -64,7 +65,7 @@ class Prepared(Protocol):
         """Take each texture through steps until it rests, and fill `ended`.
 
         A texture stops at the first check, every `every` steps and after `most`, at which its
-        largest change in one step is at most `tol`.
+        largest change in one step is at most `tol`, or is no finite number.
 
         Returns
         -------
@@ -132,9 +133,7 @@ def get_backend(name: str, device: int | None = None, dtype: str = "float32") ->
             f"backend {name!r} computes in float32, and the config's dtype is 'float64': take "
             "backend 'numba' or 'cpu', or dtype 'float32'"
         )
-    if name == "auto":
-        name = "numba" if dtype == "float64" and _probe("numba")[0] else _fastest()
-    backend = _load(name if dtype == "float32" or name not in FLOAT32_ONLY else "cpu")
+    backend = _load(_fastest(dtype) if name == "auto" else name)
     backend.describe(device)
     return backend
 
@@ -173,9 +172,10 @@ def _probe(name: str) -> tuple[str, str]:
 
 
 @cache
-def _fastest() -> str:
-    chosen = next(n for n in BACKENDS if _probe(n)[0] and not _probe(n)[0].endswith(SOFTWARE))
-    passed = "".join(f"; {n} can't run: {_probe(n)[1]}" for n in BACKENDS if _probe(n)[1])
+def _fastest(dtype: str = "float32") -> str:
+    names = [n for n in BACKENDS if dtype == "float32" or n not in FLOAT32_ONLY]
+    chosen = next(n for n in names if _probe(n)[0] and not _probe(n)[0].endswith(SOFTWARE))
+    passed = "".join(f"; {n} can't run: {_probe(n)[1]}" for n in names if _probe(n)[1])
     logger.info("backend auto: %s (%s)%s", chosen, _probe(chosen)[0], passed)
     return chosen
 

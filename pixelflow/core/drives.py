@@ -38,11 +38,12 @@ class Drive:
 
     def add(self, states: np.ndarray, u: np.ndarray) -> None:
         """Add inputs u (n, K) to textures (n, M, H, W, C), in place; the specification."""
-        for j in range(self.columns.shape[1]):
-            for i, channel in enumerate(self.channels):
-                cells = states[..., channel]
-                cells += self.weights[:, j, i] * u[:, self.columns[:, j, i]]
-                cells[np.abs(cells) < SMALLEST] = 0
+        with np.errstate(over="ignore", invalid="ignore"):  # users are told of infinities
+            for j in range(self.columns.shape[1]):
+                for i, channel in enumerate(self.channels):
+                    cells = states[..., channel]
+                    cells += self.weights[:, j, i] * u[:, self.columns[:, j, i]]
+                    cells[np.abs(cells) < SMALLEST] = 0
 
     def some(self, members: slice) -> Drive:
         """That of some members."""
@@ -101,6 +102,7 @@ def _of_mask(config: Settings, mask: np.ndarray) -> Drive:
     mask = mask[:, :, list(channels)]
     terms = max(1, int((mask != 0).sum(axis=3).max(initial=0)))
     order = np.argsort(mask == 0, axis=3, kind="stable")[..., :terms]  # those that count, first
+    check_count("members x weights of the mask", config.members, *order.shape, most=MOST_MADE)
     weights = np.take_along_axis(mask, order, axis=3)
     arrays = (order.astype(np.int32), weights)
     wide = [

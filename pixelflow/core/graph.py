@@ -12,7 +12,8 @@ import numpy as np
 Node = tuple[Any, ...]  # (operation, *operands); the operands are indices of earlier nodes
 
 # Each operation: the kinds of its operands, then the kind of its result.
-# f is float32, b a truth value, u a uint32 that wraps (only the noise hash uses it).
+# f is a number of the plan's dtype, b a truth value, u a uint32 that wraps (only the noise hash
+# uses it).
 OPERATIONS = {
     **dict.fromkeys(("add", "sub", "mul", "div", "minimum", "maximum", "clip_flush"), "fff"),
     "clip": "ffff",

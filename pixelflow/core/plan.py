@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -21,7 +22,6 @@ from pixelflow.core.rules import Rule, get_rule
 from pixelflow.core.symbols import rounded
 
 Made = TypeVar("Made")
-_KEEPING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,20 +66,27 @@ class Plan:
     probe: Probe
     steps: int
     drive: Drive | None = None
-    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    _kept: dict[Hashable, Any] = field(init=False, repr=False)
+    _making: Any = field(init=False, repr=False)  # a lock
+
+    def __post_init__(self) -> None:
+        self.__setstate__({})
 
     def keep(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What a backend makes of the plan once, kept as long as the plan.
 
         It must not hold the plan itself, because Python would then free it later than the plan.
         """
-        with _KEEPING:
+        with self._making:
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_making")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _kept={}, _making=threading.RLock())
 
     @property
     def dtype(self) -> np.dtype:
@@ -179,6 +186,18 @@ def _cached(key: Hashable, make: Callable[[], Plan]) -> Plan:
     return plan
 
 
+def _renew_locks() -> None:
+    """In a child made by fork, where nobody will release what another thread has locked."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    for plan in _PLANS.values():
+        plan.__dict__["_making"] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 def _kept_bytes() -> int:
     return sum(plan.nbytes for plan in _PLANS.values())
 
@@ -225,6 +244,6 @@ def _media(config: ReservoirConfig, names: list[str]) -> np.ndarray:
     missing = [name for name in names if name not in config.medium]
     if missing:
         said = f"rule {config.rule!r} needs the medium {missing}"
-        raise ValueError(f"{said}: set it in config.medium")
+        raise ValueError(f"{said}: set it in config.medium, or give medium= to the call")
     media = [config.values(f"medium:{name}", config.medium[name], cells) for name in names]
     return np.stack(media, 1) if media else np.empty((config.members, 0, *cells), config.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import compiled, on, pinned
+from pixelflow.backends.cuda.device import compiled, in_parts, on, pinned
 from pixelflow.backends.cuda.launch import Loaded, loaded
 from pixelflow.core.plan import Plan
 
@@ -40,7 +40,8 @@ extern "C" __global__ void settle(const float* before, const float* now, const i
         }}
         __syncthreads();
     }}
-    const bool stops = most[0] <= tol || is_last;
+    const float infinity = __int_as_float(0x7f800000);
+    const bool stops = !(most[0] > tol && most[0] < infinity) || is_last;  // NaN stops too
     if (stops)
         for (long long i = threadIdx.x; i < size; i += {THREADS})
             ended[place * size + i] = now[item * size + i];
@@ -72,15 +73,17 @@ def converge(
     changes = np.zeros(states.shape[:2])
     kernels = loaded(plan, np.dtype(np.float32), exact, device)
     group = max(1, GROUP_BYTES // (COPIES * max(1, states[:1].nbytes)))
+
+    def once(start: int, stop: int) -> None:
+        some = slice(start, stop)
+        with on(device) as cupy, cupy.cuda.Stream(non_blocking=True):
+            settling = _Settling(kernels, cupy, states[some], device)
+            settling.run(tol, every, most)
+            ended[some] = settling.ended.get()
+            counts[some], changes[some] = settling.counts.get(), settling.changes.get()
+
     for start in range(0, len(states), group):
-        some = slice(start, start + group)
-        with on(device) as cupy:
-            stream = cupy.cuda.Stream(non_blocking=True)
-            with stream:
-                settling = _Settling(kernels, cupy, states[some], device)
-                settling.run(tol, every, most)
-                ended[some] = settling.ended.get()
-                counts[some], changes[some] = settling.counts.get(), settling.changes.get()
+        in_parts(once, start, min(start + group, len(states)))
     return counts, changes
 
 
@@ -108,6 +111,7 @@ class _Settling:
         """
         before, after = (self.cupy.empty(self.now.shape, np.float32) for _ in range(2))
         done, asked, left = 0, None, int(self.n_going.get()[0])
+        seen = left  # how many went on when samples were left out last
         while left and len(self.now) and done < most:
             ahead = min(every, most - done)
             before, after = before[: len(self.now)], after[: len(self.now)]
@@ -119,7 +123,8 @@ class _Settling:
             answer = _Answer(self.cupy, self.n_going)
             left = left if asked is None else asked.value()
             asked = answer
-            if left * 2 < len(self.now) * self.members:
+            if left * 2 < seen:
+                seen = left
                 self._leave_out_what_rests()
 
     def _take(self, states: Any, out: Any, steps: int, first: int) -> None:

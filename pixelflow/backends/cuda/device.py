@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -94,3 +94,22 @@ def pinned(cupy: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = int(np.prod(shape))
     memory = cupy.cuda.alloc_pinned_memory(size * dtype.itemsize)
     return np.frombuffer(memory, dtype, size).reshape(shape)
+
+
+def in_parts(call: Callable[[int, int], None], start: int, stop: int) -> None:
+    """``call(start, stop)``, or for halves of these samples where the GPU's memory is too small."""
+    too_large = the_cupy().cuda.memory.OutOfMemoryError
+    try:
+        call(start, stop)
+        return
+    except too_large as error:
+        if stop - start <= 1:
+            raise MemoryError(
+                "the GPU's memory does not hold one sample with its textures and features: read "
+                "fewer features (Probe(pool=...)), take fewer members, or free memory that others "
+                "use"
+            ) from error
+    the_cupy().get_default_memory_pool().free_all_blocks()
+    middle = (start + stop) // 2
+    in_parts(call, start, middle)
+    in_parts(call, middle, stop)

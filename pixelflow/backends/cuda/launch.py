@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ ADVANCE = {  # the kernel that advances large textures
 FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
 LATENT_BYTES = 2**30  # of what a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
-MOST_SNAPSHOTS_KEPT = 64  # lists of times that stay on the GPU
+MOST_SNAPSHOTS_KEPT = 1024  # lists of times that stay on the GPU
 EXACT, FAST = ("-fmad=false",), ("-use_fast_math",)
 
 
@@ -56,6 +57,7 @@ class Loaded:
         self.held = len(plan.program.held)
         self.stride = stride(self.layout, plan.shape[1])
         self.radius = plan.program.radius
+        self._uploading = threading.Lock()
         driven = plan.encoder.index[..., list(plan.encoder.driven)]
         with on(device) as cupy:
             index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
@@ -117,12 +119,16 @@ class Loaded:
         self._launch(f"fused_{self.layout.kind}", grid, (*inputs, *more))
 
     def _at(self, times: tuple[int, ...]) -> Any:
-        """The times of snapshots on the GPU."""
-        if times not in self._snapshots:
-            if len(self._snapshots) >= MOST_SNAPSHOTS_KEPT:
-                self._snapshots = {self.times: self._snapshots[self.times]}
-            self._snapshots[times] = the_cupy().asarray(np.array(times, np.int32))
-        return self._snapshots[times]
+        """The times of snapshots on the GPU, there before any stream asks for them."""
+        with self._uploading:
+            if times not in self._snapshots:
+                cupy = the_cupy()
+                if len(self._snapshots) >= MOST_SNAPSHOTS_KEPT:
+                    cupy.cuda.runtime.deviceSynchronize()  # a kernel may still read them
+                    self._snapshots.clear()
+                self._snapshots[times] = cupy.asarray(np.array(times, np.int32))
+                cupy.cuda.get_current_stream().synchronize()
+            return self._snapshots[times]
 
     def _launch(self, name: str, grid: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         kernel, memory = self.module.get_function(name), self.layout.shared_bytes

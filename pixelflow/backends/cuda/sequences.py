@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.cuda.device import on, pinned, the_cupy
+from pixelflow.backends.cuda.device import in_parts, on, pinned, the_cupy
 from pixelflow.backends.cuda.launch import Loaded, loaded
 from pixelflow.core.plan import Plan
 
@@ -24,7 +24,7 @@ def run(
     first: int,
     steps: int,
     inputs: np.ndarray,
-    out: np.ndarray,
+    out: np.ndarray | None,
     exact: bool,
     device: int | None,
 ) -> None:
@@ -32,14 +32,17 @@ def run(
     n = len(states)
     kernels = loaded(plan, np.dtype(np.float32), exact, device)
     most = max(1, min(kernels.most(n), GROUP_BYTES // max(1, states[:1].nbytes)))
-    groups = GROUPS if out.nbytes >= FEWEST_BYTES else 1
+    groups = GROUPS if out is not None and out.nbytes >= FEWEST_BYTES else 1
     size = min(most, -(-n // groups))
 
     def work(start: int) -> None:
-        some = slice(start, start + size)
+        in_parts(once, start, min(start + size, n))
+
+    def once(start: int, stop: int) -> None:
+        some = slice(start, stop)
         with on(device) as cupy, cupy.cuda.Stream(non_blocking=True):
-            given = states[some], ended[some], inputs[some], out[some]
-            _group(kernels, plan, first, steps, *given)
+            read = None if out is None else out[some]
+            _group(kernels, plan, first, steps, states[some], ended[some], inputs[some], read)
 
     with ThreadPoolExecutor(groups) as pool:
         for _ in pool.map(work, range(0, n, max(1, size))):
@@ -54,7 +57,7 @@ def _group(
     states: np.ndarray,
     ended: np.ndarray,
     inputs: np.ndarray,
-    out: np.ndarray,
+    out: np.ndarray | None,
 ) -> None:
     """Sequences whose textures are on the GPU at once, on the current stream."""
     cupy = the_cupy()
@@ -71,6 +74,8 @@ def _group(
         features = found[turn % 2].reshape(-1)[:size].reshape(n, u.shape[1], plan.feature_dim)
         drive(kernels, plan, now, u, features, after, first + t * steps, steps)
         now, after = after, now
+        if out is None:
+            continue
         there = pinned_found[turn % 2].reshape(-1)[:size].reshape(features.shape)
         features.get(out=there, blocking=False)
         event = cupy.cuda.Event()

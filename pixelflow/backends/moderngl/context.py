@@ -23,7 +23,8 @@ RENDERED_BY_SOFTWARE = re.compile(r"llvmpipe|softpipe|swrast|swiftshader|softwar
 SOFTWARE_PASSES = 2**16 - 1  # of an invocation's loops together: llvmpipe silently ends them
 SHARED_MEMORY = "GL_MAX_COMPUTE_SHARED_MEMORY_SIZE"
 MOST_PROGRAMS = 256  # kept compiled
-MOST_READY = 2  # plans whose textures and buffers stay on a device
+MOST_READY = 6  # plans, or parts of one, whose textures and buffers stay on a device
+GONE: deque[int] = deque(maxlen=2**16)  # plans that are no more, by their token's number
 VERSIONS = 430, 400, 330  # with compute shaders, with `precise`, the least; drivers give no more
 MOST_TRIED = 4  # GPUs, where none is named and the first ones refuse
 # Commands to paste. The extra `gpu` is not one: PyPI's pixelflow is another package.
@@ -49,7 +50,7 @@ class Device:
     def __init__(self, number: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pixelflow-gl")
         self._programs: OrderedDict[tuple[str, ...], Any] = OrderedDict()
-        self._ready: OrderedDict[Hashable, Scratch] = OrderedDict()
+        self._ready: OrderedDict[tuple[Hashable, ...], Scratch] = OrderedDict()
         self._dropped: deque[Releasable] = deque()  # what nobody uses any more, on whichever thread
         try:
             self.context, self.limits, self.rest = self.submit(_create, number).result()
@@ -102,8 +103,10 @@ class Device:
             self._dropped.popleft().release()
         return self._programs[key]
 
-    def ready(self, key: Hashable, make: Callable[[], Made]) -> Made:
+    def ready(self, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
         """What runs a plan, made once while it is among the last few that were asked for."""
+        for gone in [k for k in self._ready if k[0] in GONE]:
+            self.forget(gone)
         if key not in self._ready:
             while len(self._ready) >= MOST_READY:
                 self._ready.popitem(last=False)[1].close()
@@ -112,7 +115,7 @@ class Device:
         _ = self.context.error  # what a run that failed has left
         return self._ready[key]  # pyright: ignore[reportReturnType]
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: tuple[Hashable, ...]) -> None:
         """Release what runs a plan."""
         if key in self._ready:
             self._ready.pop(key).close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import count
+from weakref import finalize
 
 import numpy as np
 
 from pixelflow.backends.moderngl import atlas, dispatch
-from pixelflow.backends.moderngl.context import Device
+from pixelflow.backends.moderngl.context import GONE, Device
 from pixelflow.core.plan import Plan
 
 PATHS = ("compute", "fragment")  # in the order of preference on a GPU
@@ -26,10 +28,13 @@ def run(
 ) -> None:
     """Fill `out` with features, read after these times; the first step has that number."""
     by_snapshot = out.reshape(len(out), plan.members, len(times), -1)
-    kind = plan.keep("moderngl", object), X.shape, X.dtype.str, exact, PATHS, device.version
+    token = plan.keep("moderngl", Token)
+    kind = token.number, X.shape[1:], X.dtype.str, exact, PATHS, device.version
     for part, inputs, members in parts(device, plan, X):
-        key = (*kind, members.start)
-        prepared = device.ready(key, partial(path, device, part, inputs, exact))
+        room = 1 << (len(inputs) - 1).bit_length()  # so that smaller batches find it ready
+        like = np.broadcast_to(inputs[:1], (room, *inputs.shape[1:]))
+        key = (*kind, room, members.start)
+        prepared = device.ready(key, partial(path, device, part, like, exact))
         try:
             for start in range(0, len(inputs), prepared.chunk):
                 rows = slice(start, start + prepared.chunk)
@@ -39,6 +44,16 @@ def run(
         except BaseException:
             device.forget(key)
             raise
+
+
+class Token:
+    """What tells a plan's keys from another's; when it goes, what ran the plan is released."""
+
+    numbers = count()
+
+    def __init__(self) -> None:
+        self.number = next(self.numbers)
+        finalize(self, GONE.append, self.number).atexit = False
 
 
 def path(device: Device, plan: Plan, X: np.ndarray, exact: bool) -> atlas.Atlas | dispatch.Dispatch:
@@ -75,7 +90,6 @@ def parts(device: Device, plan: Plan, X: np.ndarray) -> Iterator[tuple[Plan, np.
             params=plan.params[some],
             media=plan.media[some],
             keys=plan.keys[some],
-            _kept={},
         )
         own = X.ndim == 3 and X.shape[1] > 1
         yield part, np.ascontiguousarray(X[:, some]) if own else X, some

@@ -28,6 +28,7 @@ from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe, pool_ranges
 
 BLOCKS = 8  # for each thread, so that none waits long for another at the end
+BLOCK_VALUES = 2**16  # of a block whose textures take different times
 CHUNK_BYTES = 8 * 2**20  # of what is given to compiled code at once, whatever there is
 
 NO_WINDOW = np.empty((0, 0, 0), np.int32)
@@ -85,9 +86,10 @@ class Numba(Composed):
             inputs, out = np.empty((len(states), 0, 1), plan.dtype), None
         else:
             driven = plan.keep("numba drive", lambda: _drive(plan))
+        times = fixed.times if out is not None else fixed.times[:0]  # none: nothing is read
         textures, features = _places(plan, out, (*inputs.shape[:2], plan.members))
         run = partial(
-            self._compiled.advance, states, inputs, driven, *fixed.rule, first, steps, fixed.times,
+            self._compiled.advance, states, inputs, driven, *fixed.rule, first, steps, times,
             fixed.probe, textures, features, ended,
         )  # fmt: skip
         each = ended.reshape(len(ended) * plan.members, plan.texture_size)
@@ -102,9 +104,10 @@ class Numba(Composed):
             self._compiled.converge, states, *self._fixed.rule, tol, every, most, ended, counts,
             changes,
         )  # fmt: skip
-        in_blocks(
-            run, ended.reshape(counts.size, self.plan.texture_size), 1
-        )  # they take different times
+        # Small blocks, because textures take different times.
+        few = max(1, BLOCK_VALUES // self.plan.texture_size)
+        block = min(few, _block(self.plan, len(states)))
+        in_blocks(run, ended.reshape(counts.size, self.plan.texture_size), block)
         return counts, changes
 
 

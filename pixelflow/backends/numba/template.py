@@ -218,7 +218,7 @@ def converge(
             a, b, done = b, a, done + 1
             if done % every == 0 or done == most:
                 change = largest_change(a, b, height, width)
-                if change <= tol:
+                if not (change > tol and change < np.inf):
                     break
         counts[i, m], changes[i, m] = done, change
         store(a, ended[i, m], height, width)
