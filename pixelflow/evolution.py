@@ -133,10 +133,10 @@ class Evolution(Configured):
         counts, changes = prepared.converge(full, out, tol, every, most)
         moving = ~(changes <= tol)
         if moving.any():
+            largest = np.fmax.reduce(changes[moving])
             warnings.warn(
                 f"{moving.sum()} of {moving.size} textures have not come to rest after {most} "
-                f"steps: they change by up to {np.fmax.reduce(changes[moving]):.3g} in a step, above tol="
-                f"{tol:.3g}; give more max_steps or a larger tol",
+                f"steps: they change by up to {largest:.3g} in a step, above tol={tol:.3g}; give more max_steps or a larger tol",
                 ConvergenceWarning,
                 stacklevel=2,
             )

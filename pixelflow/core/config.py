@@ -187,7 +187,7 @@ class ReservoirConfig:
     @property
     def encoder_options(self) -> dict[str, Any]:
         """All options of the encoder."""
-        return {**ENCODERS[self.input_encoding].options, **self.encoder_params}
+        return {**ENCODERS[self.input_encoding].defaults, **self.encoder_params}
 
     def generator(self, draw: str, member: int) -> np.random.Generator:
         """The random generator of one member for one named draw, independent of every other."""

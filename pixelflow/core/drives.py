@@ -50,19 +50,14 @@ class Drive:
         return replace(self, columns=self.columns[members], weights=self.weights[members])
 
 
-def drive_of(config: Settings, columns: int) -> Drive:
-    """The drive of a config's `inject`, for inputs of so many columns.
+def inject(config: Settings, columns: int) -> Drive:
+    """Inputs at random cells of the rule's channels, or where a mask says.
 
     Raises
     ------
     ValueError
-        If the config has another encoder, or a mask for another number of columns.
+        If the mask is of another number of columns, or has weights in other channels.
     """
-    if config.input_encoding != "inject":
-        raise ValueError(
-            "run_sequence needs a config with input_encoding='inject', which says where inputs "
-            f"are added; this one has {config.input_encoding!r}"
-        )
     mask = config.encoder_options["mask"]
     if mask is None:
         return _drawn(config, columns)

@@ -8,42 +8,81 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.core import encoders, learned
+from pixelflow.core import drives, encoders, learned
+from pixelflow.core.drives import Drive
 from pixelflow.core.encoders import Encoder, Shape
+from pixelflow.core.forms import LIMITS
+from pixelflow.core.limits import MOST_OFFSET, MOST_SAMPLES, MOST_WINDOW
+from pixelflow.core.options import Option, numbers, one_of, pairs, real, weights, whole
 from pixelflow.core.settings import Settings
 
 
 @dataclass(frozen=True)
 class EncoderKind:
-    """An encoder that a config can name.
+    """An encoder that a config can name, by one of three functions.
 
     Attributes
     ----------
     options : dict
-        What `encoder_params` may hold, with the defaults.
+        What `encoder_params` may hold.
     make : callable, optional
         ``make(config, shape)`` gives the encoder for inputs of that shape.
     learn : callable, optional
-        ``learn(config, shape, X)`` gives an encoder that learns from inputs X (N, D_in). An
-        encoder with neither drives sequences.
+        ``learn(config, shape, X)`` gives an encoder that learns from inputs X (N, D_in). Files of
+        models keep the kernel and the bias of a local map, and of no other form.
+    drive : callable, optional
+        ``drive(config, columns)`` says where the inputs of a sequence, of so many columns, are
+        added.
     """
 
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
     make: Callable[[Settings, Shape], Encoder] | None = None
     learn: Callable[[Settings, Shape, np.ndarray], Encoder] | None = None
+    drive: Callable[[Settings, int], Drive] | None = None
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Each option's default."""
+        return {name: option.default for name, option in self.options.items()}
 
 
-_OUTPUT = {"scale": 1.0, "threshold": 0.0, "squash": "none"}
-_LEARNED = {"k": 6, "contrast": 0.04, "epsilon": 0.1, **_OUTPUT, "samples": 100_000}
-_SHIFTS = {"reach": 3, "scale": ((1.0, 1.0), (-1.0, 1.0)), "offset": (0.0,)}
+_CONTRAST = real(most=1e18)  # whose square is finite in float32
+_OUTPUT = {
+    "scale": Option(1.0, real()),
+    "threshold": Option(0.0, real()),
+    "squash": Option("none", one_of(set(LIMITS) - {"unit"})),
+}
+_RANDOM = {
+    "k": Option(5, whole(1, MOST_WINDOW)),
+    "bias": Option(0.0, real()),
+    "contrast": Option(0.0, _CONTRAST),
+    **_OUTPUT,
+}
+_LEARNED = {
+    "k": Option(6, whole(1, MOST_WINDOW)),
+    "contrast": Option(0.04, _CONTRAST),
+    "epsilon": Option(0.1, real(above=0)),  # else what has no variance would be divided by 0
+    **_OUTPUT,
+    "samples": Option(100_000, whole(2, MOST_SAMPLES)),
+}
+_SHIFTS = {
+    "reach": Option(3, whole(1, MOST_OFFSET)),
+    "scale": Option(((1.0, 1.0), (-1.0, 1.0)), pairs),
+    "offset": Option((0.0,), numbers),
+}
+_INJECT = {
+    "scale": Option(0.3, real()),
+    "density": Option(0.2, real(most=1)),
+    "mask": Option(None, weights),
+}
 
 ENCODERS = {
     "image": EncoderKind(make=encoders.image),
-    "inject": EncoderKind({"scale": 0.3, "density": 0.2, "mask": None}),
+    "inject": EncoderKind(_INJECT, drive=drives.inject),
     "patches": EncoderKind(_LEARNED, learn=learned.patches),
     "phase": EncoderKind(make=encoders.phase),
     "project": EncoderKind(make=encoders.project),
-    "random": EncoderKind({"k": 5, "bias": 0.0, "contrast": 0.0, **_OUTPUT}, encoders.random),
+    "random": EncoderKind(_RANDOM, encoders.random),
     "shifts": EncoderKind(_SHIFTS, encoders.shifts),
     "tile": EncoderKind(make=encoders.tile),
     "whiten": EncoderKind(_LEARNED, learn=learned.whiten),
@@ -72,3 +111,14 @@ def learned_from(config: Settings, shape: Shape, X: np.ndarray) -> Encoder:
     if learn is None:
         raise ValueError(f"input_encoding {config.input_encoding!r} learns nothing")
     return learn(config, shape, X)
+
+
+def drive_of(config: Settings, columns: int) -> Drive:
+    """The drive of a config for inputs of so many columns; ValueError where it has none."""
+    drive = ENCODERS[config.input_encoding].drive
+    if drive is None:
+        raise ValueError(
+            "run_sequence needs a config with input_encoding='inject', which says where inputs "
+            f"are added; this one has {config.input_encoding!r}"
+        )
+    return drive(config, columns)

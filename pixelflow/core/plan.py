@@ -15,7 +15,7 @@ import numpy as np
 
 from pixelflow.core import encoder_registry, encoders
 from pixelflow.core.config import ReservoirConfig
-from pixelflow.core.drives import Drive, drive_of
+from pixelflow.core.drives import Drive
 from pixelflow.core.graph import Program, media_as_channels, without_ones
 from pixelflow.core.probes import Probe
 from pixelflow.core.rules import Rule, get_rule
@@ -168,7 +168,7 @@ def compile_sequence(config: ReservoirConfig, columns: int) -> Plan:
 
     def compiled() -> Plan:
         encoder = encoders.of_textures(config.height, config.width, config.channels)
-        return replace(_compile(config, encoder), drive=drive_of(config, columns))
+        return replace(_compile(config, encoder), drive=encoder_registry.drive_of(config, columns))
 
     return _cached((config, "sequence", columns, get_rule(config.rule)), compiled)
 
