@@ -136,7 +136,8 @@ class Evolution(Configured):
             largest = np.fmax.reduce(changes[moving])
             warnings.warn(
                 f"{moving.sum()} of {moving.size} textures have not come to rest after {most} "
-                f"steps: they change by up to {largest:.3g} in a step, above tol={tol:.3g}; give more max_steps or a larger tol",
+                f"steps: they change by up to {largest:.3g} in a step, above tol={tol:.3g}; "
+                "give more max_steps or a larger tol",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -414,7 +414,7 @@ def test_the_first_step_reads_what_the_encoder_wrote(k, bias, cuda):
     )  # fmt: skip
     plan = compile_plan(config, images.shape[1:])
     (group,) = convolved.groups(plan.program)
-    assert convolved.driven(plan, group) == (convolved.EVERY if k == 1 else 1)
+    assert convolved.driven(plan, group) == (convolved.ALL_CHANNELS if k == 1 else 1)
     check(config, images)
 
 
