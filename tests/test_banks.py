@@ -272,7 +272,11 @@ EXPERIMENTS = pytest.mark.parametrize(
         ({"augment": {"shifts": 2, "scale": "big"}}, TypeError, "scale"),
         ({"reservoirs": [{**RANDOM, "rule": "conway"}]}, ValueError, "unknown rule 'conway'"),
         ({"reservoirs": [{**RANDOM, "wdith": 8}]}, ValueError, r"unknown \['wdith'\]"),
-        ({"reservoirs": [{**RANDOM, "steps": 1}]}, ValueError, "of 1 steps"),
+        (
+            {"reservoirs": [{**RANDOM, "steps": 1}]},
+            ValueError,
+            "snapshots must be between 0 and steps=1",
+        ),
     ],
 )
 def test_a_bank_that_cannot_be_is_refused_before_anything_is_loaded(
