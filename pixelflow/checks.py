@@ -193,8 +193,12 @@ def converting(name: str, value: object) -> Iterator[None]:
     """A context in which a value becomes an array of floats; what is too large gets infinite."""
     check_unmasked(name, value)
     check_range(name, value)
-    if getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m"):
-        raise WrongKindError(f"{name} must be numbers, got {getattr(value, 'dtype', '')}")
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if value is None or kind in ("M", "m"):
+        got = "None" if value is None else getattr(value, "dtype", "")
+        raise WrongKindError(f"{name} must be numbers, got {got}")
+    if kind == "c":
+        raise WrongKindError(f"{name}: Complex data not supported: give real numbers")
     with naming(name), np.errstate(over="ignore", invalid="ignore"):
         yield
 

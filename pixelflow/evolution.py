@@ -1,4 +1,4 @@
-"""Textures in, textures out: a rule's steps, until textures rest, and driven by sequences."""
+"""Textures in, textures out: for some steps, until they rest, or driven by a sequence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from pixelflow.backends.registry import Prepared, get_backend
-from pixelflow.checks import as_array, boolean, integer, number
+from pixelflow.checks import boolean, integer, number
 from pixelflow.core.inputs import is_finite
 from pixelflow.core.limits import MOST_STEPS
 from pixelflow.core.params import Configured
@@ -21,6 +21,7 @@ from pixelflow.states import (
     checked_media,
     checked_sequence_state,
     checked_sequences,
+    checked_state,
     checked_states,
     contiguous,
     with_media,
@@ -54,7 +55,7 @@ class Evolution(Configured):
         ----------
         states : array (N, H, W, C), with several members (N, M, H, W, C)
             Finite textures; not changed. N may be 0. A GPU takes subnormal numbers, below 1.2e-38,
-            for 0.
+            for 0, here and in media and parameters.
         steps : int, optional
             How many; None means the config's.
         medium : mapping, optional
@@ -81,10 +82,9 @@ class Evolution(Configured):
         c = self.config
         steps = integer("steps", c.steps if steps is None else steps, 0, MOST_STEPS)
         first = integer("first", first, 0, MOST_STEPS - steps)
-        prepared, full = self._with_media(states, medium)
-        out = np.empty_like(full)
-        prepared.advance(full, out, first=first, steps=steps)
-        return self._warn_if_diverged(out, states, f"within {steps} steps")
+        ended = self._evolved(states, steps, medium, first)
+        self._warn_if_diverged(ended, f"within {steps} steps")
+        return ended
 
     def evolve_until(
         self,
@@ -97,8 +97,8 @@ class Evolution(Configured):
         """Textures when they have come to rest, and how many steps each of them took.
 
         A texture stops at the first check at which no value changed by more than `tol` in one
-        step, or at which it has diverged. Its bits and its steps don't depend on the other textures
-        of the batch.
+        step, or at which a change is infinite or NaN. Its bits and its steps don't depend on the
+        other textures of the batch.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Evolution(Configured):
         Warns
         -----
         ConvergenceWarning
-            If textures have not come to rest: how many, and by how much they still change.
+            If finite textures have not come to rest: how many, and by how much they still change.
         RuntimeWarning
             If some became infinite or NaN.
         """
@@ -129,31 +129,30 @@ class Evolution(Configured):
         every = integer("every", every, 1, MOST_STEPS)
         most = integer("max_steps", max_steps, 1, MOST_STEPS)
         prepared, full = self._with_media(states, medium)
-        out = np.empty_like(full)
-        counts, changes = prepared.converge(full, out, tol, every, most)
-        moving = ~(changes <= tol)
+        ended = np.empty_like(full)
+        counts, changes = prepared.converge(full, ended, tol, every, most)
+        moving = (changes > tol) & np.isfinite(changes)
         if moving.any():
-            largest = np.fmax.reduce(changes[moving])
             warnings.warn(
                 f"{moving.sum()} of {moving.size} textures have not come to rest after {most} "
-                f"steps: they change by up to {largest:.3g} in a step, above tol={tol:.3g}; "
-                "give more max_steps or a larger tol",
+                f"steps: they change by up to {changes[moving].max():.3g} in a step, above "
+                f"tol={tol:.3g}; give more max_steps or a larger tol",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self._warn_if_diverged(out, states, f"within {counts.max(initial=0)} steps"), counts
+        found = self._without_media(ended, states)
+        self._warn_if_diverged(found, f"within {counts.max(initial=0)} steps")
+        return found, counts
 
     def step(self, state) -> np.ndarray:
         """One texture (H, W, C) after one step of the rule; with several members (M, H, W, C).
 
         Each call is a step 0: the same `at.noise()`, and ``at.step()`` is 0. `evolve` counts on.
         """
-        state = as_array("state", state)
-        c = self.config
-        shape = (c.height, c.width, c.channels) if c.members == 1 else None
-        if shape is not None and state.shape != shape:
-            raise ValueError(f"state must have the shape {shape}, got {state.shape}")
-        return self.evolve(state[None], steps=1)[0]
+        found = checked_state(state, self.config)
+        ended = self._evolved(found, 1).reshape(np.shape(state))
+        self._warn_if_diverged(ended, "within 1 step")
+        return ended
 
     def run_sequence(
         self,
@@ -182,9 +181,14 @@ class Evolution(Configured):
         Returns
         -------
         features : array (T - washout, feature_dim) or (N, T - washout, feature_dim)
-            Of the config's dtype.
+            Of the config's dtype; not searched for infinities and NaN, as `transform`'s.
         state : SequenceState
             Only with `return_state`.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the textures after the last input are infinite or NaN.
 
         Raises
         ------
@@ -218,11 +222,11 @@ class Evolution(Configured):
         out = np.empty((*kept.shape[:2], self.feature_dim), c.dtype)
         for part, features in ((dropped, None), (kept, out)):
             if part.size:
-                more = {"first": done, "steps": c.steps, "inputs": part, "out": features}
-                prepared.advance(textures, ended, **more)
+                prepared.run_sequence(textures, part, ended, features, done)
                 textures, ended = ended, textures
             done += part.shape[1] * c.steps
-        last = self._warn_if_diverged(textures, without_member_axis(textures, c), "in a sequence")
+        self._warn_if_diverged(textures, "in a sequence")
+        last = without_member_axis(textures, c)
         features = out if batched else out[0]
         if not return_state:
             return features
@@ -238,11 +242,21 @@ class Evolution(Configured):
         names, media = checked_media(medium, self.config, len(full))
         return self._prepared(compile_states(self.config, names)), with_media(full, media)
 
-    def _warn_if_diverged(self, out: np.ndarray, states, when: str) -> np.ndarray:
-        """Textures in the shape of `states`, without their media; warns if some diverged."""
-        found = out[..., : self.config.channels].reshape(np.shape(states))
-        if not is_finite(found):
+    def _evolved(
+        self, states, steps: int, medium: Mapping[str, Any] | None = None, first: int = 0
+    ) -> np.ndarray:
+        prepared, full = self._with_media(states, medium)
+        ended = np.empty_like(full)
+        prepared.advance(full, ended, first, steps)
+        return self._without_media(ended, states)
+
+    def _without_media(self, ended: np.ndarray, states) -> np.ndarray:
+        """Textures in the shape of `states`, without the media of the call."""
+        return ended[..., : self.config.channels].reshape(np.shape(states))
+
+    def _warn_if_diverged(self, textures: np.ndarray, when: str) -> None:
+        """Warn the caller of a public method if some textures are infinite or NaN."""
+        if not is_finite(textures):
             said = f"states became infinite or NaN {when} of rule {self.config.rule!r}"
             remedy = "give smaller states, or rule_params for which it is stable"
             warnings.warn(f"{said}: {remedy}", RuntimeWarning, stacklevel=3)
-        return found

@@ -39,6 +39,17 @@ def checked_states(states: Any, config: ReservoirConfig, name: str = "states") -
     return contiguous(found.reshape(len(found), *shape))
 
 
+def checked_state(state: Any, config: ReservoirConfig) -> np.ndarray:
+    """One finite texture as a batch (1, M, H, W, C); errors show the shape that it should have."""
+    check_unmasked("state", state)
+    texture = as_array("state", state)
+    shape = (config.members, config.height, config.width, config.channels)
+    accepted = (shape, shape[1:]) if config.members == 1 else (shape,)
+    if texture.shape not in accepted:
+        raise ValueError(f"state must have the shape {accepted[-1]}, got {texture.shape}")
+    return checked_states(texture[None], config, "state")
+
+
 def contiguous(array: np.ndarray) -> np.ndarray:
     """That array, or a copy if it is not C-contiguous and writeable.
 
@@ -102,9 +113,10 @@ def checked_sequence_state(
             "state must be what run_sequence returned with return_state=True, a pair of textures "
             f"and steps, got {brief(state)}"
         )
-    check_unmasked("state", state[0])
-    textures = as_array("state", state[0])
-    found = checked_states(textures if batched else textures[None], config, "state")
+    if batched:
+        found = checked_states(state[0], config, "state")
+    else:
+        found = checked_state(state[0], config)
     if len(found) != n_samples:
         raise ValueError(f"state must be of {n_samples} sequences, as u is, got {len(found)}")
     return found.copy(), integer("state's steps", state[1], 0, MOST_STEPS)

@@ -17,7 +17,7 @@ from pixelflow import (
     ReservoirConfig,
 )
 from pixelflow.core import rule
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 
 
 def test_every_field_of_a_config_round_trips_through_json():
@@ -254,6 +254,6 @@ def test_a_parameter_and_a_medium_of_one_name_are_drawn_apart(registry):
     )
     draws = {"uniform": [0, 1]}
     config = ReservoirConfig(2, 2, 1, 1, "test_names", {"noise": draws}, medium={"encoder": draws})
-    plan = compile_plan(config, None)
+    plan = compile_states(config)
     first = [plan.params[0, 0], plan.media[0, 0, 0, 0], config.generator("noise", 0).uniform()]
     assert len({round(float(value), 6) for value in first}) == 3

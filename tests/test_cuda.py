@@ -24,7 +24,7 @@ from pixelflow.core import clip, rule
 from pixelflow.core import plan as plan_module
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.encoders import Encoder
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_plan, compile_states
 
 SHARED = 227 * 1024  # bytes that a block may have on an H100
 
@@ -64,6 +64,8 @@ def config_of(rule_name, shape, channels=4, steps=3, **options):
 
 
 def layout(config, limit=SHARED, input_shape=None):
+    if input_shape is None:  # textures in, textures out
+        return layouts.layout(compile_states(config), limit)
     return layouts.layout(compile_plan(config, input_shape), limit)
 
 
@@ -414,7 +416,7 @@ def test_the_first_step_reads_what_the_encoder_wrote(k, bias, cuda):
     )  # fmt: skip
     plan = compile_plan(config, images.shape[1:])
     (group,) = convolved.groups(plan.program)
-    assert convolved.driven(plan, group) == (convolved.ALL_CHANNELS if k == 1 else 1)
+    assert convolved.encoded_channels(plan, group) == (convolved.ALL_CHANNELS if k == 1 else 1)
     check(config, images)
 
 

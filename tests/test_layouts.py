@@ -70,9 +70,7 @@ def plans(draw):
         if medium
         else config
     )
-    kind = draw(st.sampled_from(["features", "textures", "states", "sequence"]))
-    if kind == "textures":
-        return compile_plan(config.with_params(probe=Probe()), None)  # textures in and out
+    kind = draw(st.sampled_from(["features", "states", "sequence"]))
     if kind == "states":
         media = get_rule(name).medium
         given = draw(st.permutations(media).map(tuple))[: draw(st.integers(0, len(media)))]
@@ -107,7 +105,7 @@ def test_what_is_chosen_fits_the_card(plan):
 @pytest.mark.parametrize("rule_name", ["wave", "coupled"])
 def test_a_grid_is_no_larger_than_may_be(rule_name, shape):
     """Blocks along its second axis are tiles one below the other."""
-    plan = compile_plan(config_of(rule_name, (4, 4)), None)
+    plan = compile_states(config_of(rule_name, (4, 4)))
     plan = replace(plan, shape=(*shape, 4))
     for limit in LIMITS:
         chosen = layouts.layout(plan, limit)
@@ -121,7 +119,7 @@ def test_a_grid_is_no_larger_than_may_be(rule_name, shape):
 @pytest.mark.parametrize("rule_name", ["wave", "diffusion_reaction"])
 def test_a_larger_card_is_used(rule_name):
     """A block of an H200 holds what one of a desktop card can't."""
-    plan = compile_plan(config_of(rule_name, (128, 128), steps=12), None)
+    plan = compile_states(config_of(rule_name, (128, 128), steps=12))
     staged = [layouts.layout(plan, limit).staged for limit in LIMITS]
     kinds = [layouts.layout(plan, limit).kind for limit in LIMITS]
     assert kinds[-1] == "registers" and sorted(staged) == staged and staged[0] < staged[-1]
@@ -130,9 +128,7 @@ def test_a_larger_card_is_used(rule_name):
 @pytest.mark.parametrize("side", [37, 61, 97, 127])
 def test_sides_without_divisors_stay_in_registers(side):
     """Patches may reach over the edge: a prime side is spread like the next even one."""
-    chosen = layouts.layout(
-        compile_plan(config_of("wave", (side, side), steps=12), None), LIMITS[-1]
-    )
+    chosen = layouts.layout(compile_states(config_of("wave", (side, side), steps=12)), LIMITS[-1])
     assert chosen.kind == "registers" and chosen.rows * chosen.columns >= 8
 
 
@@ -146,6 +142,6 @@ def test_what_is_written_out_stays_short():
             value = value * 0.5 + float(i)
         return {"a": value + at(0, 1, "a")}
 
-    plan = compile_plan(config_of("test_long", (64, 64), 1), None)
+    plan = compile_states(config_of("test_long", (64, 64), 1))
     chosen = layouts.layout(plan, LIMITS[-1])
     assert chosen.rows * chosen.columns * 6000 <= patches.MOST_WRITTEN

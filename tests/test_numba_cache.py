@@ -164,11 +164,11 @@ RUN = """
 import numpy as np
 from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.backends.numba import modules, source
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 config = ReservoirConfig(5, 4, 3, 2, "wave")
 X = np.random.default_rng(0).random((3, 6), dtype=np.float32)
 print(Reservoir(config, backend="numba").transform(X).tobytes().hex())
-module = modules.compiled(source.source(compile_plan(config, None).program, 3, True))
+module = modules.compiled(source.source(compile_states(config).program, 3, True))
 print(sum(module.run.stats.cache_misses.values()))
 """
 

@@ -15,7 +15,7 @@ from pixelflow.backends.numba import modules
 from pixelflow.backends.numba.source import source
 from pixelflow.core import clip, get_rule, maximum, minimum, rule, where
 from pixelflow.core.boundaries import BOUNDARIES
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 
 # Backend cuda runs on a CPU where there is no GPU: see cuda_on_cpu.
 BACKENDS = tuple(os.environ.get("PIXELFLOW_TEST_BACKENDS", "cpu,numba,moderngl,cuda").split(","))
@@ -235,7 +235,7 @@ def test_exact_code_has_no_fused_multiply_add(exact, fused, rule_name, tmp_path,
     modules.imported.cache_clear()
     made = Reservoir(ReservoirConfig(16, 16, 4, 6, rule_name), backend="numba", exact=exact)
     made.transform(np.zeros((1, 256), np.float32))
-    text = source(compile_plan(made.config, None).program, 4, exact)
+    text = source(compile_states(made.config).program, 4, exact)
     code = "\n".join(modules.compiled(text).step.inspect_asm().values())
     modules.imported.cache_clear()
     assert re.search(r"v?f?mul", code)
@@ -248,7 +248,7 @@ def test_numba_keeps_a_convolutions_sums_in_vector_registers(tmp_path, monkeypat
     modules.imported.cache_clear()
     made = Reservoir(ReservoirConfig(16, 16, 4, 6, "coupled"), backend="numba")
     made.transform(np.zeros((1, 256), np.float32))
-    text = source(compile_plan(made.config, None).program, 4, True)
+    text = source(compile_states(made.config).program, 4, True)
     code = "\n".join(modules.compiled(text).step.inspect_asm().values())
     modules.imported.cache_clear()
     vectors = re.findall(r"vmulps|mulps|fmul\tv\d+\.4s|fmul\s+v\d+\.4s", code)

@@ -140,7 +140,7 @@ def test_states_do_not_become_infinite_without_a_word(backend):
         for finite in (states * 1e-38, states[:0], states):
             assert np.isfinite(reservoir.evolve(finite, steps=0)).all()
         assert np.isfinite(reservoir.evolve(states * 1e-38)).all()
-        with pytest.raises(RuntimeWarning, match="within 1 steps"):
+        with pytest.raises(RuntimeWarning, match="within 1 step "):
             Reservoir(ReservoirConfig(2, 1, rule="energy"), backend=backend).step(
                 np.full((1, 2, 4), 1e38)
             )

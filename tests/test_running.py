@@ -142,10 +142,10 @@ def test_numba_compiles_once_for_all_processes(tmp_path):
     script = """
 from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.backends.numba import modules, source
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 config = ReservoirConfig(4, 4, 2, 1, "wave")
 Reservoir(config, backend="numba").transform([[1.0, 2.0]])
-module = modules.compiled(source.source(compile_plan(config, None).program, 2, True))
+module = modules.compiled(source.source(compile_states(config).program, 2, True))
 print(sum(module.run.stats.cache_misses.values()), module.__file__)
 """
     import os

@@ -10,7 +10,7 @@ import pytest
 
 from pixelflow import Reservoir, ReservoirConfig
 from pixelflow.core import get_rule, rule
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 
 
 def made(function, **options):
@@ -100,15 +100,15 @@ def test_a_size_shapes_the_rule_and_round_trips_through_json():
     assert (
         ReservoirConfig(8, 8, rule="coupled", rule_params={"k": np.int64(3), "gain": 1.2}) == again
     )
-    assert compile_plan(config, None).program.radius == 1
-    assert compile_plan(ReservoirConfig(8, 8, rule="coupled"), None).program.radius == 2
+    assert compile_states(config).program.radius == 1
+    assert compile_states(ReservoirConfig(8, 8, rule="coupled")).program.radius == 2
     with pytest.raises(ValueError, match="unknown"):
         ReservoirConfig(8, 8, rule="coupled", rule_params={"coupling": 1.0})
 
 
 def weights_of(**fields):
     """What each member of `coupled` has drawn: (members, 4 * k * k * 4 + 4), without parameters."""
-    plan = compile_plan(ReservoirConfig(4, 4, rule="coupled", **fields), None)
+    plan = compile_states(ReservoirConfig(4, 4, rule="coupled", **fields))
     return plan.params[:, len(get_rule("coupled").params) :]
 
 
@@ -140,7 +140,7 @@ def test_coupled_is_a_linear_map_where_nothing_saturates(backend):
     impulse = np.zeros((1, 7, 7, 4), np.float32)
     impulse[0, 3, 3, 2] = 0.5
     after = Reservoir(config, backend=backend).evolve(impulse)[0]
-    weights = compile_plan(config, None).params[0, 3:-4].reshape(4, 3, 3, 4)
+    weights = compile_states(config).params[0, 3:-4].reshape(4, 3, 3, 4)
     expected = np.zeros((7, 7, 4))
     expected[2:5, 2:5] = 0.25 * 0.5 * 0.5 * np.moveaxis(weights[:, ::-1, ::-1, 2], 0, -1)
     expected[3, 3, 2] += 0.75 * 0.5

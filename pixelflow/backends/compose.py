@@ -1,6 +1,6 @@
 """What every backend's prepared plan can do, composed of what it does itself.
 
-A backend makes features of inputs, and takes textures through steps (`evolve`). Sequences and
+A backend makes features of inputs, and takes textures through steps (`advance`). Sequences and
 convergence follow from the latter, a call for each input or check; a backend that can fuse them
 does so.
 """
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pixelflow.core.drives import Drive
 from pixelflow.core.encoders import of_textures
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
@@ -27,8 +28,8 @@ class Composed:
         """Fill `out` (N, D) with the features of inputs."""
         raise NotImplementedError
 
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
-        """Fill `out` with textures (n, M, H, W, C) after more steps, the first of that number."""
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
+        """Fill `ended` with textures after more steps, the first of that number."""
         raise NotImplementedError
 
     def batches(self, X: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -39,23 +40,16 @@ class Composed:
             self.features(rows, out)
             yield out
 
-    def advance(
+    def run_sequence(
         self,
         states: np.ndarray,
+        inputs: np.ndarray,
         ended: np.ndarray,
-        *,
+        out: np.ndarray | None,
         first: int,
-        steps: int,
-        inputs: np.ndarray | None = None,
-        out: np.ndarray | None = None,
     ) -> None:
-        """Textures in, textures out; with inputs, driven before each `steps`, and read after."""
-        if inputs is None:
-            self.evolve(states, ended, first, steps)
-            return
-        plan, drive = self.plan, self.plan.drive
-        if drive is None:
-            raise ValueError("inputs need a plan with a drive: compile_sequence makes one")
+        """Drive textures by inputs (n, T, K), and fill `out` with features of each."""
+        plan, drive, steps = self.plan, drive_of(self.plan), self.plan.steps
         now = states.copy()
         seen = np.empty((len(states), plan.members, len(plan.times), *plan.shape), plan.dtype)
         for t in range(inputs.shape[1]):
@@ -63,7 +57,7 @@ class Composed:
             done = 0
             for snapshot, until in enumerate((*plan.times, steps)):
                 if until > done:
-                    self.evolve(now, ended, first + t * steps + done, until - done)
+                    self.advance(now, ended, first + t * steps + done, until - done)
                     now, done = ended.copy(), until
                 if snapshot < len(plan.times):
                     seen[:, :, snapshot] = now
@@ -84,11 +78,10 @@ class Composed:
         while len(going) and done < most:
             ahead = min(every, most - done)
             before, after = np.empty_like(now), np.empty_like(now)
-            self.evolve(now, before, done, ahead - 1)
-            self.evolve(before, after, done + ahead - 1, 1)
+            self.advance(now, before, done, ahead - 1)
+            self.advance(before, after, done + ahead - 1, 1)
             now, done = after, done + ahead
-            with np.errstate(over="ignore", invalid="ignore"):  # infinities; a NaN has not stopped
-                found = largest_change(before, now)
+            found = largest_change(before, now)
             part = is_open[going]
             counts[going] = np.where(part, done, counts[going])
             changes[going] = np.where(part, found, changes[going])
@@ -97,6 +90,13 @@ class Composed:
             on = is_open[going].any(axis=1)
             going, now = going[on], now[on]
         return counts, changes
+
+
+def drive_of(plan: Plan) -> Drive:
+    """The plan's drive."""
+    if plan.drive is None:
+        raise ValueError("a sequence needs a plan with a drive: compile_sequence makes one")
+    return plan.drive
 
 
 def textures_of(plan: Plan) -> Plan:
@@ -112,8 +112,10 @@ def _textures_of(plan: Plan) -> Plan:
 
 
 def largest_change(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """The largest absolute difference of textures (..., H, W, C), float64."""
-    return np.abs(now - before).max(axis=(-3, -2, -1), initial=0).astype(np.float64)
+    """The largest absolute difference of textures (..., H, W, C), computed in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of what has diverged: infinite or NaN
+        change = np.subtract(now, before, dtype=np.float64)
+        return np.abs(change, out=change).max(axis=(-3, -2, -1), initial=0)
 
 
 def goes_on(change: np.ndarray, tol: float) -> np.ndarray:

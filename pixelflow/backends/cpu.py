@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.compose import Composed, goes_on, largest_change, read
+from pixelflow.backends.compose import Composed, drive_of, goes_on, largest_change, read
 from pixelflow.backends.layout import in_blocks, n_threads, no_device
 from pixelflow.backends.planes import Texture
 from pixelflow.backends.ufuncs import instructions, static_values
+from pixelflow.core.drives import Drive
 from pixelflow.core.plan import Plan
 from pixelflow.core.probes import Probe
 
@@ -55,39 +55,34 @@ class Cpu(Composed):
 
         self._in_blocks(work, out)
 
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
         def work(rows: slice, m: int) -> None:
             block = Block(self.plan, m, rows.stop - rows.start)
             block.load(states[rows, m])
             for done in range(steps):
                 block.step(first + done)
-            out[rows, m] = block.textures
+            ended[rows, m] = block.textures
 
-        self._in_blocks(work, out)
+        self._in_blocks(work, ended)
 
-    def advance(
+    def run_sequence(
         self,
         states: np.ndarray,
+        inputs: np.ndarray,
         ended: np.ndarray,
-        *,
+        out: np.ndarray | None,
         first: int,
-        steps: int,
-        inputs: np.ndarray | None = None,
-        out: np.ndarray | None = None,
     ) -> None:
-        plan = self.plan
-        if inputs is None:
-            self.evolve(states, ended, first, steps)
-            return
+        plan, drive, steps = self.plan, drive_of(self.plan), self.plan.steps
         by_member = None if out is None else out.reshape(*out.shape[:2], plan.members, -1)
 
         def work(rows: slice, m: int) -> None:
             n = rows.stop - rows.start
-            block = Block(plan, m, n)
+            block, own = Block(plan, m, n), drive.some(slice(m, m + 1))
             block.load(states[rows, m])
             seen = np.empty((n, 1, len(plan.times), *plan.shape), plan.dtype)
             for t in range(inputs.shape[1]):
-                block.drive(inputs[rows, t])
+                block.drive(own, inputs[rows, t])
                 for done in range(steps + 1):
                     if by_member is not None and done in plan.times:
                         seen[:, 0, plan.times.index(done)] = block.textures
@@ -157,7 +152,7 @@ class Block:
     """Some samples of one member: their textures, and the calls that take them a step further."""
 
     def __init__(self, plan: Plan, member: int, n: int) -> None:
-        self._plan, self._member, self._number = plan, member, np.zeros((), np.uint32)
+        self._plan, self._number = plan, np.zeros((), np.uint32)
         self.now, self.after = Texture(plan, n), Texture(plan, n)
         static = static_values(plan, member)
         self._forth = list(instructions(plan, static, self._number, self.now, self.after))
@@ -182,11 +177,9 @@ class Block:
         self.now.inside[...] = np.moveaxis(states, -1, 0)
         self._keep_unwritten(range(self._plan.shape[2]))
 
-    def drive(self, u: np.ndarray) -> None:
-        """Add inputs (n, K), as the plan's drive says."""
-        drive: Any = self._plan.drive
-        own = drive.some(slice(self._member, self._member + 1))
-        own.add(self.textures[:, None], u)
+    def drive(self, drive: Drive, u: np.ndarray) -> None:
+        """Add inputs (n, K), as the drive of this block's member says."""
+        drive.add(self.textures[:, None], u)
         self._keep_unwritten(drive.channels)
 
     def _keep_unwritten(self, channels: Iterable[int]) -> None:

@@ -41,21 +41,25 @@ class Prepared(Protocol):
         """Features of `size` inputs at a time, on the device where the backend has one."""
         ...
 
-    def advance(
-        self,
-        states: np.ndarray,
-        ended: np.ndarray,
-        *,
-        first: int,
-        steps: int,
-        inputs: np.ndarray | None = None,
-        out: np.ndarray | None = None,
-    ) -> None:
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
         """Take textures through steps, the first of which is number `first`, and fill `ended`.
 
-        With inputs (n, T, K) and `out` (n, T, D), each input is added by the plan's drive before
-        `steps` steps, after which the probe reads; without `out` nothing is read. `ended` is no
-        part of `states`.
+        `ended` shares no memory with `states`.
+        """
+        ...
+
+    def run_sequence(
+        self,
+        states: np.ndarray,
+        inputs: np.ndarray,
+        ended: np.ndarray,
+        out: np.ndarray | None,
+        first: int,
+    ) -> None:
+        """Drive textures by inputs (n, T, K), and fill `ended` and `out` (n, T, D).
+
+        The plan's drive adds each input, then come the plan's steps, the first of all being number
+        `first`, then the probe reads; without `out` nothing is read.
         """
         ...
 

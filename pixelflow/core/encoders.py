@@ -38,7 +38,7 @@ class Encoder:
         return np.array_equal(self.index.ravel(), np.arange(self.index.size, dtype=np.int32))
 
     @cached_property
-    def driven(self) -> tuple[int, ...]:
+    def encoded_channels(self) -> tuple[int, ...]:
         """The channels into which it writes; the others start as 0."""
         return tuple(int(c) for c in np.flatnonzero((self.index >= 0).any(axis=(0, 1))))
 

@@ -108,8 +108,8 @@ class Plan:
         """What it takes of memory, and of that of each device where a backend keeps a copy."""
         form = self.encoder.form
         learned = form.arrays.values() if form is not None else ()
-        driven = (self.drive.columns, self.drive.weights) if self.drive is not None else ()
-        arrays = (self.encoder.index, self.params, self.media, *learned, *driven)
+        drive = (self.drive.columns, self.drive.weights) if self.drive is not None else ()
+        arrays = (self.encoder.index, self.params, self.media, *learned, *drive)
         return sum(array.nbytes for array in arrays)
 
     @property
@@ -125,33 +125,27 @@ _LOCK = threading.Lock()
 
 def compile_plan(
     config: ReservoirConfig,
-    input_shape: tuple[int, ...] | None,
+    input_shape: tuple[int, ...],
     threshold: float | None = None,
     encoder: encoders.Encoder | None = None,
 ) -> Plan:
     """The plan of a config for inputs of one shape: (columns,), (H, W) or (H, W, 3).
 
-    Without a shape the inputs are textures, flattened. A threshold takes the probe's place, an
-    encoder, which has learned, that which the config names.
+    A threshold takes the place of the probe's, an encoder that has learned that of the config's.
     """
     if threshold is not None:
         config = config.with_params(probe__threshold=threshold)
 
     def compiled() -> Plan:
-        made = encoder
-        if input_shape is None:
-            made = encoders.of_textures(config.height, config.width, config.channels)
-        elif made is None:
-            made = encoder_registry.made(config, input_shape)
-        return _compile(config, made)
+        return _compile(config, encoder or encoder_registry.made(config, input_shape))
 
     return _cached((config, input_shape, get_rule(config.rule), encoder), compiled)
 
 
 def compile_states(config: ReservoirConfig, given: tuple[str, ...] = ()) -> Plan:
-    """The plan that evolves textures, whose media of these names come with each texture.
+    """The plan that evolves textures, whose media of the names given come with each texture.
 
-    They are channels that the rule never writes, after the texture's own and in the order given,
+    Those are channels that the rule never writes, after the texture's own and in the order given,
     so that other numbers need no other plan.
     """
 

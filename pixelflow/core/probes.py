@@ -102,7 +102,11 @@ class Probe:
         return (len(self.times(steps)), read, 1 + self.rectify, *grid)
 
     def read(self, textures: np.ndarray) -> np.ndarray:
-        """Features (n, D) of snapshots (n, M, S, H, W, C)."""
+        """Features (n, D) of snapshots (n, M, S, H, W, C); what has diverged gives no warnings."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._read(textures)
+
+    def _read(self, textures: np.ndarray) -> np.ndarray:
         values = np.moveaxis(textures, -1, 3)  # (n, M, S, C, H, W)
         if self.channels is not None:
             values = values[:, :, :, list(self.channels)]

@@ -17,7 +17,7 @@ struct Inputs {
     long long sample_stride;
     long long member_stride;    // 0 where members share the latents
     long long plane_stride;     // PRODUCTS: from one channel to the next
-    const int* index;           // (driven channels, H, W): which latent, or -1
+    const int* index;           // (encoded channels, H, W): which latent, or -1
     const float* params;        // (M, parameters)
     const float* media;         // (M, media, H, W)
     const unsigned* keys;       // (M)
@@ -70,8 +70,8 @@ struct Item {
     // What a channel's cell gets, to be squashed; a 0 stays one.
     __device__ __forceinline__ float given(int channel, int cell) const {
         if (IDENTITY) return latent(channel, cell);
-        if (driven(channel) < 0) return 0.0f;
-        const int source = __ldg(index + driven(channel) * (H * W) + cell);
+        if (encodes(channel) < 0) return 0.0f;
+        const int source = __ldg(index + encodes(channel) * (H * W) + cell);
         return source >= 0 ? latent(source % DEPTH, source / DEPTH) : 0.0f;
     }
     // The encoded value of a channel's cell.

@@ -22,25 +22,26 @@ extern "C" __global__ void settle(const float* before, const float* now, const i
                                   int* n_going, long long size, int members, long long done,
                                   double tol, int is_last) {{
     extern __shared__ float4 shared[];
-    float* const most = reinterpret_cast<float*>(shared);
+    double* const most = reinterpret_cast<double*>(shared);
     const long long item = blockIdx.x;
     const long long place = samples[item / members] * (long long)members + item % members;
     if (!going[place]) return;
-    float change = 0.0f;
+    double change = 0.0;
     for (long long i = threadIdx.x; i < size; i += {THREADS}) {{
-        const float d = fabsf(now[item * size + i] - before[item * size + i]);
+        double d = (double)now[item * size + i] - (double)before[item * size + i];
+        d = d < 0.0 ? -d : d;
         change = d > change || d != d ? d : change;  // NaN stays
     }}
     most[threadIdx.x] = change;
     __syncthreads();
     for (int half = {THREADS // 2}; half > 0; half /= 2) {{
         if (threadIdx.x < half) {{
-            const float d = most[threadIdx.x + half], own = most[threadIdx.x];
+            const double d = most[threadIdx.x + half], own = most[threadIdx.x];
             most[threadIdx.x] = d > own || d != d ? d : own;
         }}
         __syncthreads();
     }}
-    const float infinity = __int_as_float(0x7f800000);
+    const double infinity = __int_as_float(0x7f800000);
     const bool stops = !(most[0] > tol && most[0] < infinity) || is_last;  // NaN stops too
     if (stops)
         for (long long i = threadIdx.x; i < size; i += {THREADS})
@@ -136,7 +137,7 @@ class _Settling:
             self.n_going, np.int64(self.size), np.int32(self.members), np.int64(done),
             np.float64(tol), np.int32(is_last),
         )  # fmt: skip
-        self.settle((len(now) * self.members,), (THREADS,), arguments, shared_mem=4 * THREADS)
+        self.settle((len(now) * self.members,), (THREADS,), arguments, shared_mem=8 * THREADS)
 
     def _leave_out_what_rests(self) -> None:
         """Go on with the samples alone some member of which has not stopped."""

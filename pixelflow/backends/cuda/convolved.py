@@ -169,20 +169,20 @@ def constants(plan: Plan, chosen: Layout, value: type) -> dict[str, int]:
         "BODY": MOST_BODY,
         "ALL_WRITTEN": int(len(program.outputs) == held),
         "FLOAT4_IN": int(float4_in),
-        "SPARSE": int(any(driven(plan, group) != ALL_CHANNELS for group in found)),
+        "SPARSE": int(any(encoded_channels(plan, group) != ALL_CHANNELS for group in found)),
         "READ_HELD": int(set(read) <= set(program.held)),
         "TOTALS": pooled_values(plan, chosen.kind, chosen.columns),
         "BLOCKS": max(1, blocks),
     }
 
 
-def driven(plan: Plan, group: Group) -> int:
+def encoded_channels(plan: Plan, group: Group) -> int:
     """The channels that a group reads in the first step, as bits.
 
     The others are 0 as the encoder leaves them. Their products are too, and what adding one of them
     could do to a sum's bits, to turn -0 into +0, it does where a weight is positive.
     """
-    others = [c for c in range(group.channels) if c not in plan.encoder.driven]
+    others = [c for c in range(group.channels) if c not in plan.encoder.encoded_channels]
     if not others or group.channels > 32:
         return ALL_CHANNELS
     for first in group.firsts:
@@ -198,7 +198,7 @@ def convolutions(plan: Plan) -> str:
     load, sums, place, first = [], [], 0, 0
     for group in groups(plan.program):
         shape = f"{group.k}, {group.channels}, {len(group.firsts)}, {first}"
-        channels = f"BEFORE_STEPS ? {driven(plan, group)}u : {ALL_CHANNELS}u"
+        channels = f"BEFORE_STEPS ? {encoded_channels(plan, group)}u : {ALL_CHANNELS}u"
         sums.append(f"    convolve<{shape}, {channels}>(texture, y, x, weights + {place}, sums);")
         taps = group.k * group.k * group.channels
         load.append(f"    for (int n = threadIdx.x; n < {taps}; n += THREADS) {{")

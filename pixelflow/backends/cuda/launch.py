@@ -58,9 +58,9 @@ class Loaded:
         self.stride = stride(self.layout, plan.shape[1])
         self.radius = plan.program.radius
         self._uploading = threading.Lock()
-        driven = plan.encoder.index[..., list(plan.encoder.driven)]
+        encoded = plan.encoder.index[..., list(plan.encoder.encoded_channels)]
         with on(device) as cupy:
-            index = np.ascontiguousarray(np.moveaxis(driven, -1, 0))
+            index = np.ascontiguousarray(np.moveaxis(encoded, -1, 0))
             arrays = (index, plan.params, plan.media, plan.keys)
             self.fixed = tuple(cupy.asarray(np.ascontiguousarray(a)) for a in arrays)
             self._snapshots = {plan.times: cupy.asarray(np.array(plan.times, np.int32))}

@@ -20,15 +20,14 @@ FEWEST_BYTES = 2**22  # of features, from which groups are worth it
 def run(
     plan: Plan,
     states: np.ndarray,
-    ended: np.ndarray,
-    first: int,
-    steps: int,
     inputs: np.ndarray,
+    ended: np.ndarray,
     out: np.ndarray | None,
+    first: int,
     exact: bool,
     device: int | None,
 ) -> None:
-    """Drive textures by inputs, from host memory to host memory; see `Prepared.advance`."""
+    """Drive textures by inputs, from host memory to host memory; see `Prepared.run_sequence`."""
     n = len(states)
     kernels = loaded(plan, np.dtype(np.float32), exact, device)
     most = max(1, min(kernels.most(n), GROUP_BYTES // max(1, states[:1].nbytes)))
@@ -42,7 +41,7 @@ def run(
         some = slice(start, stop)
         with on(device) as cupy, cupy.cuda.Stream(non_blocking=True):
             read = None if out is None else out[some]
-            _group(kernels, plan, first, steps, states[some], ended[some], inputs[some], read)
+            _group(kernels, plan, states[some], inputs[some], ended[some], read, first)
 
     with ThreadPoolExecutor(groups) as pool:
         for _ in pool.map(work, range(0, n, max(1, size))):
@@ -52,12 +51,11 @@ def run(
 def _group(
     kernels: Loaded,
     plan: Plan,
-    first: int,
-    steps: int,
     states: np.ndarray,
-    ended: np.ndarray,
     inputs: np.ndarray,
+    ended: np.ndarray,
     out: np.ndarray | None,
+    first: int,
 ) -> None:
     """Sequences whose textures are on the GPU at once, on the current stream."""
     cupy = the_cupy()
@@ -72,7 +70,7 @@ def _group(
         u = cupy.asarray(np.ascontiguousarray(inputs[:, t : t + length]))
         size = n * u.shape[1] * plan.feature_dim
         features = found[turn % 2].reshape(-1)[:size].reshape(n, u.shape[1], plan.feature_dim)
-        drive(kernels, plan, now, u, features, after, first + t * steps, steps)
+        drive(kernels, plan, now, u, features, after, first + t * plan.steps)
         now, after = after, now
         if out is None:
             continue
@@ -103,13 +101,12 @@ def drive(
     out: Any,
     ended: Any,
     first: int,
-    steps: int,
 ) -> None:
     """Enqueue features (n, T, D) and last textures of inputs u (n, T, K), all on the GPU."""
     n, length, _ = u.shape
     members, shown = plan.members, out
     if members > 1:
         shown = the_cupy().empty((n, members, length, plan.feature_dim // members), np.float32)
-    kernels.run_driven(states, u, shown, ended, first, steps)
+    kernels.run_driven(states, u, shown, ended, first, plan.steps)
     if members > 1:
         out.reshape(n, length, members, -1)[...] = shown.transpose(0, 2, 1, 3)

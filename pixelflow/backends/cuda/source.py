@@ -163,7 +163,7 @@ def _tables(plan: Plan, seen: Reach, short: Shortcuts) -> list[str]:
         _table("unit", [int(written.get(c) in short.units) for c in held]),
         _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in held], "float"),
         _table("held_as", [_position(held, c) for c in range(channels)]),
-        _table("driven", [_position(plan.encoder.driven, c) for c in range(channels)]),
+        _table("encodes", [_position(plan.encoder.encoded_channels, c) for c in range(channels)]),
         _table("drives", [_position(plan.drive.channels if plan.drive else (), c) for c in held]),
         _table("read_channel", range(channels) if read is None else read),
     ]

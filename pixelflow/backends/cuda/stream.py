@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelflow.backends.compose import Composed, textures_of
+from pixelflow.backends.compose import Composed, drive_of, textures_of
 from pixelflow.backends.cuda import sequences
 from pixelflow.backends.cuda.converge import converge
 from pixelflow.backends.cuda.device import on, pinned, the_cupy
@@ -29,31 +29,25 @@ class Cuda(Composed):
     def features(self, X: np.ndarray, out: np.ndarray) -> None:
         _run(self.plan, X, out, self.exact, self.device)
 
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
         plan = textures_of(self.plan)
         X = states.reshape(len(states), plan.members, plan.texture_size)
-        found = out.reshape(len(out), plan.feature_dim)
+        found = ended.reshape(len(ended), plan.feature_dim)
         _run(plan, X, found, self.exact, self.device, (steps,), first)
 
-    def advance(
+    def run_sequence(
         self,
         states: np.ndarray,
+        inputs: np.ndarray,
         ended: np.ndarray,
-        *,
+        out: np.ndarray | None,
         first: int,
-        steps: int,
-        inputs: np.ndarray | None = None,
-        out: np.ndarray | None = None,
     ) -> None:
         plan = self.plan
-        held = set(plan.program.held)
-        if inputs is None:
-            self.evolve(states, ended, first, steps)
-        elif plan.drive is not None and set(plan.drive.channels) <= held:
-            more = (first, steps, inputs, out, self.exact, self.device)
-            sequences.run(plan, states, ended, *more)
+        if set(drive_of(plan).channels) <= set(plan.program.held):
+            sequences.run(plan, states, inputs, ended, out, first, self.exact, self.device)
         else:  # a kernel holds no channel that the rule neither reads nor writes
-            super().advance(states, ended, first=first, steps=steps, inputs=inputs, out=out)
+            super().run_sequence(states, inputs, ended, out, first)
 
     def converge(
         self, states: np.ndarray, ended: np.ndarray, tol: float, every: int, most: int

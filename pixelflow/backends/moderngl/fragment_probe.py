@@ -91,7 +91,7 @@ def _values(shaders: Shaders) -> str:
     cases = (
         f"if (channel == {channel}) {_channel(shaders, channel)}"
         for channel in range(shaders.plan.shape[2])
-        if channel in shaders.channels or channel in shaders.plan.encoder.driven
+        if channel in shaders.channels or channel in shaders.plan.encoder.encoded_channels
     )
     return f"""
 float value(int channel, int x, int y, {TYPES}) {{

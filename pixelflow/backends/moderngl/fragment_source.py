@@ -16,13 +16,13 @@ Names = dict[tuple[int, int, int], str]
 
 def encode(shaders: Shaders) -> str:
     """The atlas at step 0."""
-    driven = shaders.plan.encoder.driven
+    encoded = shaders.plan.encoder.encoded_channels
     lines = [f"target{k} = vec4(0.0);" for k in range(shaders.layers)]
     for lane in range(shaders.lanes):
         lines.append(f"item = min(group * {shaders.lanes} + {lane}, samples - 1);")
         for channel in shaders.channels:
             layer, component = shaders.texel(channel, lane)
-            if channel in driven:
+            if channel in encoded:
                 value = f"encoded(item, member, cell, {channel})"
                 lines.append(f"target{layer}.{component} = {value};")
     head, gather = glsl.header(shaders.version, shaders.exact), glsl.gather(shaders.latents)

@@ -18,11 +18,11 @@ class ModernGL(Composed):
         if len(X):
             call(self.device, run, self.plan, X, out, self.exact, self.plan.times, 0)
 
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
         plan = textures_of(self.plan)
         X = states.reshape(len(states), plan.members, plan.texture_size)
         if len(X):
-            found = out.reshape(len(out), plan.feature_dim)
+            found = ended.reshape(len(ended), plan.feature_dim)
             call(self.device, run, plan, X, found, self.exact, (steps,), first)
 
     def resident(self, X: np.ndarray) -> Resident:

@@ -32,7 +32,7 @@ def _value(workgroup: Workgroup, channel: int, row: int) -> str:
     """A cell of the strip, in any channel."""
     if channel in workgroup.channels:
         return f"now{channel}_{row}"
-    if channel in workgroup.plan.encoder.driven:
+    if channel in workgroup.plan.encoder.encoded_channels:
         return f"encoded(group, own + {row * workgroup.plan.shape[1]}, {channel})"
     return "0.0"
 

@@ -124,7 +124,7 @@ def _offset(workgroup: Workgroup, name: str, position: str, pitch: int) -> list[
 
 
 def _cells_as_encoded(workgroup: Workgroup) -> list[str]:
-    program, driven = workgroup.plan.program, workgroup.plan.encoder.driven
+    program, encoded = workgroup.plan.program, workgroup.plan.encoder.encoded_channels
     width = workgroup.plan.shape[1]
     lines = []
     for k in range(workgroup.rows):
@@ -133,7 +133,7 @@ def _cells_as_encoded(workgroup: Workgroup) -> list[str]:
                 place = f"(member * {len(program.media)} + {q}) * {workgroup.cells} + own"
                 lines.append(f"float medium{q}_{k} = media[{place} + {k * width}];")
         for c in workgroup.channels:
-            value = f"encoded(group, own + {k * width}, {c})" if c in driven else "0.0"
+            value = f"encoded(group, own + {k * width}, {c})" if c in encoded else "0.0"
             lines.append(f"float now{c}_{k} = {value};")
     return lines + _shared_stores(workgroup)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pixelflow.backends.compose import Composed
+from pixelflow.backends.compose import Composed, drive_of
 from pixelflow.backends.layout import (
     cell_numbers,
     halo_sources,
@@ -68,28 +68,38 @@ class Numba(Composed):
             each = part.reshape(len(part) * plan.members, -1)
             in_blocks(run, each, _block(plan, len(part)))
 
-    def evolve(self, states: np.ndarray, out: np.ndarray, first: int, steps: int) -> None:
-        self.advance(states, out, first=first, steps=steps)
+    def advance(self, states: np.ndarray, ended: np.ndarray, first: int, steps: int) -> None:
+        nothing = np.empty((len(states), 0, 1), self.plan.dtype)
+        self._advance(states, nothing, ended, None, first, steps, self._fixed.no_drive)
 
-    def advance(
+    def run_sequence(
         self,
         states: np.ndarray,
+        inputs: np.ndarray,
         ended: np.ndarray,
-        *,
+        out: np.ndarray | None,
+        first: int,
+    ) -> None:
+        plan = self.plan
+        drive = plan.keep("numba drive", lambda: _drive(plan))
+        self._advance(states, inputs, ended, out, first, plan.steps, drive)
+
+    def _advance(
+        self,
+        states: np.ndarray,
+        inputs: np.ndarray,
+        ended: np.ndarray,
+        out: np.ndarray | None,
         first: int,
         steps: int,
-        inputs: np.ndarray | None = None,
-        out: np.ndarray | None = None,
+        drive: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> None:
-        plan, fixed, driven = self.plan, self._fixed, self._fixed.no_drive
-        if inputs is None:
-            inputs, out = np.empty((len(states), 0, 1), plan.dtype), None
-        else:
-            driven = plan.keep("numba drive", lambda: _drive(plan))
+        """Take steps after each input; without inputs, steps alone."""
+        plan, fixed = self.plan, self._fixed
         times = fixed.times if out is not None else fixed.times[:0]  # none: nothing is read
         textures, features = _places(plan, out, (*inputs.shape[:2], plan.members))
         run = partial(
-            self._compiled.advance, states, inputs, driven, *fixed.rule, first, steps, times,
+            self._compiled.advance, states, inputs, drive, *fixed.rule, first, steps, times,
             fixed.probe, textures, features, ended,
         )  # fmt: skip
         each = ended.reshape(len(ended) * plan.members, plan.texture_size)
@@ -122,7 +132,7 @@ class Fixed(NamedTuple):
     rule: tuple[Any, ...]  # parameters, media, cells' numbers, keys, rows and columns beyond edges
     times: np.ndarray
     probe: tuple[Any, ...]
-    no_drive: tuple[Any, ...]
+    no_drive: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _places(
@@ -174,7 +184,7 @@ def _index(plan: Plan) -> tuple[Any, Any]:
 
 
 def _drive(plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    drive: Any = plan.drive
+    drive = drive_of(plan)
     return np.array(drive.channels, np.int64), drive.columns, drive.weights
 
 

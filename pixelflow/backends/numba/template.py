@@ -96,7 +96,7 @@ def store(a, out, height, width):
 
 @njit(nogil=True)
 def run(
-    given, local, index, driven, params, media, cells, keys, rows, cols, times, probe, textures,
+    given, local, index, encoded, params, media, cells, keys, rows, cols, times, probe, textures,
     features, start, stop,
 ):
     members, height, width = len(params), index.shape[1], index.shape[2]
@@ -112,12 +112,12 @@ def run(
         else:
             latents = given[i, min(m, given.shape[1] - 1)]
             for c in range({channels}):
-                if driven[c]:
+                if encoded[c]:
                     load(latents, index[c], a[c], height, width)
                 elif WRITTEN[c]:
                     a[c] = real(0)
         for c in range({channels}):
-            if driven[c] and not WRITTEN[c]:
+            if encoded[c] and not WRITTEN[c]:
                 b[c] = a[c]
         snapshot = 0
         for done in range(times[-1] + 1):
@@ -145,7 +145,7 @@ def begin(state, a, b, height, width):
 
 
 @njit(nogil=True)
-def drive(u, channels, columns, weights, a, b, height, width):
+def drive_cells(u, channels, columns, weights, a, b, height, width):
     for j in range(len(columns)):
         for i in range(len(channels)):
             plane = a[channels[i]]
@@ -161,18 +161,18 @@ def drive(u, channels, columns, weights, a, b, height, width):
 
 @njit(nogil=True)
 def advance(
-    states, inputs, driven, params, media, cells, keys, rows, cols, first, steps, times, probe,
+    states, inputs, drive, params, media, cells, keys, rows, cols, first, steps, times, probe,
     textures, features, ended, start, stop,
 ):
     members, height, width = len(params), states.shape[2], states.shape[3]
-{room}    channels, columns, weights = driven
+{room}    channels, columns, weights = drive
     inputs_each = inputs.shape[1]
     for im in range(start, stop):
         i, m = im // members, im % members
         begin(states[i, m], a, b, height, width)
         for t in range(max(1, inputs_each)):
             if inputs_each:
-                drive(inputs[i, t], channels, columns[m], weights[m], a, b, height, width)
+                drive_cells(inputs[i, t], channels, columns[m], weights[m], a, b, height, width)
             snapshot = 0
             for done in range(steps + 1):
                 if inputs_each and snapshot < len(times) and done == times[snapshot]:
@@ -196,7 +196,7 @@ def largest_change(a, b, height, width):
         for y in range(height):
             first = (y + {radius}) * (width + {twice}) + {radius}
             for x in range(width):
-                change = np.float64(abs(a[c, first + x] - b[c, first + x]))
+                change = abs(np.float64(a[c, first + x]) - np.float64(b[c, first + x]))
                 if change > largest or change != change:
                     largest = change
     return largest

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelflow.backends import get_backend
 from pixelflow.core.graph import OPERATIONS, Program
-from pixelflow.core.plan import compile_plan
+from pixelflow.core.plan import compile_states
 from pixelflow.experiments._speed.works import CHANNELS, PEERS, Contender, Work
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def operations(program: Program) -> int:
 
 def demands(work: Work, bytes_in: int) -> dict[str, Any]:
     """The work's name, and the bytes and float operations of one call."""
-    program = compile_plan(work.config, None).program
+    program = compile_states(work.config).program
     cells = work.n * work.side**2
     features = np.prod(work.config.probe.shape(work.steps, work.side, work.side, CHANNELS))
     each = operations(program)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pixelflow.core import Probe, ReservoirConfig
-from pixelflow.core.plan import Plan, compile_plan
+from pixelflow.core.plan import Plan, compile_plan, compile_states
 from pixelflow.tasks import mnist
 
 OURS, FIELD = "pixelflow", "pixelflow-rc"
@@ -106,7 +106,9 @@ class Work:
 
     def plan(self, X: np.ndarray) -> Plan:
         """The plan that a backend executes for these inputs."""
-        return compile_plan(self.config, None if self.inputs == STATES else X.shape[1:])
+        if self.inputs == STATES:
+            return compile_states(self.config)
+        return compile_plan(self.config, X.shape[1:])
 
 
 def all_works(config: Mapping[str, Any]) -> list[tuple[Work, list[Contender], Rounds]]:
