@@ -27,6 +27,23 @@ inline int atomicSub(int* at, int value) {
     *at = before - value;
     return before;
 }
+inline int atomicAdd(int* at, int value) {
+    const int before = *at;
+    *at = before + value;
+    return before;
+}
+inline unsigned atomicOr(unsigned* at, unsigned value) {
+    const unsigned before = *at;
+    *at = before | value;
+    return before;
+}
+inline unsigned long long atomicMax(unsigned long long* at, unsigned long long value) {
+    const unsigned long long before = *at;
+    *at = value > before ? value : before;
+    return before;
+}
+static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+static inline int __ffs(int bits) { return __builtin_ffs(bits); }
 template <class T> static inline T __ldg(const T* p) { return *p; }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float __frcp_rn(float x) { return 1.0f / x; }
@@ -43,6 +60,16 @@ static inline unsigned __float_as_uint(float x) {
     unsigned bits;
     __builtin_memcpy(&bits, &x, sizeof bits);
     return bits;
+}
+static inline long long __double_as_longlong(double x) {
+    long long bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+static inline double __longlong_as_double(long long bits) {
+    double x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
 }
 static inline float __saturatef(float x) { return x >= 1 ? 1.0f : x > 0 ? x : 0.0f; }
 static inline unsigned __viaddmin_u32(unsigned a, unsigned b, unsigned c) {

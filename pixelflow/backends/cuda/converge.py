@@ -1,4 +1,8 @@
-"""Textures on a GPU until they rest: the device decides, and the host only asks how many go on."""
+"""Textures on a GPU until they rest: the device decides when each of them does.
+
+A texture that fits a block takes all its steps in one launch (rest.cuh). Larger ones take a launch
+for the steps to each check, and one for the check; the host only asks how many go on.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from pixelflow.backends.compose import goes_on
 from pixelflow.backends.cuda.device import compiled, in_parts, on, pinned
-from pixelflow.backends.cuda.launch import Loaded, loaded
+from pixelflow.backends.cuda.launch import Loaded, loaded, resting
 from pixelflow.core.plan import Plan
 
 GROUP_BYTES = 2**32  # of textures that are on the GPU at once, with copies of them
 COPIES = 4  # of each
+STEPS_OF_LAUNCH = 2**14  # about, of one texture, so that no launch lasts too long to be stopped
 THREADS = 256  # of a block that looks at one texture
 SETTLE = f"""
 // A block looks at one texture: how far did its last step change it? A texture that rests, or that
@@ -72,20 +78,55 @@ def converge(
     """See `Prepared.converge`; the plan's inputs and features are textures."""
     counts = np.zeros(states.shape[:2], np.int64)
     changes = np.zeros(states.shape[:2])
-    kernels = loaded(plan, np.dtype(np.float32), exact, device)
+    whole = resting(plan, exact, device)
+    kernels = loaded(plan, np.dtype(np.float32), exact, device) if whole is None else whole
+    take = _step_by_step if whole is None else _in_one_launch
     group = max(1, GROUP_BYTES // (COPIES * max(1, states[:1].nbytes)))
 
     def once(start: int, stop: int) -> None:
         some = slice(start, stop)
         with on(device) as cupy, cupy.cuda.Stream(non_blocking=True):
-            settling = _Settling(kernels, cupy, states[some], device)
-            settling.run(tol, every, most)
-            ended[some] = settling.ended.get()
-            counts[some], changes[some] = settling.counts.get(), settling.changes.get()
+            found = take(kernels, cupy, states[some], tol, every, most, device)
+            ended[some], counts[some], changes[some] = (array.get() for array in found)
 
     for start in range(0, len(states), group):
         in_parts(once, start, min(start + group, len(states)))
     return counts, changes
+
+
+def _in_one_launch(
+    kernels: Loaded,
+    cupy: Any,
+    states: np.ndarray,
+    tol: float,
+    every: int,
+    most: int,
+    device: int | None,
+) -> tuple[Any, Any, Any]:
+    """Textures that fit a block: how they end, their steps and their last changes, on the GPU."""
+    now = cupy.asarray(states)
+    counts, changes = (cupy.asarray(np.zeros(states.shape[:2], t)) for t in (np.int64, np.float64))
+    ahead = max(1, STEPS_OF_LAUNCH // every) * every
+    for until in range(ahead, most + ahead, ahead):
+        kernels.rest(now, now, counts, changes, every, min(until, most), tol)
+        if until < most and not goes_on(changes.get(), tol).any():
+            break
+    return now, counts, changes
+
+
+def _step_by_step(
+    kernels: Loaded,
+    cupy: Any,
+    states: np.ndarray,
+    tol: float,
+    every: int,
+    most: int,
+    device: int | None,
+) -> tuple[Any, Any, Any]:
+    """Larger textures, likewise."""
+    settling = _Settling(kernels, cupy, states, device)
+    settling.run(tol, every, most)
+    return settling.ended, settling.counts, settling.changes
 
 
 class _Settling:

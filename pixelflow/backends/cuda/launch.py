@@ -12,7 +12,8 @@ from pixelflow.backends.cuda.device import compiled, on, shared_limit, the_cupy
 from pixelflow.backends.cuda.layouts import layout
 from pixelflow.backends.cuda.local import Products
 from pixelflow.backends.cuda.patches import stride, tiling
-from pixelflow.backends.cuda.shapes import MOST_BLOCKS
+from pixelflow.backends.cuda.rest import rest_layout
+from pixelflow.backends.cuda.shapes import MOST_BLOCKS, Layout
 from pixelflow.backends.cuda.source import source
 from pixelflow.core.encoders import Encoder
 from pixelflow.core.forms import Local
@@ -24,7 +25,7 @@ ADVANCE = {  # the kernel that advances large textures
     "convolved_tiles": "advance_convolved",
     "tiles": "advance",
 }
-FUSED = ("registers", "shared", "convolved")  # layouts that take one launch
+FUSED = ("registers", "shared", "convolved", "rest")  # layouts that take one launch
 LATENT_BYTES = 2**30  # of what a form makes at once
 PLANES_BYTES = 2**31  # of large textures held at once
 MOST_SNAPSHOTS_KEPT = 1024  # lists of times that stay on the GPU
@@ -37,14 +38,30 @@ def loaded(plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> Load
         dtype = np.dtype(np.float32)
     device = device or 0
     key = ("cuda", dtype.str, exact, device)
-    return plan.keep(key, lambda: Loaded(plan, dtype, exact, device))
+
+    def load() -> Loaded:
+        return Loaded(plan, layout(plan, shared_limit(device)), dtype, exact, device)
+
+    return plan.keep(key, load)
+
+
+def resting(plan: Plan, exact: bool, device: int | None) -> Loaded | None:
+    """The plan of textures on that GPU, to take them to rest in one launch, if they fit a block."""
+    device = device or 0
+    chosen, dtype = rest_layout(plan, shared_limit(device)), np.dtype(np.float32)
+    if chosen is None:
+        return None
+    key = ("cuda rest", exact, device)
+    return plan.keep(key, lambda: Loaded(plan, chosen, dtype, exact, device))
 
 
 class Loaded:
     """A plan's arrays on a GPU and its kernels."""
 
-    def __init__(self, plan: Plan, dtype: np.dtype, exact: bool, device: int | None) -> None:
-        self.layout = layout(plan, shared_limit(device))
+    def __init__(
+        self, plan: Plan, chosen: Layout, dtype: np.dtype, exact: bool, device: int | None
+    ) -> None:
+        self.layout = chosen
         if self.layout.kind not in FUSED and plan.members > MOST_BLOCKS:
             raise RuntimeError(
                 f"backend 'cuda' runs up to {MOST_BLOCKS} members of textures this large, not "
@@ -108,6 +125,18 @@ class Loaded:
             self._fused(inputs, out, self.times, sequence)
         else:
             self._driven_step_by_step(inputs, out, length, steps, sequence)
+
+    def rest(
+        self, states: Any, ended: Any, counts: Any, changes: Any, every: int, most: int, tol: float
+    ) -> None:
+        """Enqueue the steps of textures that have not come to rest, up to number `most`.
+
+        `counts` and `changes` (n, M) are where each stands, and will be; `ended` may be `states`.
+        """
+        inputs = (*self.latents(states.reshape(len(states), self.members, -1)), *self.fixed)
+        numbers = (np.uint32(every), np.uint32(most), np.float64(tol))
+        grid = (len(states) * self.members,)
+        self._launch("rest", grid, (*inputs, np.uint32(0), ended, counts, changes, *numbers))
 
     def _fused(self, inputs: tuple, out: Any, times: tuple[int, ...], sequence: tuple = ()) -> None:
         items = len(out) * self.members

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pixelflow.backends.cuda import convolved
+from pixelflow.backends.cuda import convolved, rest
 from pixelflow.backends.cuda.patches import registers_of, stride
 from pixelflow.backends.cuda.shapes import (
     REGISTERS_OF_ALL,
@@ -18,6 +17,7 @@ from pixelflow.backends.cuda.shapes import (
     reach,
 )
 from pixelflow.backends.cuda.shortcuts import Shortcuts, shortcuts
+from pixelflow.backends.cuda.tables import position, table
 from pixelflow.backends.emit import CUDA, declared
 from pixelflow.core.boundaries import BOUNDARIES
 from pixelflow.core.drives import Drive
@@ -34,6 +34,7 @@ PARTS = {
     "convolved_tiles": ("common", "probe", "convolve", "planes", "convolved_tiles"),
     "tiles": ("common", "probe", "patch", "planes", "tiles"),
     "cells": ("common", "probe", "strips", "planes", "cells"),
+    "rest": ("common", "rest"),
 }
 FOLDER = Path(__file__).parent
 
@@ -49,6 +50,8 @@ def source(plan: Plan, chosen: Layout, value: type, exact: bool) -> str:
     parts = [(FOLDER / f"{name}.cuh").read_text() for name in PARTS[chosen.kind]]
     if chosen.kind in convolved.KINDS:
         parts.append(convolved.convolutions(plan))
+    if chosen.kind == "rest":
+        parts.append(rest.may_change(plan.program))
     functions = _squash(plan.encoder.form), _rule(plan.program, short, chosen.kind)
     return "\n".join([constants, *parts, *functions])
 
@@ -58,6 +61,8 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value:
     numbers = _of_plan(plan, seen) | _of_layout(plan, chosen, value)
     if chosen.kind in convolved.KINDS:
         numbers |= convolved.constants(plan, chosen, value)
+    if chosen.kind == "rest":
+        numbers |= rest.constants(plan.program)
     numbers["SHORTCUTS"] = int(bool(short.bounds))
     lines = [f"#define DRIVEN {int(plan.drive is not None)}"]
     lines += ["namespace plan {", f"enum {{ {', '.join(BOUNDARIES).upper()} }};"]
@@ -66,6 +71,7 @@ def _constants(plan: Plan, chosen: Layout, seen: Reach, short: Shortcuts, value:
         f"using Value = {'unsigned char' if value == np.uint8 else 'float'};",
         f"constexpr float SMALLEST = {float(SMALLEST)!r}f, PIXEL = {float(PIXEL)!r}f;",
         *_tables(plan, seen, short),
+        *(rest.tables(plan.program) if chosen.kind == "rest" else ()),
         "}",
     ]
     return "\n".join(lines)
@@ -154,29 +160,19 @@ def _tables(plan: Plan, seen: Reach, short: Shortcuts) -> list[str]:
     program, channels = plan.program, plan.shape[2]
     held, written, read = program.held, dict(program.outputs), plan.probe.channels
     return [
-        _table("held", held),
-        _table("written", [int(c in written) for c in held]),
-        _table("neighboured", [int(c in program.neighboured) for c in held]),
-        _table("vertical", [_position(seen.vertical, c) for c in held]),
-        _table("horizontal", [int(c in seen.horizontal) for c in held]),
-        _table("diagonal", [int(c in seen.diagonal) for c in held]),
-        _table("unit", [int(written.get(c) in short.units) for c in held]),
-        _table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in held], "float"),
-        _table("held_as", [_position(held, c) for c in range(channels)]),
-        _table("encodes", [_position(plan.encoder.encoded_channels, c) for c in range(channels)]),
-        _table("drives", [_position(plan.drive.channels if plan.drive else (), c) for c in held]),
-        _table("read_channel", range(channels) if read is None else read),
+        table("held", held),
+        table("written", [int(c in written) for c in held]),
+        table("neighboured", [int(c in program.neighboured) for c in held]),
+        table("vertical", [position(seen.vertical, c) for c in held]),
+        table("horizontal", [int(c in seen.horizontal) for c in held]),
+        table("diagonal", [int(c in seen.diagonal) for c in held]),
+        table("unit", [int(written.get(c) in short.units) for c in held]),
+        table("bound", [f"{short.bounds.get(c, -1.0)!r}f" for c in held], "float"),
+        table("held_as", [position(held, c) for c in range(channels)]),
+        table("encodes", [position(plan.encoder.encoded_channels, c) for c in range(channels)]),
+        table("drives", [position(plan.drive.channels if plan.drive else (), c) for c in held]),
+        table("read_channel", range(channels) if read is None else read),
     ]
-
-
-def _table(name: str, values: Iterable[object], kind: str = "int") -> str:
-    """A function from 0, 1 ... to values, that the compiler sees through."""
-    chosen = "".join(f"i == {i} ? {value} : " for i, value in enumerate(values))
-    return f"__device__ constexpr {kind} {name}(int i) {{ return {chosen}-1; }}"
-
-
-def _position(items: Sequence[int], item: int) -> int:
-    return items.index(item) if item in items else -1
 
 
 def _rule(program: Program, short: Shortcuts, kind: str) -> str:
