@@ -15,14 +15,18 @@ COUNTERS = 3 * 8 + 2 * 4  # bytes, at the beginning of the shared memory
 
 
 def rest_layout(plan: Plan, shared_limit: int) -> Layout | None:
-    """The layout, or None if a texture does not fit, or if the rule convolves or writes nothing."""
+    """The layout, or None if a texture does not fit, or if the rule convolves or writes nothing.
+
+    A margin shows a cell once at each side, so that a texture has at least as many as it reaches.
+    """
     program, (height, width, _) = plan.program, plan.shape
-    cells, masks = height * width, 2 * height * -(-width // 32)
-    if program.convolutions or program.radius > MOST_RADIUS or not program.outputs:
+    radius, cells = program.radius, height * width
+    if program.convolutions or radius > min(MOST_RADIUS, height, width) or not program.outputs:
         return None
+    plane = (height + 2 * radius) * (width + 2 * radius)
     planes = 2 * len(_copied(program)) + len(_fixed(program))
-    words = planes * cells + plan.params.shape[1] + masks + -(-cells // 2)  # two of the list in one
-    size = COUNTERS + 4 * words
+    masks, listed = 2 * height * -(-width // 32), -(-cells // 2)  # words; two cells of a list in one
+    size = COUNTERS + 4 * (planes * plane + plan.params.shape[1] + masks + listed)
     if cells > MOST_CELLS or size > shared_limit:
         return None
     threads = THREADS[cells > MANY_CELLS]
