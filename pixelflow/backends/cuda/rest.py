@@ -25,7 +25,10 @@ def rest_layout(plan: Plan, shared_limit: int) -> Layout | None:
         return None
     plane = (height + 2 * radius) * (width + 2 * radius)
     planes = 2 * len(_copied(program)) + len(_fixed(program))
-    masks, listed = 2 * height * -(-width // 32), -(-cells // 2)  # words; two cells of a list in one
+    masks, listed = (
+        2 * height * -(-width // 32),
+        -(-cells // 2),
+    )  # words; two cells of a list in one
     size = COUNTERS + 4 * (planes * plane + plan.params.shape[1] + masks + listed)
     if cells > MOST_CELLS or size > shared_limit:
         return None
